@@ -1,0 +1,107 @@
+/**
+ * The addon, loaded and typed. Any thread: each environment gets its own instance of the classes; what is shared
+ * between threads (a signal, an eventfd) is named by a number.
+ *
+ * `native/` holds the C++ side. It knows rings, system calls, checksums, locks and probes, and no database.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** What a ring is made from. The arrays belong to the caller; the addon keeps references to them. */
+export interface NativeRingOptions {
+  /** Submission entries, a power of two from 8 to 256. */
+  readonly entries: number;
+  /** `entries` records of 8 words; see `workers/ring.ts` for their layout. */
+  readonly records: Int32Array;
+  /** `entries` × 128 bytes: two NUL-terminated file names of at most 63 bytes for each record. */
+  readonly names: Uint8Array;
+  /** {user data, result} pairs; at least 4 × `entries` of them. */
+  readonly completions: Int32Array;
+  /** Read through the ring while it waits, so that `wakeEventfd` ends the wait. */
+  readonly eventfd: number;
+  /** False leaves out SINGLE_ISSUER and, with it, DEFER_TASKRUN. */
+  readonly singleIssuer: boolean;
+}
+
+export interface NativeRingDescription {
+  /** Names of the set-up flags obtained, e.g. `['SINGLE_ISSUER', 'DEFER_TASKRUN']`; empty for system calls. */
+  readonly flags: readonly string[];
+  readonly entries: number;
+  readonly completionEntries: number;
+  /** Bytes that are registered as fixed buffers. */
+  readonly registeredBytes: number;
+  /** Why less than asked for was registered, or null. */
+  readonly registrationRefusal: string | null;
+}
+
+/** One io_uring (class `Ring`), or the same operations as blocking system calls (class `SystemCalls`). */
+export interface NativeRing {
+  /**
+   * Makes `memory` addressable as `region` (0–15) by records, and registers `fixedLength` bytes of it from
+   * `fixedOffset` as fixed buffers (both multiples of 1 MiB; 0 registers nothing). Replaces what the region was.
+   * Nothing may be in flight.
+   */
+  attach(region: number, memory: Uint8Array, fixedOffset: number, fixedLength: number): void;
+  /**
+   * Submits records 0 … count − 1, enters the kernel once, and returns how many completions it wrote. Waits up to
+   * `waitMicroseconds` (0: not at all) for at least one completion or a wake-up.
+   */
+  turn(count: number, waitMicroseconds: number): number;
+  describe(): NativeRingDescription;
+  /** Waits until nothing is in flight (bounded), then gives the ring back. */
+  close(): void;
+}
+
+export interface NativeLock {
+  /** Descriptor that holds the lock; closing it releases. */
+  readonly descriptor: number;
+  /** 0, or the pid that the lock file names when another holder was found. */
+  readonly holder: number;
+}
+
+export interface Native {
+  readonly Ring: new (options: NativeRingOptions) => NativeRing;
+  readonly SystemCalls: new (options: NativeRingOptions) => NativeRing;
+  /** CRC-32C (Castagnoli) of `bytes[start, end)`, continuing from `seed` (0 to begin); unsigned. */
+  crc32c(bytes: Uint8Array, start: number, end: number, seed: number): number;
+  /** Which implementation `crc32c` uses: 'sse4.2', 'armv8' or 'portable'. */
+  readonly crc32cImplementation: string;
+  /** The portable one, so that tests can hold both against each other. */
+  crc32cPortable(bytes: Uint8Array, start: number, end: number, seed: number): number;
+  createEventfd(): number;
+  wakeEventfd(descriptor: number): void;
+  closeDescriptor(descriptor: number): void;
+  /**
+   * Calls `callback` on this thread's event loop after any thread called `signal` with the id returned. Several
+   * signals before the callback runs may be joined. Does not keep the process alive until `referSignal(id, true)`.
+   */
+  createSignal(callback: () => void): number;
+  /** Any thread. A signal that is closed, or whose environment is gone, is ignored. */
+  signal(id: number): void;
+  /** Owner's thread only: whether the signal keeps the event loop alive. */
+  referSignal(id: number, keepAlive: boolean): void;
+  closeSignal(id: number): void;
+  /**
+   * Opens (creating, mode 0600) and locks `path` exclusively without waiting, and writes this process's pid into it.
+   * `descriptor` is −1 when somebody else holds it. Throws an Error with `code` and `errno` on any other failure.
+   */
+  lockFile(path: string): NativeLock;
+  /** Asks the kernel to use huge pages for `memory` (madvise); 0 or a negative errno. */
+  adviseHugePages(memory: Uint8Array): number;
+  /** Alignment in bytes that O_DIRECT needs for `path` (statx STATX_DIOALIGN): memory and offset; 0 where unknown. */
+  directAlignment(path: string): { readonly memory: number; readonly offset: number };
+}
+
+/** The package's own directory: the nearest one above this module that has a package.json. */
+function packageRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
+  return directory;
+}
+
+const require = createRequire(import.meta.url);
+const load = require('node-gyp-build') as (directory: string) => Native;
+
+export const native: Native = load(packageRoot());
