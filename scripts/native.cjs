@@ -1,0 +1,202 @@
+'use strict';
+/**
+ * Makes the addon usable: a prebuild when one fits, else a compile, else one clear sentence. Runs as the package's
+ * install script, from scripts/bootstrap.mjs, and by hand. Node's own modules only; nothing is downloaded.
+ *
+ *     node scripts/native.cjs             build if there is no build, or if a source is newer than it
+ *     node scripts/native.cjs --rebuild   build in any case
+ *     node scripts/native.cjs --missing   what the system lacks to build it, as JSON
+ *     node scripts/native.cjs --library   what to link liburing by (binding.gyp asks this)
+ */
+const { spawnSync } = require('node:child_process');
+const { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } = require('node:fs');
+const { dirname, join, resolve } = require('node:path');
+
+const root = resolve(__dirname, '..');
+const built = join(root, 'build/Release/quadring.node');
+const compiler = process.env.CXX || 'g++';
+/** The oldest liburing that has what native/ uses. */
+const liburingFloor = '2.3';
+
+/** By what /etc/os-release says: how to install, and what the compiler, make, Python and liburing are called. */
+const distributions = [
+  { match: /debian|ubuntu/, install: 'apt-get install -y', names: ['g++', 'make', 'python3', 'liburing-dev'] },
+  { match: /fedora|rhel|centos/, install: 'dnf install -y', names: ['gcc-c++', 'make', 'python3', 'liburing-devel'] },
+  { match: /arch/, install: 'pacman -S --needed', names: ['gcc', 'make', 'python', 'liburing'] },
+  { match: /alpine/, install: 'apk add', names: ['g++', 'make', 'python3', 'liburing-dev'], always: ['linux-headers'] },
+  { match: /suse/, install: 'zypper install -y', names: ['gcc-c++', 'make', 'python3', 'liburing-devel'] },
+];
+
+function distribution() {
+  let text = '';
+  try {
+    text = readFileSync('/etc/os-release', 'utf8');
+  } catch {
+    // No such file: the first entry is as good a guess as any.
+  }
+  const ids = [...text.matchAll(/^ID(?:_LIKE)?="?([^"\n]*)"?$/gm)].map((found) => found[1]).join(' ');
+  return distributions.find((candidate) => candidate.match.test(ids)) ?? distributions[0];
+}
+
+function hasCommand(name) {
+  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' }).status === 0;
+}
+
+function hasLiburing() {
+  const probe = '#include <liburing.h>\nauto probe = &io_uring_get_events;\n';
+  const options = { input: probe, stdio: ['pipe', 'ignore', 'ignore'] };
+  return spawnSync(compiler, ['-fsyntax-only', '-x', 'c++', '-'], options).status === 0;
+}
+
+/** What the system lacks to compile the addon: `{ install: 'apt-get install -y', packages: ['g++', …] }`. */
+function missing() {
+  const { install, names, always = [] } = distribution();
+  const [compilerName, makeName, pythonName, liburingName] = names;
+  const packages = [];
+  const canCompile = hasCommand(compiler);
+  if (!canCompile) packages.push(compilerName);
+  if (!hasCommand('make')) packages.push(makeName);
+  if (!hasCommand('python3')) packages.push(pythonName);
+  if (!canCompile || !hasLiburing()) packages.push(liburingName, ...always);
+  return { install, packages };
+}
+
+/** The archive where the system has one (the addon then carries liburing with it), else the shared library. */
+function library() {
+  const found = spawnSync(compiler, ['-print-file-name=liburing.a'], { encoding: 'utf8' });
+  const path = found.status === 0 ? found.stdout.trim() : '';
+  return path.startsWith('/') ? path : '-luring';
+}
+
+/** Whether the addon that is there is one for this machine and C library. */
+function loadsHere() {
+  try {
+    require('node-gyp-build')(root);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The same of one that was just compiled: this process may hold an older one. */
+function loadsAfresh() {
+  const script = 'require("node-gyp-build")(process.argv[1])';
+  return spawnSync(process.execPath, ['-e', script, root], { cwd: root, stdio: 'ignore' }).status === 0;
+}
+
+function newestSource() {
+  const sources = ['binding.gyp', ...readdirSync(join(root, 'native')).map((name) => join('native', name))];
+  return Math.max(...sources.map((name) => statSync(join(root, name)).mtimeMs));
+}
+
+function headersDirectory() {
+  const hasHeaders = (directory) =>
+    existsSync(join(directory, 'include/node/node_api.h')) && existsSync(join(directory, 'include/node/common.gypi'));
+  const asked = process.env.npm_config_nodedir;
+  if (asked && hasHeaders(asked)) return asked;
+  const prefix = resolve(dirname(process.execPath), '..');
+  if (hasHeaders(prefix)) return prefix;
+  return copiedHeaders();
+}
+
+/** Headers from the npm package node-api-headers, laid out as node-gyp wants them; null if it is not installed. */
+function copiedHeaders() {
+  let source;
+  try {
+    source = require(require.resolve('node-api-headers', { paths: [root] })).include_dir;
+  } catch {
+    return null;
+  }
+  const directory = join(root, '.nodedir');
+  const target = join(directory, 'include/node');
+  mkdirSync(target, { recursive: true });
+  for (const name of readdirSync(source)) copyFileSync(join(source, name), join(target, name));
+  const common = {
+    target_defaults: {
+      default_configuration: 'Release',
+      configurations: { Release: { cflags: ['-O2'], defines: ['NDEBUG'] }, Debug: { cflags: ['-g'] } },
+      cflags: ['-fPIC', '-pthread'],
+      ldflags: ['-pthread'],
+      defines: ['BUILDING_NODE_EXTENSION', '_FILE_OFFSET_BITS=64'],
+    },
+  };
+  writeFileSync(join(target, 'common.gypi'), JSON.stringify(common));
+  writeFileSync(join(target, 'config.gypi'), JSON.stringify({ variables: {}, target_defaults: {} }));
+  return directory;
+}
+
+/** node-gyp: the one npm offers to install scripts, a development dependency, or the one inside npm. */
+function nodeGyp() {
+  const inNpm = 'npm/node_modules/node-gyp/bin/node-gyp.js';
+  const prefix = resolve(dirname(process.execPath), '..');
+  const candidates = [
+    join(root, 'node_modules/node-gyp/bin/node-gyp.js'),
+    process.env.npm_config_node_gyp,
+    join(prefix, 'lib/node_modules', inNpm),
+    join(prefix, 'share/nodejs', inNpm),
+  ];
+  return candidates.find((path) => path && existsSync(path)) ?? null;
+}
+
+function complain(text) {
+  console.error(`\nquadring: ${text}\n`);
+  return 1;
+}
+
+function compile() {
+  const { install, packages } = missing();
+  if (packages.length > 0) {
+    const command = `${process.getuid() === 0 ? '' : 'sudo '}${install} ${packages.join(' ')}`;
+    return complain(
+      `no prebuilt addon fits ${process.platform}-${process.arch}, and it cannot be compiled here, because ` +
+        `${packages.join(', ')} ${packages.length === 1 ? 'is' : 'are'} missing (liburing ${liburingFloor} or later). ` +
+        `Install with:\n\n    ${command}\n\nand run the command again.`,
+    );
+  }
+  const gyp = nodeGyp();
+  if (gyp === null) return complain('the addon cannot be compiled here, because node-gyp was not found; it comes with npm.');
+  const headers = headersDirectory();
+  if (headers === null) {
+    return complain("the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.");
+  }
+  // `build` alone where gyp's files are still good: it compiles only what changed.
+  const configured = existsSync(join(root, 'build/Makefile')) &&
+    statSync(join(root, 'build/Makefile')).mtimeMs > statSync(join(root, 'binding.gyp')).mtimeMs;
+  const steps = configured ? ['build'] : ['configure', 'build'];
+  for (const step of steps) {
+    const result = spawnSync(process.execPath, [gyp, step, '--loglevel=error', `--nodedir=${headers}`], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    if (process.env.npm_config_loglevel === 'verbose') process.stderr.write(result.stdout + result.stderr);
+    if (result.status === 0) continue;
+    process.stderr.write((result.stdout ?? '') + (result.stderr ?? ''));
+    return complain('the addon did not compile; what the compiler said stands above.');
+  }
+  if (!loadsAfresh()) return complain('the addon compiled, but it does not load.');
+  return 0;
+}
+
+function main(argument) {
+  switch (argument) {
+    case '--library':
+      console.log(library());
+      return 0;
+    case '--missing':
+      console.log(JSON.stringify(missing()));
+      return 0;
+    case '--rebuild':
+      return compile();
+    case undefined:
+      break;
+    default:
+      return complain(`unknown argument ${argument}`);
+  }
+  if (process.env.npm_config_build_from_source === 'true') return compile();
+  if (existsSync(built)) return newestSource() <= statSync(built).mtimeMs && loadsHere() ? 0 : compile();
+  return existsSync(join(root, 'prebuilds')) && loadsHere() ? 0 : compile();
+}
+
+module.exports = { missing };
+if (require.main === module) process.exitCode = main(process.argv[2]);

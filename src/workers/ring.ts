@@ -24,7 +24,7 @@
  * OPEN, RENAME and UNLINK take names relative to the directory: record i's first name stands at byte 128·i of `names`,
  * RENAME's second one 64 bytes further, both NUL-terminated.
  */
-import type { NativeRingDescription } from '../native.ts';
+import type { RingDescription } from '../protocol/ring-thread-task.ts';
 
 export const RECORD_WORDS = 8;
 export const WORD_OPCODE = 0;
@@ -60,13 +60,6 @@ export const FLAG_KEEP_SIZE = 1 << 11;
 /** Bytes of `names` for each record, and where its second name begins. */
 export const NAME_STRIDE_BYTES = 128;
 export const SECOND_NAME_BYTES = 64;
-
-/** What stats() says of a ring. */
-export interface RingDescription extends NativeRingDescription {
-  readonly backend: 'uring' | 'syscall' | 'memory';
-  /** Why this backend and not io_uring, or null. */
-  readonly reason: string | null;
-}
 
 export interface Ring {
   /** How many records one turn takes at most, and how many may be in flight. */

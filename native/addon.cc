@@ -1,0 +1,65 @@
+// What the addon exports; src/native.ts is the contract. One instance per environment; what threads share is named by
+// a number (a signal, a descriptor).
+#include <napi.h>
+
+#include "checksum.h"
+#include "files.h"
+#include "javascript.h"
+#include "ring.h"
+#include "ring_object.h"
+#include "signal.h"
+#include "system_calls.h"
+
+namespace quadring {
+namespace {
+
+// The implementation travels as the function's data.
+napi_value Crc32c(napi_env env, napi_callback_info info) {
+  size_t argument_count = 4;
+  napi_value arguments[4];
+  void* implementation;
+  napi_get_cb_info(env, info, &argument_count, arguments, nullptr, &implementation);
+  uint8_t* bytes;
+  size_t length;
+  int64_t start;
+  int64_t end;
+  uint32_t seed;
+  if (!GetBytes(env, arguments[0], "bytes", &bytes, &length) ||
+      !GetInteger(env, arguments[2], "end", 0, static_cast<int64_t>(length), &end) ||
+      !GetInteger(env, arguments[1], "start", 0, end, &start)) {
+    return nullptr;
+  }
+  if (napi_get_value_uint32(env, arguments[3], &seed) != napi_ok) {
+    ThrowType(env, "seed must be a number");
+    return nullptr;
+  }
+  const auto function = reinterpret_cast<Crc32cFunction>(implementation);
+  napi_value result;
+  napi_create_uint32(env, function(seed, bytes + start, static_cast<size_t>(end - start)), &result);
+  return result;
+}
+
+void DefineChecksums(Napi::Env env, Napi::Object exports) {
+  const Crc32cImplementation& fastest = Crc32cFastest();
+  napi_value function;
+  napi_create_function(env, "crc32c", NAPI_AUTO_LENGTH, Crc32c, reinterpret_cast<void*>(fastest.function), &function);
+  exports.Set("crc32c", function);
+  napi_create_function(env, "crc32cPortable", NAPI_AUTO_LENGTH, Crc32c, reinterpret_cast<void*>(Crc32cPortable), &function);
+  exports.Set("crc32cPortable", function);
+  exports.Set("crc32cImplementation", Napi::String::New(env, fastest.name));
+}
+
+Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  RingObject<Ring>::Define(env, exports);
+  RingObject<SystemCalls>::Define(env, exports);
+  DefineChecksums(env, exports);
+  DefineSignals(env, exports);
+  DefineFiles(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(quadring, Initialize)
+
+}  // namespace quadring

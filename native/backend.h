@@ -1,0 +1,41 @@
+// What class Ring and class SystemCalls have in common: how they are made, and how they describe themselves. Neither
+// knows JavaScript; ring_object.h puts it around them.
+#ifndef QUADRING_BACKEND_H
+#define QUADRING_BACKEND_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace quadring {
+
+/** The arrays are the caller's and outlive the backend. */
+struct BackendOptions {
+  uint32_t entries = 0;
+  int32_t* records = nullptr;
+  uint8_t* names = nullptr;
+  int32_t* completions = nullptr;
+  uint32_t completion_capacity = 0;
+  int eventfd = -1;
+  bool single_issuer = true;
+};
+
+struct BackendDescription {
+  std::vector<const char*> flags;
+  uint32_t entries = 0;
+  uint32_t completion_entries = 0;
+  uint64_t registered_bytes = 0;
+  /** Empty when everything asked for was registered. */
+  std::string registration_refusal;
+};
+
+/** A part of a region that is to be registered: `length` bytes from `offset`, multiples of the slice size. */
+struct FixedRange {
+  size_t offset = 0;
+  size_t length = 0;
+};
+
+}  // namespace quadring
+
+#endif

@@ -1,0 +1,64 @@
+// The record that JavaScript writes and the addon reads: 8 words of 32 bits. The one other description of this layout
+// is src/workers/ring.ts; the two must agree.
+//
+//     ┌────────┬──────┬───────────────┬────────┬────────────┬─────────────┬───────────┬────────────────┐
+//     │ opcode │ file │ buffer offset │ length │ offset low │ offset high │ user data │ flags | region │
+//     └────────┴──────┴───────────────┴────────┴────────────┴─────────────┴───────────┴────────────────┘
+//
+// A completion is a pair of words: user data, and the result as the system call would give it (or a negative errno).
+#ifndef QUADRING_RECORD_H
+#define QUADRING_RECORD_H
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quadring {
+
+struct Record {
+  uint32_t opcode;
+  int32_t file;
+  uint32_t buffer_offset;
+  uint32_t length;
+  uint32_t offset_low;
+  uint32_t offset_high;
+  uint32_t user_data;
+  uint32_t flags;
+};
+static_assert(sizeof(Record) == 32, "JavaScript writes 8 words");
+
+enum Opcode : uint32_t {
+  kNop = 0,
+  kRead = 1,
+  kWrite = 2,
+  kFsync = 3,
+  kOpen = 4,
+  kClose = 5,
+  kFallocate = 6,
+  kRename = 7,
+  kUnlink = 8,
+};
+
+constexpr uint32_t kRegionMask = 0xff;
+constexpr uint32_t kFlagLink = 1u << 8;
+constexpr uint32_t kFlagDsync = 1u << 9;
+constexpr uint32_t kFlagDatasync = 1u << 10;
+constexpr uint32_t kFlagKeepSize = 1u << 11;
+constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize;
+
+constexpr size_t kRecordWords = 8;
+constexpr size_t kCompletionWords = 2;
+/** A record's two names: each at most 63 bytes and a NUL. */
+constexpr size_t kNameStride = 128;
+constexpr size_t kNameBytes = 64;
+
+constexpr uint32_t kEntriesMin = 8;
+constexpr uint32_t kEntriesMax = 256;
+/** `completions` holds at least this many pairs for each entry. */
+constexpr uint32_t kCompletionsPerEntry = 4;
+
+/** A wait ends after this long at the latest: a thread inside the addon holds up process.exit and worker.terminate. */
+constexpr uint32_t kWaitMicrosecondsMax = 1'000'000;
+
+}  // namespace quadring
+
+#endif

@@ -1,0 +1,402 @@
+// One io_uring, driven by batches of records.
+//
+// LIFECYCLE
+//   Open() makes the ring for the calling thread. Attach() names memory. Turn() is the whole of the traffic: it takes a
+//   batch, enters the kernel (once, in the usual case), and hands over completions. Close() cancels the ring's own read
+//   of the eventfd, waits until nothing is in flight, and only then unmaps the ring: io_uring_queue_exit alone may
+//   return while the kernel still writes into the caller's memory. The destructor closes.
+//
+// ERROR HANDLING
+//   What an operation meets is its completion's result and no concern of the ring. An error of the ring itself (what
+//   io_uring_enter returns, see Submit) is either waited out within a bound or final: it is kept, every later Turn fails
+//   with it, and only Close remains. A batch that was half taken is not resumed, since chains might be torn.
+//
+// SHORT TRANSFERS
+//   Are reported as they are. A short read or write severs its chain (the kernel cancels the rest); resubmitting the
+//   remainder is left to the caller, who knows what the chain meant.
+//
+// CONCURRENCY
+//   None: no lock, no thread. Another thread ends a wait by writing to the eventfd. Its read is armed when a wait begins
+//   and stays armed until it fires, so that a wake-up between two waits is met by the next one. A wake-up may therefore
+//   end a later wait than the one it was meant for; a Turn without completions is always legal.
+//
+// ACCOUNTING
+//   in_flight_ counts operations whose completion was not reported. It stays below the size of the completion queue,
+//   so that the queue cannot overflow: no completion is lost and none allocated for. Completions that do not fit into
+//   the caller's array stay in the queue for the next Turn. internal_in_flight_ counts the ring's own operations.
+//
+// THREAD SAFETY
+//   Every method belongs to the thread that called Open (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
+//   ring_object.h checks that.
+#include "ring.h"
+
+#include <fcntl.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+// Linux 5.19; older kernels answer with EINVAL, which Close takes like any other answer.
+#ifndef IORING_ASYNC_CANCEL_ANY
+#define IORING_ASYNC_CANCEL_ANY (1U << 2)
+#endif
+
+namespace quadring {
+namespace {
+
+// The caller's user data has 32 bits; what is above them marks the ring's own operations.
+constexpr uint64_t kInternal = uint64_t{1} << 63;
+constexpr uint64_t kWakeUpUserData = kInternal | 1;
+constexpr uint64_t kCancelUserData = kInternal | 2;
+
+/** Completion queue entries for each submission entry. */
+constexpr uint32_t kCompletionQueueFactor = 8;
+/** Room in the completion queue for the ring's own: the eventfd's read and two cancellations. */
+constexpr uint32_t kInternalMax = 3;
+
+/** How often the kernel may take less than everything, or nothing for lack of memory, before that is an error. */
+constexpr int kSubmitAttemptsMax = 1000;
+
+// Close: 10 seconds in slices. After the first second whatever still runs is cancelled: a read of a disk has completed
+// by then, and a read of a pipe might never.
+constexpr uint32_t kDrainSliceMicroseconds = 100'000;
+constexpr int kDrainSlicesMax = 100;
+constexpr int kDrainSlicesBeforeCancel = 10;
+/** Attach waits this many slices for the eventfd's read to be cancelled, which takes microseconds. */
+constexpr int kDisarmSlicesMax = 20;
+
+const char* EnterHint(int error_number) {
+  switch (error_number) {
+    case EAGAIN:
+      return "the kernel had no memory for requests, again and again";
+    case EBADF:
+    case EBADFD:
+    case EOPNOTSUPP:
+      return "the ring's descriptor was closed or replaced by something else in this process";
+    case EBADR:
+      return "the kernel had no memory to keep completions, and dropped some: what they belonged to is unknown";
+    case EBUSY:
+      return "completions wait that the queue has no room for; more is in flight than the ring allows";
+    case EEXIST:
+      return "another thread than the one that made this ring used it";
+    case EFAULT:
+      return "an address handed to the kernel is not mapped";
+    case EINVAL:
+      return "the kernel does not accept how this ring was entered";
+    case ENXIO:
+      return "the ring is being torn down";
+    default:
+      return "the ring cannot be used any more";
+  }
+}
+
+}  // namespace
+
+Failure Ring::Open() {
+  // Checked here, where it can be said: a read of a non-blocking eventfd would complete at once, and so would every wait.
+  const int status = fcntl(options_.eventfd, F_GETFL);
+  if (status < 0) return SystemFailure(errno, "fcntl", "the eventfd is not an open descriptor");
+  if (status & O_NONBLOCK) return SystemFailure(EINVAL, "fcntl", "the eventfd must be a blocking one");
+
+  Failure failure = OpenRing(options_.entries, options_.entries * kCompletionQueueFactor, options_.single_issuer, &setup_);
+  open_ = !failure;
+  return failure;
+}
+
+Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed) {
+  if (failure_) return failure_;
+  if (in_flight_ > 0) return SystemFailure(EBUSY, "io_uring_register", "operations are in flight");
+  Failure failure = DisarmWakeUp();
+  if (failure) return failure;
+  regions_.Attach(region, base, length);
+  fixed_.Attach(&setup_.ring, region, fixed.offset, base + fixed.offset,
+                static_cast<uint32_t>(fixed.length >> FixedBuffers::kSliceShift));
+  return Failure{};
+}
+
+uint32_t Ring::Room() const {
+  return std::min(setup_.entries, setup_.completion_entries - kInternalMax - in_flight_);
+}
+
+int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
+  if (failure_) return -1;
+  if (count == 0 && wait_microseconds == 0 && in_flight_ == 0) return 0;
+
+  uint32_t written = 0;
+  if (count > 0) {
+    batch_.Read(options_, regions_, count);
+    for (const Operation& operation : batch_) {
+      if (operation.refusal == 0) {
+        Prepare(operation);
+      } else {
+        int32_t* pair = options_.completions + size_t{written} * kCompletionWords;
+        pair[0] = static_cast<int32_t>(operation.user_data);
+        pair[1] = operation.refusal;
+        written++;
+      }
+    }
+  }
+
+  if (wait_microseconds == 0 || written > 0 || HasCompletions()) {
+    if (!Submit(0, 0)) return -1;
+  } else {
+    // A batch that fills the queue leaves no entry for the eventfd's read: the one case of two entries to the kernel.
+    if (!wake_up_armed_ && Unsubmitted() == setup_.entries && !Submit(0, 0)) return -1;
+    if (!HasCompletions()) {
+      if (!wake_up_armed_) ArmWakeUp();
+      if (!Submit(1, std::min(wait_microseconds, kWaitMicrosecondsMax))) return -1;
+    }
+  }
+
+  const uint32_t total = Reap(written);
+  return failure_ ? -1 : static_cast<int>(total);
+}
+
+io_uring_sqe* Ring::NextEntry() {
+  // Never null: a batch holds at most as many records as the queue has entries, and every Submit empties it.
+  return io_uring_get_sqe(&setup_.ring);
+}
+
+void Ring::Prepare(const Operation& operation) {
+  io_uring_sqe* entry = NextEntry();
+  switch (operation.opcode) {
+    case kRead:
+    case kWrite: {
+      const int slot = fixed_.Find(operation.region, operation.buffer_offset, operation.length);
+      const bool read = operation.opcode == kRead;
+      const int code = slot >= 0 ? (read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED)
+                                 : (read ? IORING_OP_READ : IORING_OP_WRITE);
+      io_uring_prep_rw(code, entry, operation.file, operation.buffer, operation.length, operation.offset);
+      if (slot >= 0) entry->buf_index = static_cast<uint16_t>(slot);
+      if (!read && (operation.flags & kFlagDsync)) entry->rw_flags = RWF_DSYNC;
+      break;
+    }
+    case kFsync:
+      io_uring_prep_fsync(entry, operation.file, operation.flags & kFlagDatasync ? IORING_FSYNC_DATASYNC : 0);
+      break;
+    case kOpen:
+      io_uring_prep_openat(entry, operation.file, operation.first_name, static_cast<int>(operation.length) | O_CLOEXEC,
+                           static_cast<mode_t>(operation.offset & 07777));
+      break;
+    case kClose:
+      io_uring_prep_close(entry, operation.file);
+      break;
+    case kFallocate:
+      io_uring_prep_fallocate(entry, operation.file, operation.flags & kFlagKeepSize ? FALLOC_FL_KEEP_SIZE : 0,
+                              static_cast<off_t>(operation.offset), static_cast<off_t>(operation.length));
+      break;
+    case kRename:
+      io_uring_prep_renameat(entry, operation.file, operation.first_name, operation.file, operation.second_name, 0);
+      break;
+    case kUnlink:
+      io_uring_prep_unlinkat(entry, operation.file, operation.first_name, 0);
+      break;
+    default:
+      io_uring_prep_nop(entry);
+  }
+  if (operation.linked) entry->flags |= IOSQE_IO_LINK;
+  entry->user_data = operation.user_data;
+  in_flight_++;
+}
+
+void Ring::ArmWakeUp() {
+  io_uring_sqe* entry = NextEntry();
+  io_uring_prep_read(entry, options_.eventfd, wake_up_value_.get(), sizeof *wake_up_value_, 0);
+  entry->user_data = kWakeUpUserData;
+  internal_in_flight_++;
+  wake_up_armed_ = true;
+}
+
+void Ring::Cancel(uint64_t user_data, uint32_t flags) {
+  io_uring_sqe* entry = NextEntry();
+  io_uring_prep_rw(IORING_OP_ASYNC_CANCEL, entry, -1, nullptr, 0, 0);
+  entry->addr = user_data;
+  entry->cancel_flags = flags;
+  entry->user_data = kCancelUserData;
+  internal_in_flight_++;
+}
+
+uint32_t Ring::Unsubmitted() const {
+  return setup_.ring.sq.sqe_tail - io_uring_smp_load_acquire(setup_.ring.sq.khead);
+}
+
+/** Hands everything prepared to the kernel and, where asked to, waits. False: failure_ says why, and it is final. */
+bool Ring::Submit(uint32_t completions_min, uint32_t wait_microseconds) {
+  io_uring_smp_store_release(setup_.ring.sq.ktail, setup_.ring.sq.sqe_tail);
+  int error_number = EAGAIN;
+  for (int attempt = 0; attempt < kSubmitAttemptsMax; attempt++) {
+    const uint32_t submissions = Unsubmitted();
+    const int result = Enter(submissions, completions_min, wait_microseconds);
+    if (result >= 0) {
+      if (static_cast<uint32_t>(result) == submissions) return true;
+      // Less than everything. Inside a chain that means that its rest would run on its own: better not at all.
+      if (ChainWasCut()) {
+        error_number = EAGAIN;
+        break;
+      }
+      continue;
+    }
+    error_number = -result;
+    switch (error_number) {
+      case ETIME:
+        // The wait was as long as it may be.
+        return true;
+      case EINTR:
+        // A signal. Waiting: so the wait ends early. Submitting: nothing was taken, the next attempt takes it.
+        if (submissions == 0) return true;
+        continue;
+      case EAGAIN:
+        // No memory for requests at this moment, or a resource that completions give back.
+        sched_yield();
+        continue;
+      // EBADF, EBADFD, EOPNOTSUPP: the descriptor is not our ring. EBADR: completions were dropped. EBUSY: the
+      // completion queue overflowed, which the accounting excludes. EEXIST: a second thread. EFAULT, EINVAL: a defect
+      // here. ENXIO: torn down under us. None of them gets better by trying again.
+      default:
+        break;
+    }
+    break;
+  }
+  failure_ = SystemFailure(error_number, "io_uring_enter", EnterHint(error_number));
+  AbandonUnsubmitted();
+  return false;
+}
+
+int Ring::Enter(uint32_t submissions, uint32_t completions_min, uint32_t wait_microseconds) {
+  // GETEVENTS always: with DEFER_TASKRUN completions are delivered only while this thread is in the kernel asking.
+  uint32_t flags = IORING_ENTER_GETEVENTS;
+  if (setup_.registered_descriptor) flags |= IORING_ENTER_REGISTERED_RING;
+  io_uring* ring = &setup_.ring;
+  if (completions_min == 0) {
+    return io_uring_enter(static_cast<unsigned>(ring->enter_ring_fd), submissions, 0, flags, nullptr);
+  }
+  __kernel_timespec limit;
+  limit.tv_sec = wait_microseconds / 1'000'000;
+  limit.tv_nsec = int64_t{wait_microseconds % 1'000'000} * 1000;
+  io_uring_getevents_arg argument = {};
+  argument.sigmask_sz = _NSIG / 8;
+  argument.ts = reinterpret_cast<uintptr_t>(&limit);
+  return io_uring_enter2(static_cast<unsigned>(ring->enter_ring_fd), submissions, completions_min,
+                         flags | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&argument), sizeof argument);
+}
+
+bool Ring::ChainWasCut() const {
+  const io_uring_sq& queue = setup_.ring.sq;
+  const uint32_t last_taken = io_uring_smp_load_acquire(queue.khead) - 1;
+  return (queue.sqes[last_taken & queue.ring_mask].flags & IOSQE_IO_LINK) != 0;
+}
+
+/** Takes back what the kernel has not seen: it will never complete. */
+void Ring::AbandonUnsubmitted() {
+  io_uring_sq* queue = &setup_.ring.sq;
+  const uint32_t head = io_uring_smp_load_acquire(queue->khead);
+  for (uint32_t position = head; position != queue->sqe_tail; position++) {
+    const uint64_t user_data = queue->sqes[position & queue->ring_mask].user_data;
+    if ((user_data & kInternal) == 0) {
+      in_flight_--;
+    } else {
+      internal_in_flight_--;
+      if (user_data == kWakeUpUserData) wake_up_armed_ = false;
+    }
+  }
+  queue->sqe_tail = head;
+  io_uring_smp_store_release(queue->ktail, head);
+}
+
+bool Ring::HasCompletions() const {
+  return *setup_.ring.cq.khead != io_uring_smp_load_acquire(setup_.ring.cq.ktail);
+}
+
+/** Moves completions behind the `written` ones that the caller's array has; returns how many it has then. */
+uint32_t Ring::Reap(uint32_t written) {
+  io_uring_cq* queue = &setup_.ring.cq;
+  const uint32_t tail = io_uring_smp_load_acquire(queue->ktail);
+  uint32_t head = *queue->khead;
+  int32_t* pair = options_.completions + size_t{written} * kCompletionWords;
+  for (; head != tail; head++) {
+    const io_uring_cqe& completion = queue->cqes[head & queue->ring_mask];
+    if (completion.user_data & kInternal) {
+      TakeInternal(completion);
+      continue;
+    }
+    if (written == options_.completion_capacity) break;
+    pair[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
+    pair[1] = completion.res;
+    pair += kCompletionWords;
+    written++;
+    in_flight_--;
+  }
+  io_uring_smp_store_release(queue->khead, head);
+  return written;
+}
+
+/** Counts completions without reporting them. */
+void Ring::Discard() {
+  io_uring_cq* queue = &setup_.ring.cq;
+  const uint32_t tail = io_uring_smp_load_acquire(queue->ktail);
+  uint32_t head = *queue->khead;
+  for (; head != tail; head++) {
+    const io_uring_cqe& completion = queue->cqes[head & queue->ring_mask];
+    if (completion.user_data & kInternal) {
+      TakeInternal(completion);
+    } else {
+      in_flight_--;
+    }
+  }
+  io_uring_smp_store_release(queue->khead, head);
+}
+
+void Ring::TakeInternal(const io_uring_cqe& completion) {
+  internal_in_flight_--;
+  if (completion.user_data != kWakeUpUserData) return;
+  wake_up_armed_ = false;
+  // It is armed again by the next wait. But a descriptor that cannot be read would end every wait at once.
+  const int result = completion.res;
+  if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN && !failure_) {
+    failure_ = SystemFailure(-result, "read", "the eventfd that ends waits cannot be read");
+  }
+}
+
+/** REQUIRES: nothing of the caller's is in flight. */
+Failure Ring::DisarmWakeUp() {
+  if (wake_up_armed_) Cancel(kWakeUpUserData, 0);
+  for (int slice = 0; slice < kDisarmSlicesMax && internal_in_flight_ > 0; slice++) {
+    if (!Submit(1, kDrainSliceMicroseconds)) return failure_;
+    Discard();
+  }
+  if (internal_in_flight_ > 0) return SystemFailure(ETIMEDOUT, "io_uring_enter", "the eventfd's read cannot be cancelled");
+  return failure_;
+}
+
+BackendDescription Ring::Describe() const {
+  BackendDescription description;
+  description.flags = FlagNames(setup_);
+  description.entries = setup_.entries;
+  description.completion_entries = setup_.completion_entries;
+  description.registered_bytes = fixed_.registered_bytes();
+  description.registration_refusal = fixed_.refusal();
+  return description;
+}
+
+Failure Ring::Close() {
+  if (!open_) return Failure{};
+  open_ = false;
+  if (wake_up_armed_) Cancel(kWakeUpUserData, 0);
+  for (int slice = 0; slice < kDrainSlicesMax && in_flight_ + internal_in_flight_ > 0; slice++) {
+    if (slice == kDrainSlicesBeforeCancel) Cancel(0, IORING_ASYNC_CANCEL_ANY);
+    if (!Submit(1, kDrainSliceMicroseconds)) break;
+    Discard();
+  }
+
+  const bool drained = in_flight_ + internal_in_flight_ == 0;
+  // With something in flight this could wait for it without a bound.
+  if (drained) fixed_.Release(&setup_.ring);
+  io_uring_queue_exit(&setup_.ring);
+  if (drained) return Failure{};
+  wake_up_value_.release();
+  return SystemFailure(ETIMEDOUT, "io_uring_enter",
+                       std::to_string(in_flight_) + " operations did not end in time; the kernel may still use their memory");
+}
+
+}  // namespace quadring

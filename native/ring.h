@@ -1,0 +1,74 @@
+// One io_uring. See ring.cc for its life, its errors and its bounds.
+#ifndef QUADRING_RING_H
+#define QUADRING_RING_H
+
+#include <liburing.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "backend.h"
+#include "batch.h"
+#include "errors.h"
+#include "fixed_buffers.h"
+#include "regions.h"
+#include "ring_setup.h"
+
+namespace quadring {
+
+class Ring {
+ public:
+  static constexpr const char* kClassName = "Ring";
+
+  explicit Ring(const BackendOptions& options) : options_(options), batch_(options.entries) {}
+  ~Ring() { Close(); }
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+
+  Failure Open();
+  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed);
+  /** How many records the next Turn may bring. */
+  uint32_t Room() const;
+  /** How many completions were written, or -1: see failure(). REQUIRES: count ≤ Room(). */
+  int Turn(uint32_t count, uint32_t wait_microseconds);
+  const Failure& failure() const { return failure_; }
+  BackendDescription Describe() const;
+  /** A failure means that the kernel may still write into attached memory: it must never be freed. */
+  Failure Close();
+
+ private:
+  io_uring_sqe* NextEntry();
+  void Prepare(const Operation& operation);
+  void ArmWakeUp();
+  void Cancel(uint64_t user_data, uint32_t flags);
+  bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
+  int Enter(uint32_t submissions, uint32_t completions_min, uint32_t wait_microseconds);
+  bool ChainWasCut() const;
+  uint32_t Unsubmitted() const;
+  void AbandonUnsubmitted();
+  bool HasCompletions() const;
+  uint32_t Reap(uint32_t written);
+  void Discard();
+  void TakeInternal(const io_uring_cqe& completion);
+  Failure DisarmWakeUp();
+
+  BackendOptions options_;
+  Batch batch_;
+  Regions regions_;
+  FixedBuffers fixed_;
+  RingSetup setup_;
+  Failure failure_;
+  bool open_ = false;
+
+  /** Operations of the caller that have no completion reported yet. */
+  uint32_t in_flight_ = 0;
+  /** The ring's own: the read of the eventfd, and cancellations. */
+  uint32_t internal_in_flight_ = 0;
+  bool wake_up_armed_ = false;
+  /** Where the eventfd's counter is read to. On the heap, because it must outlive a ring that does not drain. */
+  std::unique_ptr<uint64_t> wake_up_value_ = std::make_unique<uint64_t>(0);
+};
+
+}  // namespace quadring
+
+#endif

@@ -1,0 +1,149 @@
+#include "system_calls.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#ifndef RWF_DSYNC
+#define RWF_DSYNC 0x00000002
+#endif
+
+namespace quadring {
+namespace {
+
+/** A system call that signals interrupt more often than this in a row is reported as interrupted. */
+constexpr int kInterruptionsMax = 1000;
+
+/** Calls until it is not interrupted; gives its result, or a negative errno. */
+template <typename Call>
+int64_t Uninterrupted(Call call) {
+  for (int attempt = 0; attempt < kInterruptionsMax; attempt++) {
+    const int64_t result = call();
+    if (result >= 0) return result;
+    if (errno != EINTR) return -errno;
+  }
+  return -EINTR;
+}
+
+int64_t CloseOnce(int descriptor) {
+  // Not repeated: Linux has given the number back even when it says EINTR, and it may be somebody else's by now.
+  return close(descriptor) == 0 || errno == EINTR ? 0 : -errno;
+}
+
+int64_t Write(const Operation& operation) {
+  const auto offset = static_cast<off_t>(operation.offset);
+  if ((operation.flags & kFlagDsync) == 0) {
+    return Uninterrupted([&] { return pwrite(operation.file, operation.buffer, operation.length, offset); });
+  }
+  const iovec vector = {operation.buffer, operation.length};
+  return Uninterrupted([&] { return pwritev2(operation.file, &vector, 1, offset, RWF_DSYNC); });
+}
+
+int64_t CarryOut(const Operation& operation) {
+  const int file = operation.file;
+  const auto offset = static_cast<off_t>(operation.offset);
+  switch (operation.opcode) {
+    case kRead:
+      return Uninterrupted([&] { return pread(file, operation.buffer, operation.length, offset); });
+    case kWrite:
+      return Write(operation);
+    case kFsync:
+      if (operation.flags & kFlagDatasync) return Uninterrupted([&] { return fdatasync(file); });
+      return Uninterrupted([&] { return fsync(file); });
+    case kOpen: {
+      const int flags = static_cast<int>(operation.length) | O_CLOEXEC;
+      const auto mode = static_cast<mode_t>(operation.offset & 07777);
+      return Uninterrupted([&] { return openat(file, operation.first_name, flags, mode); });
+    }
+    case kClose:
+      return CloseOnce(file);
+    case kFallocate: {
+      const int mode = operation.flags & kFlagKeepSize ? FALLOC_FL_KEEP_SIZE : 0;
+      return Uninterrupted([&] { return fallocate(file, mode, offset, static_cast<off_t>(operation.length)); });
+    }
+    case kRename:
+      return Uninterrupted([&] { return renameat(file, operation.first_name, file, operation.second_name); });
+    case kUnlink:
+      return Uninterrupted([&] { return unlinkat(file, operation.first_name, 0); });
+    default:
+      return 0;
+  }
+}
+
+/**
+ * What io_uring does, measured: a failed fsync, fallocate, rename or unlink does not stop the next one of a chain. But
+ * a descriptor that is not open does: io_uring looks it up before the operation begins (rename and unlink look up their
+ * directory themselves).
+ */
+bool SeversChain(const Operation& operation, int64_t result) {
+  switch (operation.opcode) {
+    case kFsync:
+    case kFallocate:
+      // EBADF alone is not enough: fallocate says the same of a file that is open for reading only.
+      return result == -EBADF && fcntl(operation.file, F_GETFD) < 0;
+    case kRead:
+    case kWrite:
+      return result != static_cast<int64_t>(operation.length);
+    case kOpen:
+    case kClose:
+      return result < 0;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Failure SystemCalls::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange) {
+  regions_.Attach(region, base, length);
+  return Failure{};
+}
+
+int SystemCalls::Turn(uint32_t count, uint32_t wait_microseconds) {
+  if (count == 0) {
+    if (wait_microseconds > 0) WaitForWakeUp(wait_microseconds);
+    return failure_ ? -1 : 0;
+  }
+  batch_.Read(options_, regions_, count);
+  int32_t* pair = options_.completions;
+  bool in_severed_chain = false;
+  for (const Operation& operation : batch_) {
+    int64_t result = operation.refusal;
+    if (result == 0) {
+      result = in_severed_chain ? -ECANCELED : CarryOut(operation);
+      in_severed_chain = operation.linked && (in_severed_chain || SeversChain(operation, result));
+    }
+    pair[0] = static_cast<int32_t>(operation.user_data);
+    pair[1] = static_cast<int32_t>(result);
+    pair += kCompletionWords;
+  }
+  return static_cast<int>(count);
+}
+
+/** Nothing is in flight here, so the eventfd is all that can end a wait. */
+void SystemCalls::WaitForWakeUp(uint32_t wait_microseconds) {
+  const uint32_t bounded = std::min(wait_microseconds, kWaitMicrosecondsMax);
+  const timespec limit = {bounded / 1'000'000, static_cast<long>(bounded % 1'000'000) * 1000};
+  pollfd poller = {options_.eventfd, POLLIN, 0};
+  const int ready = ppoll(&poller, 1, &limit, nullptr);
+  // An interrupted wait is one that ends early, which is always legal.
+  if (ready <= 0) return;
+  uint64_t wake_ups;
+  if ((poller.revents & POLLIN) && read(options_.eventfd, &wake_ups, sizeof wake_ups) >= 0) return;
+  failure_ = SystemFailure(poller.revents & POLLIN ? errno : EBADF, "read", "the eventfd that ends waits cannot be read");
+}
+
+BackendDescription SystemCalls::Describe() const {
+  BackendDescription description;
+  description.entries = options_.entries;
+  // There is no queue: a turn leaves as many completions as it had records.
+  description.completion_entries = options_.entries;
+  return description;
+}
+
+}  // namespace quadring

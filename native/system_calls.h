@@ -1,0 +1,41 @@
+// The same operations as class Ring, as plain blocking system calls: for kernels and containers that refuse io_uring.
+// A turn carries out its whole batch; nothing is ever in flight between two turns. One thread.
+#ifndef QUADRING_SYSTEM_CALLS_H
+#define QUADRING_SYSTEM_CALLS_H
+
+#include <cstdint>
+
+#include "backend.h"
+#include "batch.h"
+#include "errors.h"
+#include "regions.h"
+
+namespace quadring {
+
+class SystemCalls {
+ public:
+  static constexpr const char* kClassName = "SystemCalls";
+
+  explicit SystemCalls(const BackendOptions& options) : options_(options), batch_(options.entries) {}
+
+  Failure Open() { return Failure{}; }
+  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed);
+  uint32_t Room() const { return options_.entries; }
+  /** How many completions were written, or -1: see failure(). REQUIRES: count ≤ Room(). */
+  int Turn(uint32_t count, uint32_t wait_microseconds);
+  const Failure& failure() const { return failure_; }
+  BackendDescription Describe() const;
+  Failure Close() { return Failure{}; }
+
+ private:
+  void WaitForWakeUp(uint32_t wait_microseconds);
+
+  BackendOptions options_;
+  Batch batch_;
+  Regions regions_;
+  Failure failure_;
+};
+
+}  // namespace quadring
+
+#endif

@@ -1,0 +1,45 @@
+/**
+ * The numbers that bound everything on disk, each with its reason. Pure; any thread.
+ */
+
+/** Unit of every offset and length on disk: the largest alignment that O_DIRECT asks for on common devices. */
+export const PAGE_BYTES = 4096;
+
+/** Largest key: its length fits 16 bits in blocks and indexes. The empty key is legal. */
+export const KEY_BYTES_MAX = 65_535;
+
+/** Largest value: it still fits a log frame and a block of its own, both of which are checksummed in one piece. */
+export const VALUE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Largest batch, keys and values and their record heads together: it must fit one arena and one run of log frames. */
+export const BATCH_BYTES_MAX = 128 * 1024 * 1024;
+
+/** Sequence numbers have 48 bits: at ten million writes a second, 326 days; at ten thousand, 890 years. */
+export const SEQUENCE_MAX = 2 ** 48 - 1;
+
+/** File numbers have 32 bits and come from one counter in the manifest. */
+export const FILE_NUMBER_MAX = 2 ** 32 - 1;
+
+/** Ordinary data blocks: at least a page, at most what 16-bit offsets reach. Always a multiple of a page. */
+export const BLOCK_BYTES_MIN = 4096;
+export const BLOCK_BYTES_MAX = 65_536;
+
+/** Levels that a version edit may name: 0 to this. */
+export const LEVEL_MAX = 63;
+
+/** Filter bits for each key that a table may be built with; 0 is no filter. */
+export const FILTER_BITS_PER_KEY_MAX = 32;
+
+/** Kinds of an entry, in logs, in memory and in tables. 2 to 15 are free for later formats. */
+export const KIND_TOMBSTONE = 0;
+export const KIND_PUT = 1;
+
+/** How many pages hold `bytes` bytes. */
+export function pagesOf(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES);
+}
+
+/** The smallest multiple of a page that is not less than `bytes`. */
+export function roundUpToPage(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+}

@@ -1,0 +1,85 @@
+/**
+ * Keys and values as the caller gives them, into bytes the engine searches with. Owner only.
+ *
+ * A key is copied into one scratch array: 16 bytes cost about 15 ns, and every search behind it then sees one kind of
+ * array, which is worth more than the copy. The scratch is valid until the next key is loaded.
+ */
+import { QuadringError } from '../errors.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts';
+import { hashBytes } from '../format/hash.ts';
+
+/** A string stands for its UTF-8 bytes. */
+export type Bytes = Uint8Array | string;
+
+/** Below this a byte loop is faster than `set`. */
+const LOOP_BYTES_MAX = 64;
+const encoder = new TextEncoder();
+
+/** One key at a time: its bytes from 0 on, its length and its hash. */
+export class KeyScratch {
+  /** Room for the longest key, and for one more character of a string that is too long. */
+  readonly bytes = new Uint8Array(KEY_BYTES_MAX + 4);
+  length = 0;
+  hash = 0;
+
+  /** Throws INVALID_ARGUMENT or KEY_TOO_LARGE. */
+  load(key: Bytes): void {
+    this.length = typeof key === 'string' ? this.#loadString(key) : this.#loadBytes(key);
+    this.hash = hashBytes(this.bytes, 0, this.length);
+  }
+
+  #loadBytes(key: Uint8Array): number {
+    if (!(key instanceof Uint8Array)) {
+      throw new QuadringError('INVALID_ARGUMENT', `a key must be a Uint8Array or a string, not ${nameOf(key)}`);
+    }
+    const length = key.length;
+    if (length > KEY_BYTES_MAX) refuseKey(length);
+    const bytes = this.bytes;
+    if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) bytes[i] = key[i]!;
+    else bytes.set(key);
+    return length;
+  }
+
+  #loadString(key: string): number {
+    const bytes = this.bytes;
+    const length = key.length;
+    if (length <= LOOP_BYTES_MAX) {
+      let i = 0;
+      for (; i < length; i++) {
+        const code = key.charCodeAt(i);
+        if (code > 0x7f) break;
+        bytes[i] = code;
+      }
+      if (i === length) return length;
+    }
+    const { read, written } = encoder.encodeInto(key, bytes);
+    if (read < length || written > KEY_BYTES_MAX) refuseKey(Buffer.byteLength(key));
+    return written;
+  }
+}
+
+/** A value as bytes. A string is encoded; bytes are returned as they are, not copied. Throws VALUE_TOO_LARGE. */
+export function valueBytes(value: Bytes): Uint8Array {
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+  if (!(bytes instanceof Uint8Array)) {
+    throw new QuadringError('INVALID_ARGUMENT', `a value must be a Uint8Array or a string, not ${nameOf(value)}`);
+  }
+  if (bytes.length > VALUE_BYTES_MAX) {
+    throw new QuadringError('VALUE_TOO_LARGE', `the value has ${bytes.length} bytes, at most ${VALUE_BYTES_MAX} are allowed`);
+  }
+  return bytes;
+}
+
+/** Copies between two kinds of memory; `source[start, start + length)` to `target` at `at`. */
+export function copyBytes(source: Uint8Array, start: number, length: number, target: Uint8Array, at: number): void {
+  if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
+  else target.set(source.subarray(start, start + length), at);
+}
+
+function refuseKey(length: number): never {
+  throw new QuadringError('KEY_TOO_LARGE', `the key has ${length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
+}
+
+function nameOf(value: unknown): string {
+  return value === null ? 'null' : typeof value;
+}

@@ -1,0 +1,45 @@
+/**
+ * The seam `Crew`: four ring threads, their queues, shared memory and wake-up. Owner only.
+ *
+ * Implementations: `ThreadCrew` (worker threads under piscina) and, in tests, one that plays all four roles in the
+ * caller's thread. A crew serves one open database at a time and is handed on when that is closed.
+ */
+import type { SharedWords } from '../atomics-sync/words.ts';
+import type { Attachment, RoleId } from '../protocol/requests.ts';
+import type { RingDescription } from '../protocol/ring-thread-task.ts';
+
+/** Memory that a crew is started with and keeps. */
+export interface CrewMemory {
+  /** Staging, write buffers, mailbox and cache slots; see protocol/crew-layout.ts. */
+  readonly pool: Uint8Array<SharedArrayBuffer>;
+  /** Memtable arenas, by region from REGION_FIRST_ARENA on. */
+  readonly arenas: readonly SharedArrayBuffer[];
+}
+
+export interface CrewListener {
+  /** Completions may be waiting. Runs in a turn of the event loop of its own. */
+  onWake(): void;
+  /** A ring thread died. Nothing will be answered any more, and lent buffers stay lent. */
+  onFailure(error: Error): void;
+}
+
+export interface Crew {
+  readonly control: SharedWords;
+  readonly statistics: readonly Float64Array[];
+  readonly rings: readonly RingDescription[];
+  readonly memory: CrewMemory;
+  /** Whether this crew was handed on by a database that was closed. */
+  readonly adopted: boolean;
+  /** Set while a database is open. */
+  listener: CrewListener | undefined;
+  /** Wakes a ring thread if it sleeps. */
+  ring(role: RoleId): void;
+  /** Puts an attachment where the role's next ATTACH request finds it. */
+  post(role: RoleId, attachment: Attachment): void;
+  /** Whether this crew's memory was attached already, by an earlier database. */
+  memoryAttached: boolean;
+  /** Whether pending work keeps the process alive. */
+  keepAlive(alive: boolean): void;
+  /** Sleeps in this thread until a completion may have come, or the time is over; throws if a ring thread died. */
+  waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void;
+}

@@ -1,0 +1,364 @@
+/**
+ * An open database behind its public face: the parts, how they are put together at open, and how it ends. Owner only.
+ *
+ *     open   directory looked at ─ crew ─ lock ─ manifest and logs read ─ tables opened ─ new manifest, CURRENT
+ *            ─ garbage removed ─ logs replayed ─ a log file prepared
+ *     close  writes settled ─ the log's end recorded ─ files closed ─ crew handed on ─ lock released
+ *     fail   visibility frozen at what is durable, nothing written or flushed any more, reads go on
+ */
+import { join } from 'node:path';
+import { assert } from '../assert.ts';
+import { QuadringError } from '../errors.ts';
+import { manifestName } from '../format/file-names.ts';
+import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
+import { LogRecordReader } from '../format/log-record.ts';
+import { REGION_POOL } from '../protocol/crew-layout.ts';
+import {
+  ATTACH,
+  DETACH,
+  FILE_MANIFEST,
+  REMOVE_FILE,
+  ROLE_FLUSH,
+  ROLE_IDS,
+  type Attachment,
+  type RoleId,
+} from '../protocol/requests.ts';
+import { BlockCache } from './block-cache.ts';
+import type { Crew, CrewListener } from './crew.ts';
+import type { Environment } from './environment.ts';
+import type { DirectoryLock } from './file-system.ts';
+import { Flusher, openTable } from './flusher.ts';
+import { roleError } from './io-errors.ts';
+import { IoScheduler } from './io-scheduler.ts';
+import { LogFiles } from './log-files.ts';
+import { LogWriter } from './log-writer.ts';
+import { ManifestWriter } from './manifest-writer.ts';
+import { Memtables } from './memtables.ts';
+import type { Settings } from './options.ts';
+import { PointReader } from './point-reader.ts';
+import { garbageFiles, type DirectoryContents, type RecoveredLog, type RecoveredLogs } from './recovery.ts';
+import { VersionSet, type ManifestState } from './version-set.ts';
+import { WritePath } from './write-path.ts';
+
+/** A manifest that grew beyond this is replaced by one that begins with the version of the moment. */
+const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
+
+/** What open found and took before the engine's parts exist. */
+export interface EngineGround {
+  readonly directory: string;
+  readonly settings: Settings;
+  readonly environment: Environment;
+  readonly crew: Crew;
+  readonly lock: DirectoryLock;
+  readonly contents: DirectoryContents;
+  readonly state: ManifestState;
+  readonly recovered: RecoveredLogs;
+}
+
+export class Engine implements CrewListener {
+  readonly ground: EngineGround;
+  readonly scheduler: IoScheduler;
+  readonly cache: BlockCache;
+  readonly reader: PointReader;
+  readonly memtables: Memtables;
+  readonly logs: LogFiles;
+  readonly manifest: ManifestWriter;
+  readonly directIo: boolean;
+  versions!: VersionSet;
+  writer!: LogWriter;
+  writes!: WritePath;
+  flusher!: Flusher;
+  /** Reads see nothing above it; all there is, until a failure freezes it. */
+  visibleSequence = Number.MAX_SAFE_INTEGER;
+  /** Why this open database takes no more writes. */
+  failure: QuadringError | undefined;
+  replayedRecords = 0;
+  readonly #directoryHandle: number;
+  #renewingManifest = false;
+  #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
+
+  private constructor(ground: EngineGround) {
+    const { settings, environment, crew, directory } = ground;
+    this.ground = ground;
+    crew.listener = this;
+    this.scheduler = new IoScheduler(crew, {
+      spinMicroseconds: settings.io.spinMicroseconds,
+      now: () => environment.now(),
+    });
+    const { pool, arenas } = crew.memory;
+    this.cache = new BlockCache(this.scheduler, {
+      pool,
+      slotBytes: settings.blockBytes,
+      slotCount: settings.slotCount,
+      retain: settings.retainBlocks,
+    });
+    this.reader = new PointReader(this.scheduler, this.cache);
+    this.memtables = new Memtables(arenas, (region, buffer) => this.#attachArena(region, buffer));
+    this.manifest = new ManifestWriter(this.scheduler, pool, (error) => this.fail(error));
+    this.logs = new LogFiles(this.scheduler, {
+      logBytes: settings.logBytes,
+      takeFileNumber: () => this.versions.takeFileNumber(),
+      onPrepared: () => this.#onLogPrepared(),
+      onRefused: (error) => this.#onRefused(error),
+      onFailure: (error) => this.fail(error),
+    });
+    const { direct } = settings.io;
+    this.directIo = direct === 'auto' ? environment.fileSystem.supportsDirectIo(directory) : direct;
+    this.#directoryHandle = environment.fileSystem.openDirectory(directory);
+  }
+
+  /** Takes over the ground, or, when it rejects, leaves it to the caller (with nothing in flight on the crew). */
+  static async start(ground: EngineGround): Promise<Engine> {
+    const engine = new Engine(ground);
+    try {
+      await engine.#start();
+      return engine;
+    } catch (error) {
+      engine.fail(error instanceof QuadringError ? error : new QuadringError('IO_ERROR', 'open failed', { cause: error }));
+      await engine.#letGo();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { state, recovered, contents, environment, settings } = this.ground;
+    await this.#attachCrew();
+    const tables = await Promise.all(state.tables.map((description) => openTable(this, description)));
+    this.versions = new VersionSet(state, tables);
+    const logEnds = recovered.logs.map(({ number, end }) => ({ number, end }));
+    const manifestNumber = this.versions.takeFileNumber();
+    await this.manifest.create(manifestNumber, () => this.versions.snapshot(logEnds, recovered.lastSequence));
+    this.writer = new LogWriter(this.scheduler, this.ground.crew.memory.pool, this.logs, recovered.lastSequence, {
+      onDurable: () => {
+        this.flusher.schedule();
+        this.writes.resume();
+      },
+      onFailure: (error) => this.fail(error),
+    });
+    this.flusher = new Flusher({
+      scheduler: this.scheduler,
+      cache: this.cache,
+      pool: this.ground.crew.memory.pool,
+      memtables: this.memtables,
+      versions: this.versions,
+      manifest: this.manifest,
+      logs: this.logs,
+      writer: this.writer,
+      blockBytes: settings.blockBytes,
+      filterBitsPerKey: settings.filterBitsPerKey,
+      wallClockSeconds: () => environment.wallClockSeconds(),
+      onFlushed: () => this.#onFlushed(),
+      onRefused: (error) => this.#onRefused(error),
+      onFailure: (error) => this.fail(error),
+    });
+    this.writes = new WritePath({
+      memtables: this.memtables,
+      logs: this.logs,
+      writer: this.writer,
+      lastSequence: recovered.lastSequence,
+      liveLogBytesMax: settings.liveLogBytesMax,
+      onFlushWanted: () => this.flusher.schedule(),
+    });
+    const needed = recovered.logs.filter(({ groups }) => groups.length > 0);
+    this.#removeGarbage(contents, manifestNumber, needed);
+    await this.#replay(needed);
+    await this.#prepareFirstLog();
+  }
+
+  /** Files that no version names go; logs among them are used again. */
+  #removeGarbage(contents: DirectoryContents, manifestNumber: number, needed: readonly RecoveredLog[]): void {
+    const { directory, environment, state } = this.ground;
+    const { fileSystem } = environment;
+    for (const { name, kind, number } of garbageFiles(contents, manifestNumber, state.tables, needed)) {
+      const path = join(directory, name);
+      if (kind === 'log') this.logs.addObsolete(number, fileSystem.status(path)?.bytes ?? 0);
+      else fileSystem.remove(path);
+    }
+  }
+
+  /** Puts what the logs hold beyond the tables into memtables again. */
+  async #replay(logs: readonly RecoveredLog[]): Promise<void> {
+    for (const { number, bytes, end, groups } of logs) {
+      this.logs.addRecovered({ number, bytes, end });
+      for (const { payload, firstSequence } of groups) {
+        const record = new LogRecordReader(payload, 0, payload.length);
+        for (let sequence = firstSequence; record.next(); sequence++) {
+          if (sequence <= this.ground.state.flushedSequence) continue;
+          while (!this.writes.replay(payload, record, sequence, number)) await this.flusher.flushOldest();
+          this.replayedRecords++;
+        }
+      }
+    }
+    // Logs whose every record is in tables are not needed after all.
+    this.logs.releaseBelow(this.memtables.oldestLog(this.versions.nextFileNumber));
+    this.flusher.schedule();
+  }
+
+  #prepareFirstLog(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#firstLogPrepared = { resolve, reject };
+      this.logs.prepare(this.ground.settings.logBytes);
+    });
+  }
+
+  #onLogPrepared(): void {
+    const first = this.#firstLogPrepared;
+    if (first === undefined) {
+      this.writes.resume();
+      return;
+    }
+    this.#firstLogPrepared = undefined;
+    this.logs.switch(0);
+    first.resolve();
+  }
+
+  #onFlushed(): void {
+    this.writes.resume();
+    if (this.manifest.bytes > MANIFEST_BYTES_MAX && !this.#renewingManifest) void this.#renewManifest();
+  }
+
+  async #renewManifest(): Promise<void> {
+    this.#renewingManifest = true;
+    try {
+      const number = this.versions.takeFileNumber();
+      const old = await this.manifest.create(number, () => this.#snapshot());
+      const { result, detail0, detail1 } = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, old, FILE_MANIFEST);
+      if (result < 0) throw roleError(`removing ${manifestName(old)}`, result, detail0, detail1);
+    } catch (error) {
+      // The old manifest may still be in force while the new one is half written: nothing can be appended safely.
+      this.fail(error as QuadringError);
+    } finally {
+      this.#renewingManifest = false;
+    }
+  }
+
+  #snapshot(): VersionEdit[] {
+    const ends = this.logs.needed.slice(0, -1).map(({ number, end }) => ({ number, end }));
+    return this.versions.snapshot(ends, this.versions.flushedSequence);
+  }
+
+  /** No space: what waits for it is refused, and may be tried again. */
+  #onRefused(error: QuadringError): void {
+    if (this.#firstLogPrepared !== undefined) this.#firstLogPrepared.reject(error);
+    else this.writes.refuse(error);
+  }
+
+  onWake(): void {
+    this.scheduler.onWake();
+  }
+
+  onFailure(error: Error): void {
+    const failure =
+      error instanceof QuadringError ? error : new QuadringError('WORKER_FAILED', error.message, { cause: error });
+    this.fail(failure);
+    this.scheduler.fail(failure);
+  }
+
+  /** The first failure that is final: reads go on, at what is durable; nothing else does. */
+  fail(error: QuadringError): void {
+    if (this.failure !== undefined) return;
+    this.failure =
+      error.code === 'WORKER_FAILED'
+        ? error
+        : new QuadringError('FAILED', `the database takes no more writes: ${error.message}`, { cause: error });
+    this.#firstLogPrepared?.reject(error);
+    this.#firstLogPrepared = undefined;
+    if (this.writer === undefined) return;
+    this.visibleSequence = this.writer.durableSequence;
+    this.writer.fail(this.failure);
+    this.writes.refuse(this.failure);
+    this.flusher.stop(this.failure);
+  }
+
+  /** Puts everything written so far into tables. */
+  async flush(): Promise<void> {
+    await this.writes.largeWritten();
+    const sequence = this.writes.lastSequence;
+    const { memtables } = this;
+    while (memtables.active.entries > 0 && memtables.active.firstSequence <= sequence && !memtables.rotate()) {
+      await this.flusher.flushOldest();
+    }
+    await this.flusher.whenFlushed(sequence);
+  }
+
+  /** Settles everything, records that nothing is missing, and hands the crew on. */
+  async close(): Promise<void> {
+    await this.#settle();
+    if (this.failure === undefined) {
+      const { active } = this.logs;
+      const edit: VersionEdit = {
+        ...emptyVersionEdit(),
+        nextFileNumber: this.versions.nextFileNumber,
+        lastSequence: this.writes.lastSequence,
+        logEnds: this.logs.needed.map(({ number, end }) => ({ number, end })),
+        cleanClose: true,
+      };
+      assert(this.writer.isIdle && active.number > 0, 'nothing is written after the end is recorded');
+      try {
+        await this.manifest.append(edit);
+      } catch (error) {
+        // Everything acknowledged is in the log, whose end recovery will find without being told.
+        if ((error as QuadringError).code !== 'NO_SPACE') this.fail(error as QuadringError);
+      }
+    }
+    await this.#letGo();
+  }
+
+  /** Waits until no write, flush or request is under way. */
+  async #settle(): Promise<void> {
+    for (;;) {
+      await this.scheduler.whenIdle();
+      // What the last answers led to: promises that go on, and what these ask for.
+      await new Promise((resolve) => setImmediate(resolve));
+      const settled = this.writer.isIdle && this.flusher.isIdle && this.writes.waiting === 0;
+      if (this.scheduler.outstanding > 0) continue;
+      if (settled || this.failure !== undefined) return;
+      // Nothing is under way that these could be waiting for: the file system is full.
+      this.writes.refuse(new QuadringError('CLOSED', 'the database was closed before the write had room'));
+    }
+  }
+
+  async #letGo(): Promise<void> {
+    const { crew, environment, lock } = this.ground;
+    await this.scheduler.whenIdle();
+    // A role answers DETACH when its files are closed; a crew that failed answers nothing and is dismissed.
+    await Promise.all(ROLE_IDS.map((role) => this.scheduler.ask(role, DETACH)));
+    await environment.releaseCrew(crew);
+    environment.fileSystem.closeDirectory(this.#directoryHandle);
+    lock.release();
+  }
+
+  async #attachCrew(): Promise<void> {
+    const { crew, state } = this.ground;
+    const { pool, arenas } = crew.memory;
+    const memory = [
+      { region: REGION_POOL, buffer: pool.buffer },
+      ...arenas.map((buffer, i) => ({ region: 1 + i, buffer })),
+    ];
+    const attachment: Attachment = {
+      directory: this.#directoryHandle,
+      salt: state.databaseSalt,
+      directIo: this.directIo,
+      memory: crew.memoryAttached ? [] : memory,
+    };
+    await Promise.all(ROLE_IDS.map((role) => this.#attach(role, attachment)));
+    crew.memoryAttached = true;
+  }
+
+  async #attach(role: RoleId, attachment: Attachment): Promise<void> {
+    this.ground.crew.post(role, attachment);
+    const { result, detail0, detail1 } = await this.scheduler.ask(role, ATTACH);
+    if (result < 0) throw roleError('attaching a ring thread', result, detail0, detail1);
+  }
+
+  /** An arena of its own for an oversize batch, or an empty one in its place. */
+  #attachArena(region: number, buffer: SharedArrayBuffer): void {
+    const attachment: Attachment = {
+      directory: this.#directoryHandle,
+      salt: this.ground.state.databaseSalt,
+      directIo: this.directIo,
+      memory: [{ region, buffer }],
+    };
+    this.#attach(ROLE_FLUSH, attachment).catch((error: unknown) => this.fail(error as QuadringError));
+  }
+}

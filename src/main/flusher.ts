@@ -1,0 +1,212 @@
+/**
+ * Turns frozen memtables into tables, oldest first, one at a time. Owner only; the flush thread writes, the foreground
+ * thread reads the finished table's index and filter back, which checks what was written before anything depends on it.
+ *
+ *     all frames of the memtable are durable
+ *     WRITE_TABLE       the flush thread reads the arena in place and publishes the file
+ *     OPEN_TABLE, read  index, filter, properties
+ *     APPEND_MANIFEST   the commit point
+ *     install           reads see the table; the arena is free; logs that nobody needs any more are let go
+ *
+ * A full file system is not final: the memtable stays, and the flush is tried again when a write needs its room. Any
+ * other failure is.
+ */
+import { must } from '../assert.ts';
+import { QuadringError } from '../errors.ts';
+import { tableName } from '../format/file-names.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
+import { decodeTableMeta } from '../format/table-meta.ts';
+import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
+import { MAILBOX_AT } from '../protocol/crew-layout.ts';
+import { OPEN_TABLE, ROLE_FLUSH, ROLE_FOREGROUND, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
+import type { BlockCache } from './block-cache.ts';
+import { readExtent } from './extent-reader.ts';
+import { roleError } from './io-errors.ts';
+import type { IoScheduler } from './io-scheduler.ts';
+import type { LogFiles } from './log-files.ts';
+import type { LogWriter } from './log-writer.ts';
+import type { ManifestWriter } from './manifest-writer.ts';
+import type { Memtable } from './memtable.ts';
+import type { Memtables } from './memtables.ts';
+import { Table } from './table.ts';
+import type { VersionSet } from './version-set.ts';
+
+export interface FlusherOptions {
+  readonly scheduler: IoScheduler;
+  readonly cache: BlockCache;
+  readonly pool: Uint8Array<SharedArrayBuffer>;
+  readonly memtables: Memtables;
+  readonly versions: VersionSet;
+  readonly manifest: ManifestWriter;
+  readonly logs: LogFiles;
+  readonly writer: LogWriter;
+  readonly blockBytes: number;
+  readonly filterBitsPerKey: number;
+  readonly wallClockSeconds: () => number;
+  /** A memtable's arena is free. */
+  readonly onFlushed: () => void;
+  /** The file system is full. */
+  readonly onRefused: (error: QuadringError) => void;
+  /** Final. */
+  readonly onFailure: (error: QuadringError) => void;
+}
+
+interface FlushWaiter {
+  /** Everything up to it must be in tables. */
+  readonly sequence: number;
+  readonly resolve: () => void;
+  readonly reject: (error: QuadringError) => void;
+}
+
+export class Flusher {
+  readonly #options: FlusherOptions;
+  #flushing = false;
+  #stopped: QuadringError | undefined;
+  #waiters: FlushWaiter[] = [];
+  #flushes = 0;
+  #bytesWritten = 0;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+  }
+
+  get isIdle(): boolean {
+    return !this.#flushing;
+  }
+
+  statistics(): { readonly flushes: number; readonly bytesWritten: number } {
+    return { flushes: this.#flushes, bytesWritten: this.#bytesWritten };
+  }
+
+  /** Flushes what can be, unless it is under way. */
+  schedule(): void {
+    if (this.#flushing || this.#stopped !== undefined) return;
+    const memtable = this.#options.memtables.frozen[0];
+    if (memtable === undefined) return;
+    // Nothing is flushed before its log frames are durable.
+    if (memtable.lastSequence > this.#options.writer.durableSequence) return;
+    this.#flushing = true;
+    this.#flush(memtable).then(
+      () => this.#onDone(),
+      (error: unknown) => this.#onError(error),
+    );
+  }
+
+  /** Resolves when every write up to `sequence` is in a table. */
+  whenFlushed(sequence: number): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ sequence, resolve, reject });
+      this.#settleWaiters();
+      this.schedule();
+    });
+  }
+
+  /** Resolves when the memtable that is oldest now is in a table. */
+  flushOldest(): Promise<void> {
+    const oldest = must(this.#options.memtables.frozen[0], 'a memtable is frozen');
+    return this.whenFlushed(oldest.lastSequence);
+  }
+
+  /** Nothing is flushed any more. */
+  stop(error: QuadringError): void {
+    this.#stopped ??= error;
+    this.#rejectWaiters(error);
+  }
+
+  #onDone(): void {
+    this.#flushing = false;
+    this.#flushes++;
+    this.#settleWaiters();
+    this.#options.onFlushed();
+    this.schedule();
+  }
+
+  #onError(error: unknown): void {
+    this.#flushing = false;
+    const failure =
+      error instanceof QuadringError ? error : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
+    if (failure.code === 'NO_SPACE') {
+      this.#rejectWaiters(failure);
+      this.#options.onRefused(failure);
+    } else {
+      this.#options.onFailure(failure);
+    }
+  }
+
+  #settleWaiters(): void {
+    const { memtables } = this.#options;
+    const oldest = memtables.frozen[0];
+    const done = this.#waiters.filter(({ sequence }) => oldest === undefined || oldest.firstSequence > sequence);
+    this.#waiters = this.#waiters.filter((waiter) => !done.includes(waiter));
+    for (const waiter of done) waiter.resolve();
+  }
+
+  #rejectWaiters(error: QuadringError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  async #flush(memtable: Memtable): Promise<void> {
+    const { versions, manifest, memtables, logs } = this.#options;
+    const description = await this.#writeTable(memtable, versions.takeFileNumber());
+    const table = await openTable(this.#options, description);
+    const edit: VersionEdit = {
+      logNumber: memtables.oldestLog(logs.needed.at(-1)?.number ?? versions.nextFileNumber, memtable),
+      nextFileNumber: versions.nextFileNumber,
+      lastSequence: memtable.lastSequence,
+      flushedSequence: memtable.lastSequence,
+      added: [description],
+      deleted: [],
+      logEnds: [],
+      compactionPointers: [],
+    };
+    await manifest.append(edit);
+    versions.install(table, edit);
+    memtables.releaseOldest();
+    logs.releaseBelow(versions.logNumber);
+    this.#bytesWritten += description.fileBytes;
+  }
+
+  async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
+    const { scheduler, pool, blockBytes, filterBitsPerKey, wallClockSeconds } = this.#options;
+    const parameters: WriteTableParameters = {
+      headOffset: memtable.headOffset,
+      blockBytes,
+      filterBitsPerKey,
+      createdAtSeconds: wallClockSeconds(),
+      oldestSnapshot: memtable.lastSequence,
+    };
+    const text = Buffer.from(`${JSON.stringify(parameters)}\0`);
+    pool.set(text, MAILBOX_AT);
+    const mailboxPage = MAILBOX_AT / PAGE_BYTES;
+    const answer = await scheduler.ask(ROLE_FLUSH, WRITE_TABLE, number, memtable.region, mailboxPage);
+    if (answer.result < 0) {
+      const name = tableName(number);
+      throw roleError(`writing ${name}`, answer.result, answer.detail0, answer.detail1, { file: name });
+    }
+    const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
+    return must(edit.added[0], 'a written table is described');
+  }
+}
+
+/** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
+export async function openTable(
+  { scheduler, cache }: { readonly scheduler: IoScheduler; readonly cache: BlockCache },
+  description: TableDescription,
+): Promise<Table> {
+  const { number, metaOffset, fileBytes } = description;
+  const fileName = tableName(number);
+  const opened = await scheduler.ask(ROLE_FOREGROUND, OPEN_TABLE, number);
+  if (opened.result < 0) {
+    throw roleError(`opening ${fileName}`, opened.result, opened.detail0, opened.detail1, { file: fileName });
+  }
+  const page = metaOffset / PAGE_BYTES;
+  const pageCount = (fileBytes - metaOffset) / PAGE_BYTES;
+  const bytes = await new Promise<Uint8Array>((resolve, reject) => {
+    readExtent(scheduler, cache, { table: number, fileName, page, pageCount }, (error, read) => {
+      if (error === undefined) resolve(read);
+      else reject(error);
+    });
+  });
+  return new Table(description, decodeTableMeta(bytes, number, metaOffset, fileBytes));
+}

@@ -1,0 +1,57 @@
+/** Turns a role's answer into the error that the caller gets. Pure. */
+import { getSystemErrorName } from 'node:util';
+import { QuadringError, type ErrorFields } from '../errors.ts';
+import {
+  RESULT_CHECKSUM,
+  RESULT_SHORT_READ,
+  RESULT_SHORT_WRITE,
+  RESULT_WORKER_FAILED,
+  STEP_NAMES,
+} from '../protocol/requests.ts';
+
+const EACCES = 13;
+const EPERM = 1;
+const EROFS = 30;
+const ENOSPC = 28;
+const EDQUOT = 122;
+
+export function isOutOfSpace(result: number): boolean {
+  return result === -ENOSPC || result === -EDQUOT;
+}
+
+/** `what` is the sentence's subject: "writing the log". */
+export function roleError(
+  what: string,
+  result: number,
+  detail0: number,
+  detail1: number,
+  fields: Pick<ErrorFields, 'file' | 'offset'> = {},
+): QuadringError {
+  switch (result) {
+    case RESULT_CHECKSUM: {
+      const expected = detail0 >>> 0;
+      const actual = detail1 >>> 0;
+      const message = `${what}: checksum is ${hex(actual)}, ${hex(expected)} was expected`;
+      return new QuadringError('TABLE_CORRUPT', message, { ...fields, expected, actual });
+    }
+    case RESULT_SHORT_READ:
+      return new QuadringError('TABLE_CORRUPT', `${what}: the file ends ${detail0} bytes into the range`, fields);
+    case RESULT_SHORT_WRITE:
+      return new QuadringError('IO_ERROR', `${what}: the write came back short`, fields);
+    case RESULT_WORKER_FAILED:
+      return new QuadringError('WORKER_FAILED', `${what}: a ring thread died`, fields);
+    default: {
+      const name = getSystemErrorName(result);
+      const step = STEP_NAMES[detail0] ?? STEP_NAMES[0];
+      const cause = Object.assign(new Error(`${step} failed with ${name}`), { code: name, errno: result, syscall: step });
+      const message = `${what}: ${step} failed with ${name}`;
+      if (isOutOfSpace(result)) return new QuadringError('NO_SPACE', message, { ...fields, cause });
+      const readOnly = result === -EROFS || result === -EACCES || result === -EPERM;
+      return new QuadringError(readOnly ? 'READ_ONLY' : 'IO_ERROR', message, { ...fields, cause });
+    }
+  }
+}
+
+function hex(checksum: number): string {
+  return `0x${checksum.toString(16).padStart(8, '0')}`;
+}

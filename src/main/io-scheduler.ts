@@ -1,0 +1,262 @@
+/**
+ * The owner's side of the four request queues: hands requests out, publishes once per turn of the event loop, takes
+ * completions. Owner only.
+ *
+ * A request is written into its role's queue at once and published in a microtask, with at most one wake per ring
+ * thread. Completion handlers run inside `drain`: they do bookkeeping and resolve promises (whose callbacks run later,
+ * as microtasks), and never call user code.
+ *
+ * Bounds: OUTSTANDING_MAX requests of each role; what is more waits in a backlog whose length its callers bound (block
+ * reads by the cache's slots, writes by the queue of waiting writes, a constant number from the rest).
+ */
+import { assert, must } from '../assert.ts';
+import { AdaptiveSpin } from '../atomics-sync/adaptive-spin.ts';
+import { SpscConsumer, SpscProducer } from '../atomics-sync/spsc-queue.ts';
+import { DoorbellSleeper, PARKED_IN_KERNEL } from '../atomics-sync/doorbell.ts';
+import { OWNER_EVENT_WORD, QUEUE_CAPACITY, roleWords } from '../protocol/crew-layout.ts';
+import {
+  REQUEST_ARGUMENTS,
+  REQUEST_ID,
+  REQUEST_OPCODE,
+  RESULT_WORKER_FAILED,
+  ROLE_IDS,
+  type RoleId,
+} from '../protocol/requests.ts';
+import type { Crew } from './crew.ts';
+import { Fifo } from './fifo.ts';
+
+/** Called once, with what the role answered. */
+export type CompletionHandler = (result: number, detail0: number, detail1: number) => void;
+
+export interface Answer {
+  readonly result: number;
+  readonly detail0: number;
+  readonly detail1: number;
+}
+
+/** As many as a completion queue holds, so that it can never overflow. */
+const OUTSTANDING_MAX = QUEUE_CAPACITY;
+/** One slice of a synchronous wait; after it the crew's health is looked at. */
+const WAIT_SLICE_MS = 100;
+
+interface BackloggedRequest {
+  readonly opcode: number;
+  readonly args: readonly number[];
+  readonly handler: CompletionHandler;
+}
+
+interface RoleQueues {
+  readonly requests: SpscProducer;
+  readonly completions: SpscConsumer;
+  readonly handlers: (CompletionHandler | undefined)[];
+  readonly freeIds: number[];
+  readonly backlog: Fifo<BackloggedRequest>;
+  outstanding: number;
+}
+
+export class IoScheduler {
+  readonly #crew: Crew;
+  readonly #roles: readonly RoleQueues[];
+  readonly #eventSleeper: DoorbellSleeper;
+  readonly #spin: AdaptiveSpin;
+  #outstanding = 0;
+  #publishScheduled = false;
+  #failure: Error | undefined;
+  #idleWaiters: (() => void)[] = [];
+  readonly #publishInMicrotask = (): void => {
+    this.#publishScheduled = false;
+    this.publish();
+    this.#armWake();
+  };
+  readonly #hasCompletions = (): boolean => {
+    for (const queues of this.#roles) if (queues.completions.hasMore()) return true;
+    return false;
+  };
+
+  constructor(crew: Crew, options: { readonly spinMicroseconds: number; readonly now: () => number }) {
+    this.#crew = crew;
+    this.#roles = ROLE_IDS.map((role) => {
+      const words = roleWords(crew.control, role);
+      return {
+        requests: new SpscProducer(words.requests),
+        completions: new SpscConsumer(words.completions),
+        handlers: new Array<CompletionHandler | undefined>(OUTSTANDING_MAX).fill(undefined),
+        freeIds: Array.from({ length: OUTSTANDING_MAX }, (_, i) => OUTSTANDING_MAX - 1 - i),
+        backlog: new Fifo(),
+        outstanding: 0,
+      };
+    });
+    this.#eventSleeper = new DoorbellSleeper(crew.control, OWNER_EVENT_WORD);
+    this.#spin = new AdaptiveSpin({ budgetMicroseconds: options.spinMicroseconds, now: options.now });
+  }
+
+  /** Requests that have not been answered. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** Asks a role for something; it is published when this turn of the event loop ends, or by `publish`. */
+  request(
+    role: RoleId,
+    opcode: number,
+    handler: CompletionHandler,
+    argument0 = 0,
+    argument1 = 0,
+    argument2 = 0,
+    argument3 = 0,
+    argument4 = 0,
+  ): void {
+    if (this.#failure !== undefined) {
+      queueMicrotask(() => handler(RESULT_WORKER_FAILED, 0, 0));
+      return;
+    }
+    const queues = this.#roles[role]!;
+    const id = queues.freeIds.pop();
+    const args = id === undefined ? [argument0, argument1, argument2, argument3, argument4] : undefined;
+    if (this.#outstanding++ === 0) this.#crew.keepAlive(true);
+    if (id === undefined) {
+      queues.backlog.push({ opcode, args: must(args, 'a backlogged request keeps its arguments'), handler });
+    } else {
+      this.#write(queues, id, opcode, handler, argument0, argument1, argument2, argument3, argument4);
+    }
+    if (!this.#publishScheduled) {
+      this.#publishScheduled = true;
+      queueMicrotask(this.#publishInMicrotask);
+    }
+  }
+
+  /** The same as a promise; it never rejects. */
+  ask(role: RoleId, opcode: number, ...args: [number?, number?, number?, number?, number?]): Promise<Answer> {
+    return new Promise((resolve) => {
+      const handler: CompletionHandler = (result, detail0, detail1) => resolve({ result, detail0, detail1 });
+      this.request(role, opcode, handler, ...args);
+    });
+  }
+
+  #write(
+    queues: RoleQueues,
+    id: number,
+    opcode: number,
+    handler: CompletionHandler,
+    argument0: number,
+    argument1: number,
+    argument2: number,
+    argument3: number,
+    argument4: number,
+  ): void {
+    const at = queues.requests.reserve();
+    assert(at >= 0, 'a request queue holds as many requests as may be outstanding');
+    const words = this.#crew.control;
+    words[at + REQUEST_OPCODE] = opcode;
+    words[at + REQUEST_ID] = id;
+    words[at + REQUEST_ARGUMENTS] = argument0;
+    words[at + REQUEST_ARGUMENTS + 1] = argument1;
+    words[at + REQUEST_ARGUMENTS + 2] = argument2;
+    words[at + REQUEST_ARGUMENTS + 3] = argument3;
+    words[at + REQUEST_ARGUMENTS + 4] = argument4;
+    queues.handlers[id] = handler;
+    queues.outstanding++;
+  }
+
+  /** Makes requests visible to the ring threads and wakes those that sleep. */
+  publish(): void {
+    if (this.#failure !== undefined) return;
+    for (const role of ROLE_IDS) if (this.#roles[role]!.requests.publish()) this.#crew.ring(role);
+  }
+
+  /** Runs the handlers of all completions that have come; how many there were. */
+  drain(): number {
+    let drained = 0;
+    for (const queues of this.#roles) if (queues.outstanding > 0) drained += this.#drainRole(queues);
+    if (this.#outstanding === 0 && drained > 0) this.#becomeIdle();
+    return drained;
+  }
+
+  /** Resolves when every request has been answered. */
+  whenIdle(): Promise<void> {
+    if (this.#outstanding === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #becomeIdle(): void {
+    this.#crew.keepAlive(false);
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  #drainRole(queues: RoleQueues): number {
+    const { completions, handlers, freeIds, backlog } = queues;
+    const words = this.#crew.control;
+    let drained = 0;
+    for (let at = completions.next(); at >= 0; at = completions.next()) {
+      const id = words[at]!;
+      const result = words[at + 1]!;
+      const detail0 = words[at + 2]!;
+      const detail1 = words[at + 3]!;
+      completions.release();
+      const handler = must(handlers[id], 'a completion belongs to a request');
+      handlers[id] = undefined;
+      queues.outstanding--;
+      this.#outstanding--;
+      drained++;
+      if (backlog.length === 0) {
+        freeIds.push(id);
+      } else {
+        const next = backlog.shift();
+        const [a = 0, b = 0, c = 0, d = 0, e = 0] = next.args;
+        this.#write(queues, id, next.opcode, next.handler, a, b, c, d, e);
+      }
+      handler(result, detail0, detail1);
+    }
+    return drained;
+  }
+
+  /** The crew's signal: take what has come, publish what that led to, and ask for the next signal. */
+  onWake(): void {
+    this.drain();
+    this.publish();
+    this.#armWake();
+  }
+
+  /** Blocks this thread until `isDone`, which completion handlers make true. */
+  waitUntil(isDone: () => boolean): void {
+    for (;;) {
+      this.publish();
+      this.drain();
+      if (isDone()) break;
+      if (this.#failure !== undefined) break;
+      this.publish();
+      if (this.#spin.spin(this.#hasCompletions)) continue;
+      this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
+    }
+    this.publish();
+    if (this.#outstanding > 0) this.#armWake();
+  }
+
+  /** A ring thread died: whatever is outstanding is answered with that. */
+  fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.drain();
+    this.#failure = error;
+    for (const queues of this.#roles) {
+      const handlers = queues.handlers.filter((handler) => handler !== undefined);
+      const backlog = queues.backlog.takeAll();
+      queues.handlers.fill(undefined);
+      queues.outstanding = 0;
+      for (const handler of handlers) handler(RESULT_WORKER_FAILED, 0, 0);
+      for (const { handler } of backlog) handler(RESULT_WORKER_FAILED, 0, 0);
+    }
+    this.#outstanding = 0;
+    this.#becomeIdle();
+  }
+
+  /** Announces that this thread goes back to its event loop, and looks once more (see atomics-sync/doorbell.ts). */
+  #armWake(): void {
+    while (this.#outstanding > 0) {
+      this.#eventSleeper.announce(PARKED_IN_KERNEL);
+      if (!this.#hasCompletions()) return;
+      this.#eventSleeper.cancel();
+      this.drain();
+      this.publish();
+    }
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The log files: the one being written, those still needed, those prepared ahead, those to be used again. Owner only;
+ * the flush thread creates, recycles and removes them.
+ *
+ *     prepared ──► active ──► live (a memtable still needs it) ──► recycled under a new number, or removed
+ *
+ * A log file is written through once before it is handed over: appends into written extents need no journal commit
+ * (1.6 to 3 times faster). Space is met here: where none is left no file is prepared, and the write that needed it is
+ * refused before anything has changed.
+ */
+import { must } from '../assert.ts';
+import type { QuadringError } from '../errors.ts';
+import { logName } from '../format/file-names.ts';
+import { pagesOf } from '../format/limits.ts';
+import { CLOSE_LOG, FILE_LOG, PREPARE_LOG, REMOVE_FILE, ROLE_FLUSH, ROLE_WAL } from '../protocol/requests.ts';
+import { isOutOfSpace, roleError } from './io-errors.ts';
+import type { IoScheduler } from './io-scheduler.ts';
+
+export interface LogFile {
+  readonly number: number;
+  readonly bytes: number;
+  /** Where the next frame goes. */
+  end: number;
+}
+
+export interface LogFilesOptions {
+  /** Bytes of an ordinary log file. */
+  readonly logBytes: number;
+  readonly takeFileNumber: () => number;
+  /** A file has been prepared. */
+  readonly onPrepared: () => void;
+  /** No file could be prepared for want of space; it may be tried again. */
+  readonly onRefused: (error: QuadringError) => void;
+  /** Anything else that went wrong. */
+  readonly onFailure: (error: QuadringError) => void;
+}
+
+/** Obsolete files that are kept to be used again. */
+const RECYCLABLE_MAX = 2;
+
+export class LogFiles {
+  readonly #scheduler: IoScheduler;
+  readonly #options: LogFilesOptions;
+  #active: LogFile | undefined;
+  readonly #live: LogFile[] = [];
+  readonly #prepared: LogFile[] = [];
+  readonly #recyclable: number[] = [];
+  #preparing = false;
+  #created = 0;
+  #recycled = 0;
+
+  constructor(scheduler: IoScheduler, options: LogFilesOptions) {
+    this.#scheduler = scheduler;
+    this.#options = options;
+  }
+
+  get active(): LogFile {
+    return must(this.#active, 'an open database has an active log');
+  }
+
+  /** Bytes of all files that recovery would have to read. */
+  get liveBytes(): number {
+    return this.#live.reduce((bytes, log) => bytes + log.bytes, this.#active?.bytes ?? 0);
+  }
+
+  /** Live logs and the active one, oldest first. */
+  get needed(): readonly LogFile[] {
+    return this.#active === undefined ? this.#live : [...this.#live, this.#active];
+  }
+
+  statistics(): { readonly active: string; readonly live: number; readonly created: number; readonly recycled: number } {
+    return {
+      active: this.#active === undefined ? '' : logName(this.#active.number),
+      live: this.#live.length,
+      created: this.#created,
+      recycled: this.#recycled,
+    };
+  }
+
+  /** A log that recovery found and whose entries are in memtables now. */
+  addRecovered(log: LogFile): void {
+    this.#live.push(log);
+  }
+
+  /** A file that nobody needs any more; it is used again or removed. */
+  addObsolete(number: number, bytes: number): void {
+    if (bytes === this.#options.logBytes && this.#recyclable.length < RECYCLABLE_MAX) this.#recyclable.push(number);
+    else this.#remove(number);
+  }
+
+  /** Makes a prepared file with room for `bytes` the active one; false if there is none (`prepare` gets one). */
+  switch(bytes: number): boolean {
+    const at = this.#prepared.findIndex((log) => log.bytes >= bytes);
+    if (at < 0) return false;
+    const [next] = this.#prepared.splice(at, 1);
+    if (this.#active !== undefined) this.#live.push(this.#active);
+    this.#active = next;
+    if (this.#prepared.length === 0) this.prepare(this.#options.logBytes);
+    return true;
+  }
+
+  /** Has a file of at least `bytes` prepared, unless one is on its way. */
+  prepare(bytes: number): void {
+    if (this.#preparing) return;
+    this.#preparing = true;
+    const number = this.#options.takeFileNumber();
+    const size = Math.max(bytes, this.#options.logBytes);
+    const old = size === this.#options.logBytes ? this.#recyclable.pop() : undefined;
+    this.#scheduler.request(
+      ROLE_FLUSH,
+      PREPARE_LOG,
+      (result, detail0, detail1) => {
+        this.#preparing = false;
+        if (result < 0) {
+          const error = roleError(`preparing ${logName(number)}`, result, detail0, detail1, { file: logName(number) });
+          if (isOutOfSpace(result)) this.#options.onRefused(error);
+          else this.#options.onFailure(error);
+          return;
+        }
+        if (old === undefined) this.#created++;
+        else this.#recycled++;
+        this.#prepared.push({ number, bytes: size, end: 0 });
+        this.#options.onPrepared();
+      },
+      number,
+      pagesOf(size),
+      old ?? 0,
+    );
+  }
+
+  /** Lets go of live logs below `number`: all that they hold is in tables. */
+  releaseBelow(number: number): void {
+    while (this.#live.length > 0 && this.#live[0]!.number < number) {
+      const log = must(this.#live.shift(), 'a live log');
+      // What closing a file says that nobody needs any more changes nothing.
+      this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, log.number);
+      this.addObsolete(log.number, log.bytes);
+    }
+  }
+
+  #remove(number: number): void {
+    this.#scheduler.request(
+      ROLE_FLUSH,
+      REMOVE_FILE,
+      (result, detail0, detail1) => {
+        if (result < 0) this.#options.onFailure(roleError(`removing ${logName(number)}`, result, detail0, detail1));
+      },
+      number,
+      FILE_LOG,
+    );
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * The write-ahead log's owner side: gathers records into frames and hands these to the wal thread. Owner only.
+ *
+ * Group commit by natural batching: while one frame is being written, the next gathers in the other staging buffer and
+ * is handed over when the first completes. No timers; a lone write is handed over when its turn of the event loop ends.
+ *
+ *     reserve ─► append ─► (microtask, or the frame before is durable) ─► handed over ─► durable: promises resolve
+ *
+ * Bounds: two staging buffers of STAGING_BYTES; one frame in flight.
+ */
+import { assert } from '../assert.ts';
+import type { QuadringError } from '../errors.ts';
+import { logName } from '../format/file-names.ts';
+import {
+  FRAME_FIRST,
+  FRAME_FULL,
+  FRAME_HEADER_BYTES,
+  FRAME_LAST,
+  FRAME_MIDDLE,
+  writeFrameHeader,
+} from '../format/frame.ts';
+import { PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
+import { LOG_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
+import { ROLE_WAL, WRITE_FRAME } from '../protocol/requests.ts';
+import { roleError } from './io-errors.ts';
+import type { IoScheduler } from './io-scheduler.ts';
+import type { LogFile, LogFiles } from './log-files.ts';
+
+/** Bytes of records that fit one frame. */
+export const FRAME_PAYLOAD_BYTES_MAX = STAGING_BYTES - FRAME_HEADER_BYTES;
+
+export type Reservation = 'ready' | 'busy' | 'log-full';
+
+/** Who waits for a group to be durable. */
+export interface DurabilityWaiter {
+  resolve(): void;
+  reject(error: QuadringError): void;
+}
+
+export interface LogWriterListener {
+  /** A frame is durable, so that there may be room again. */
+  onDurable(): void;
+  /** A frame could not be written: final. */
+  onFailure(error: QuadringError): void;
+}
+
+export class LogWriter {
+  /** Where records are encoded: `pool[position, …)`. */
+  readonly pool: Uint8Array<SharedArrayBuffer>;
+  position = LOG_STAGING_AT + FRAME_HEADER_BYTES;
+  readonly #scheduler: IoScheduler;
+  readonly #logs: LogFiles;
+  readonly #listener: LogWriterListener;
+  #stagingAt = LOG_STAGING_AT;
+  #count = 0;
+  #firstSequence = 0;
+  #lastSequence = 0;
+  #waiters: DurabilityWaiter[] = [];
+  #writing = false;
+  #writingWaiters: DurabilityWaiter[] = [];
+  #handOverScheduled = false;
+  #failure: QuadringError | undefined;
+  #durableSequence: number;
+  #frames = 0;
+  #records = 0;
+  #frameBytes = 0;
+  readonly #handOverInMicrotask = (): void => {
+    this.#handOverScheduled = false;
+    if (!this.#writing && this.#count > 0 && this.#failure === undefined) this.#handOver();
+  };
+
+  constructor(
+    scheduler: IoScheduler,
+    pool: Uint8Array<SharedArrayBuffer>,
+    logs: LogFiles,
+    lastSequence: number,
+    listener: LogWriterListener,
+  ) {
+    this.#scheduler = scheduler;
+    this.pool = pool;
+    this.#logs = logs;
+    this.#durableSequence = lastSequence;
+    this.#listener = listener;
+  }
+
+  /** Every write up to this one survives a crash. */
+  get durableSequence(): number {
+    return this.#durableSequence;
+  }
+
+  /** Whether nothing is gathered or under way. */
+  get isIdle(): boolean {
+    return !this.#writing && this.#count === 0;
+  }
+
+  statistics(): { readonly frames: number; readonly records: number; readonly bytes: number } {
+    return { frames: this.#frames, records: this.#records, bytes: this.#frameBytes };
+  }
+
+  /**
+   * Makes room for `bytes` of records: 'ready' (append now), 'busy' (after onDurable) or 'log-full' (after a log file
+   * has been prepared). REQUIRES: at most FRAME_PAYLOAD_BYTES_MAX.
+   */
+  reserve(bytes: number): Reservation {
+    assert(bytes <= FRAME_PAYLOAD_BYTES_MAX, 'larger batches go through writeLarge');
+    for (;;) {
+      const frameBytes = this.position + bytes - this.#stagingAt;
+      const log = this.#logs.active;
+      const fitsLog = log.end + roundUpToPage(frameBytes) <= log.bytes;
+      if (frameBytes <= STAGING_BYTES && fitsLog) return 'ready';
+      if (this.#count > 0) {
+        if (this.#writing) return 'busy';
+        this.#handOver();
+      } else if (!this.#logs.switch(roundUpToPage(frameBytes))) {
+        return 'log-full';
+      }
+    }
+  }
+
+  /** The records written at `position` end at `end`; they were given sequence numbers up to `lastSequence`. */
+  appended(end: number, count: number, lastSequence: number): void {
+    if (this.#count === 0) this.#firstSequence = lastSequence - count + 1;
+    this.position = end;
+    this.#count += count;
+    this.#lastSequence = lastSequence;
+    if (!this.#writing && !this.#handOverScheduled) {
+      this.#handOverScheduled = true;
+      queueMicrotask(this.#handOverInMicrotask);
+    }
+  }
+
+  /** Tells `waiter` when what was appended so far is durable. */
+  whenDurable(waiter: DurabilityWaiter): void {
+    this.#waiters.push(waiter);
+  }
+
+  /** Gives the gathered frame to the wal thread, which is idle. */
+  #handOver(): void {
+    assert(!this.#writing && this.#count > 0, 'one frame in flight at a time');
+    const log = this.#logs.active;
+    const payloadLength = this.position - this.#stagingAt - FRAME_HEADER_BYTES;
+    const waiters = this.#waiters;
+    this.#waiters = this.#writingWaiters;
+    this.#writingWaiters = waiters;
+    const lastSequence = this.#lastSequence;
+    this.#issue(log, this.#stagingAt, FRAME_FULL, this.#firstSequence, this.#count, payloadLength, () => {
+      this.#durableSequence = Math.max(this.#durableSequence, lastSequence);
+      for (const waiter of waiters) waiter.resolve();
+      waiters.length = 0;
+      if (this.#count > 0) this.#handOver();
+      this.#listener.onDurable();
+    });
+    this.#stagingAt = this.#stagingAt === LOG_STAGING_AT ? LOG_STAGING_AT + STAGING_BYTES : LOG_STAGING_AT;
+    this.position = this.#stagingAt + FRAME_HEADER_BYTES;
+    this.#count = 0;
+  }
+
+  #issue(
+    log: LogFile,
+    stagingAt: number,
+    kind: number,
+    firstSequence: number,
+    count: number,
+    payloadLength: number,
+    onDurable: () => void,
+  ): void {
+    const fileNumber = log.number;
+    writeFrameHeader(this.pool, stagingAt, { kind, fileNumber, firstSequence, count, payloadLength });
+    const frameBytes = roundUpToPage(FRAME_HEADER_BYTES + payloadLength);
+    const offset = log.end;
+    assert(offset + frameBytes <= log.bytes, 'a frame fits the log it was reserved in');
+    log.end += frameBytes;
+    this.#writing = true;
+    this.#frames++;
+    this.#records += count;
+    this.#frameBytes += frameBytes;
+    this.#scheduler.request(
+      ROLE_WAL,
+      WRITE_FRAME,
+      (result, detail0, detail1) => {
+        this.#writing = false;
+        if (result < 0) {
+          const name = logName(fileNumber);
+          this.#listener.onFailure(roleError(`writing ${name}`, result, detail0, detail1, { file: name, offset }));
+        } else if (this.#failure === undefined) {
+          onDurable();
+        }
+      },
+      fileNumber,
+      offset / PAGE_BYTES,
+      stagingAt / PAGE_BYTES,
+    );
+  }
+
+  /** Bytes of log that a batch of so many bytes of records takes, as frames of its own. */
+  static largeBatchBytes(bytes: number): number {
+    const whole = Math.floor(bytes / FRAME_PAYLOAD_BYTES_MAX);
+    return whole * STAGING_BYTES + roundUpToPage(FRAME_HEADER_BYTES + (bytes % FRAME_PAYLOAD_BYTES_MAX));
+  }
+
+  /**
+   * Writes a batch that is larger than a frame as first, middle and last frames. REQUIRES: idle, and an active log with
+   * room for `largeBatchBytes`. Resolves when all of it is durable; rejects after a failure, which is final.
+   */
+  async writeLarge(records: Uint8Array, count: number, firstSequence: number): Promise<void> {
+    assert(this.isIdle, 'a large batch is written alone');
+    const log = this.#logs.active;
+    for (let start = 0; start < records.length; ) {
+      const end = Math.min(start + FRAME_PAYLOAD_BYTES_MAX, records.length);
+      const isFirst = start === 0;
+      const isLast = end === records.length;
+      const kind = isFirst ? (isLast ? FRAME_FULL : FRAME_FIRST) : isLast ? FRAME_LAST : FRAME_MIDDLE;
+      this.pool.set(records.subarray(start, end), this.#stagingAt + FRAME_HEADER_BYTES);
+      const length = end - start;
+      await new Promise<void>((resolve, reject) => {
+        this.#waiters.push({ resolve, reject });
+        this.#issue(log, this.#stagingAt, kind, firstSequence, isFirst ? count : 0, length, () => {
+          this.#waiters.pop();
+          resolve();
+        });
+      });
+      start = end;
+    }
+    this.#durableSequence = firstSequence + count - 1;
+  }
+
+  /** Nothing will be written any more: everybody who waits learns why. */
+  fail(error: QuadringError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const waiter of [...this.#writingWaiters, ...this.#waiters]) waiter.reject(error);
+    this.#writingWaiters = [];
+    this.#waiters = [];
+    this.#count = 0;
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Appends version edits to the manifest, and begins new manifests. Owner only; the flush thread does the writing.
+ *
+ * An edit that is larger than one frame becomes first, middle and last frames. Edits are appended one after another.
+ * The first append that fails after its space was reserved is final: what is on the disk is then not known.
+ */
+import { QuadringError } from '../errors.ts';
+import { manifestName } from '../format/file-names.ts';
+import {
+  FRAME_FIRST,
+  FRAME_FULL,
+  FRAME_HEADER_BYTES,
+  FRAME_LAST,
+  FRAME_MIDDLE,
+  writeFrameHeader,
+} from '../format/frame.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
+import { encodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
+import { MANIFEST_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
+import {
+  APPEND_MANIFEST,
+  INSTALL_CURRENT,
+  ROLE_FLUSH,
+  STEP_FALLOCATE,
+} from '../protocol/requests.ts';
+import { roleError } from './io-errors.ts';
+import type { IoScheduler } from './io-scheduler.ts';
+
+const PAYLOAD_BYTES_MAX = STAGING_BYTES - FRAME_HEADER_BYTES;
+
+export class ManifestWriter {
+  readonly #scheduler: IoScheduler;
+  readonly #pool: Uint8Array;
+  /** Told of the first failure that is final. */
+  readonly #onFinalFailure: (error: QuadringError) => void;
+  #number = 0;
+  #bytes = 0;
+  #failure: QuadringError | undefined;
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(scheduler: IoScheduler, pool: Uint8Array, onFinalFailure: (error: QuadringError) => void) {
+    this.#scheduler = scheduler;
+    this.#pool = pool;
+    this.#onFinalFailure = onFinalFailure;
+  }
+
+  get number(): number {
+    return this.#number;
+  }
+
+  /** Bytes of the manifest so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Writes a new manifest that begins with what `makeEdits` gives and makes CURRENT name it. Whatever fails before that
+   * leaves the old one in force. Resolves with the old manifest's number, which nothing names any more.
+   */
+  create(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
+    return this.#enqueue(async () => {
+      const old = this.#number;
+      this.#number = number;
+      this.#bytes = 0;
+      for (const edit of makeEdits()) await this.#writeEdit(edit);
+      const { result, detail0, detail1 } = await this.#scheduler.ask(ROLE_FLUSH, INSTALL_CURRENT, number);
+      if (result < 0) throw this.#final(roleError('installing CURRENT', result, detail0, detail1, { file: 'CURRENT' }));
+      return old;
+    });
+  }
+
+  /** Durable when it resolves. Rejects with NO_SPACE where nothing was written and a later append may succeed. */
+  append(edit: VersionEdit): Promise<void> {
+    return this.#enqueue(() => this.#writeEdit(edit));
+  }
+
+  #enqueue<T>(write: () => Promise<T>): Promise<T> {
+    const written = this.#queue.then(() => {
+      if (this.#failure !== undefined) throw this.#failure;
+      return write();
+    });
+    this.#queue = written.then(
+      () => undefined,
+      // Whoever asked for the write is told; the next one in the queue looks at what is final.
+      () => undefined,
+    );
+    return written;
+  }
+
+  async #writeEdit(edit: VersionEdit): Promise<void> {
+    const payload = encodeVersionEdit(edit);
+    let start = 0;
+    do {
+      const end = Math.min(start + PAYLOAD_BYTES_MAX, payload.length);
+      await this.#writeFrame(payload, start, end);
+      start = end;
+    } while (start < payload.length);
+  }
+
+  async #writeFrame(payload: Uint8Array, start: number, end: number): Promise<void> {
+    const isFirst = start === 0;
+    const isLast = end === payload.length;
+    const kind = isFirst ? (isLast ? FRAME_FULL : FRAME_FIRST) : isLast ? FRAME_LAST : FRAME_MIDDLE;
+    const fileNumber = this.#number;
+    writeFrameHeader(this.#pool, MANIFEST_STAGING_AT, {
+      kind,
+      fileNumber,
+      firstSequence: 0,
+      count: isFirst ? 1 : 0,
+      payloadLength: end - start,
+    });
+    this.#pool.set(payload.subarray(start, end), MANIFEST_STAGING_AT + FRAME_HEADER_BYTES);
+    const create = this.#bytes === 0 ? 1 : 0;
+    const { result, detail0, detail1 } = await this.#scheduler.ask(
+      ROLE_FLUSH,
+      APPEND_MANIFEST,
+      fileNumber,
+      this.#bytes / PAGE_BYTES,
+      MANIFEST_STAGING_AT / PAGE_BYTES,
+      create,
+    );
+    if (result < 0) {
+      const name = manifestName(fileNumber);
+      const error = roleError(`appending to ${name}`, result, detail0, detail1, { file: name, offset: this.#bytes });
+      throw detail0 === STEP_FALLOCATE && isFirst && create === 0 ? error : this.#final(error);
+    }
+    this.#bytes += result * PAGE_BYTES;
+  }
+
+  #final(error: QuadringError): QuadringError {
+    this.#failure = error;
+    this.#onFinalFailure(error);
+    return error;
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * A memtable: skiplist and hash table in one arena. Owner only; once frozen, the flush thread reads the arena in place
+ * (its layout is in protocol/arena.ts).
+ *
+ * The skiplist gives the order that a flush and a scan need; the hash table answers point lookups: a miss touches one
+ * slot, a hit one slot and the node. Slots are {hash, node} pairs, probed linearly, at most three quarters full:
+ *
+ *     ┌──────┬──────┬───────────────────────────────┬────────┬──────────────────────────┐
+ *     │ null │ head │ nodes, in order of insertion… │  free  │ slots: hash, node; hash… │
+ *     └──────┴──────┴───────────────────────────────┴────────┴──────────────────────────┘
+ */
+import { assert } from '../assert.ts';
+import { compareBytes } from '../format/compare.ts';
+import {
+  HEAD_OFFSET,
+  HEIGHT_MAX,
+  NODE_HASH,
+  NODE_HEADER_BYTES,
+  NODE_KEY,
+  NODE_OLDER,
+  NODE_PREFIX_HIGH,
+  NODE_PREFIX_LOW,
+  NODE_SEQUENCE_HIGH,
+  NODE_SEQUENCE_LOW,
+  NODE_VALUE_LENGTH,
+} from '../protocol/arena.ts';
+import { copyBytes } from './bytes.ts';
+
+const TWO_32 = 0x1_0000_0000;
+/** Flips the sign bit, so that signed comparison orders unsigned words. */
+const SIGN = 0x8000_0000 | 0;
+/** One slot for so many bytes of arena. */
+const BYTES_PER_SLOT = 64;
+const SLOT_BYTES = 8;
+const FIRST_NODE_AT = HEAD_OFFSET + NODE_HEADER_BYTES;
+/** What one entry takes beside its key and value, at most. */
+const ENTRY_OVERHEAD_MAX = NODE_HEADER_BYTES + 4 * HEIGHT_MAX + 4;
+
+/** Where `Memtable.find` found a version. */
+export interface MemtableEntry {
+  kind: number;
+  valueStart: number;
+  valueLength: number;
+  sequence: number;
+}
+
+export class Memtable {
+  readonly buffer: SharedArrayBuffer;
+  /** What requests call this arena. */
+  readonly region: number;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #slotsAt: number;
+  readonly #slotMask: number;
+  readonly #nodesEnd: number;
+  /** For each level the last node that an insertion passed. */
+  readonly #previous = new Int32Array(HEIGHT_MAX);
+  /** For each level the last node of all, so that ascending keys are linked without a search. */
+  readonly #last = new Int32Array(HEIGHT_MAX);
+  #brk = FIRST_NODE_AT;
+  #height = 1;
+  #random = 0x9e37_79b9 | 0;
+  entries = 0;
+  /** Bytes of keys and values. */
+  rawBytes = 0;
+  firstSequence = 0;
+  lastSequence = 0;
+  /** Number of the log that holds its first entry. */
+  firstLog = 0;
+
+  constructor(buffer: SharedArrayBuffer, region: number) {
+    this.buffer = buffer;
+    this.region = region;
+    this.bytes = new Uint8Array(buffer);
+    this.#words = new Int32Array(buffer);
+    const slots = 1 << (31 - Math.clz32(Math.max(buffer.byteLength / BYTES_PER_SLOT, 16)));
+    this.#slotMask = slots - 1;
+    this.#nodesEnd = buffer.byteLength - slots * SLOT_BYTES;
+    this.#slotsAt = this.#nodesEnd >> 2;
+    this.reset();
+  }
+
+  /** Bytes of an arena in which a batch of `entries` with `rawBytes` of keys and values has room. */
+  static arenaBytesFor(entries: number, rawBytes: number): number {
+    const nodes = FIRST_NODE_AT + rawBytes + entries * ENTRY_OVERHEAD_MAX;
+    // Slots take an eighth; a table of tiny entries needs room for three quarters of its slots.
+    const bytes = Math.max(Math.ceil((nodes * 8) / 7), entries * BYTES_PER_SLOT * 3);
+    return Math.ceil(bytes / 65_536) * 65_536;
+  }
+
+  /** Forgets everything. REQUIRES: nobody reads the arena. */
+  reset(): void {
+    const words = this.#words;
+    words.fill(0, this.#slotsAt);
+    words.fill(0, (HEAD_OFFSET >> 2) - HEIGHT_MAX, FIRST_NODE_AT >> 2);
+    this.#last.fill(HEAD_OFFSET);
+    this.#brk = FIRST_NODE_AT;
+    this.#height = 1;
+    this.entries = 0;
+    this.rawBytes = 0;
+    this.firstSequence = 0;
+    this.lastSequence = 0;
+    this.firstLog = 0;
+  }
+
+  get headOffset(): number {
+    return HEAD_OFFSET;
+  }
+
+  get usedBytes(): number {
+    return this.#brk;
+  }
+
+  /** Whether `entries` more, with `rawBytes` of keys and values, fit for certain. */
+  hasRoom(entries: number, rawBytes: number): boolean {
+    return (
+      this.#brk + rawBytes + entries * ENTRY_OVERHEAD_MAX <= this.#nodesEnd &&
+      (this.entries + entries) * 4 <= (this.#slotMask + 1) * 3
+    );
+  }
+
+  /** Adds a version. REQUIRES: room, and a sequence number above all others here. */
+  insert(
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    hash: number,
+    kind: number,
+    sequence: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+  ): void {
+    assert(sequence > this.lastSequence, 'sequence numbers grow');
+    const words = this.#words;
+    const high = keyWord(key, keyStart, keyLength, 0);
+    const low = keyWord(key, keyStart, keyLength, 4);
+    const height = this.#randomHeight();
+    const node = this.#brk + 4 * height;
+    const at = node >> 2;
+    words[at + NODE_HASH] = hash;
+    words[at + NODE_PREFIX_HIGH] = high;
+    words[at + NODE_PREFIX_LOW] = low;
+    words[at + NODE_KEY] = keyLength | (kind << 16) | (height << 24);
+    words[at + NODE_VALUE_LENGTH] = valueLength;
+    words[at + NODE_SEQUENCE_LOW] = sequence % TWO_32;
+    words[at + NODE_SEQUENCE_HIGH] = Math.floor(sequence / TWO_32);
+    const bytes = this.bytes;
+    copyBytes(key, keyStart, keyLength, bytes, node + NODE_HEADER_BYTES);
+    copyBytes(value, valueStart, valueLength, bytes, node + NODE_HEADER_BYTES + keyLength);
+    this.#brk = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
+    words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
+    this.#link(node, height, high, low, key, keyStart, keyLength);
+    if (this.entries === 0) this.firstSequence = sequence;
+    this.entries++;
+    this.rawBytes += keyLength + valueLength;
+    this.lastSequence = sequence;
+  }
+
+  /** HOT. The newest version of a key at or below `visibleSequence`; false if there is none. */
+  find(key: Uint8Array, keyLength: number, hash: number, visibleSequence: number, found: MemtableEntry): boolean {
+    const words = this.#words;
+    const mask = this.#slotMask;
+    const slotsAt = this.#slotsAt;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const node = words[slotsAt + 2 * slot + 1]!;
+      if (node === 0) return false;
+      if (words[slotsAt + 2 * slot]! === hash && this.#hasKey(node, key, 0, keyLength)) {
+        return this.#readVersion(node, visibleSequence, found);
+      }
+    }
+  }
+
+  #readVersion(newest: number, visibleSequence: number, found: MemtableEntry): boolean {
+    const words = this.#words;
+    for (let node = newest; node !== 0; ) {
+      const at = node >> 2;
+      const sequence = (words[at + NODE_SEQUENCE_LOW]! >>> 0) + words[at + NODE_SEQUENCE_HIGH]! * TWO_32;
+      if (sequence <= visibleSequence) {
+        const keyWordOf = words[at + NODE_KEY]!;
+        found.kind = (keyWordOf >>> 16) & 0xff;
+        found.valueStart = node + NODE_HEADER_BYTES + (keyWordOf & 0xffff);
+        found.valueLength = words[at + NODE_VALUE_LENGTH]!;
+        found.sequence = sequence;
+        return true;
+      }
+      node = words[at + NODE_OLDER]!;
+    }
+    return false;
+  }
+
+  /** Makes the hash table name `node` for its key; returns the version it named before, or 0. */
+  #index(node: number, hash: number, key: Uint8Array, keyStart: number, keyLength: number): number {
+    const words = this.#words;
+    const mask = this.#slotMask;
+    const slotsAt = this.#slotsAt;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const at = slotsAt + 2 * slot;
+      const other = words[at + 1]!;
+      if (other === 0) {
+        words[at] = hash;
+        words[at + 1] = node;
+        return 0;
+      }
+      if (words[at]! === hash && this.#hasKey(other, key, keyStart, keyLength)) {
+        words[at + 1] = node;
+        return other;
+      }
+    }
+  }
+
+  #hasKey(node: number, key: Uint8Array, keyStart: number, keyLength: number): boolean {
+    if ((this.#words[(node >> 2) + NODE_KEY]! & 0xffff) !== keyLength) return false;
+    const bytes = this.bytes;
+    const start = node + NODE_HEADER_BYTES;
+    for (let i = 0; i < keyLength; i++) if (bytes[start + i] !== key[keyStart + i]) return false;
+    return true;
+  }
+
+  /** Puts a node into the list, before older versions of its key. */
+  #link(
+    node: number,
+    height: number,
+    high: number,
+    low: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+  ): void {
+    const words = this.#words;
+    const last = this.#last;
+    const tail = last[0]!;
+    const ascending = tail === HEAD_OFFSET || this.#compare(tail, high, low, key, keyStart, keyLength) < 0;
+    const previous = ascending ? last : this.#previous;
+    if (!ascending) {
+      let node = HEAD_OFFSET;
+      let rejected = 0;
+      for (let level = this.#height - 1; level >= 0; level--) {
+        for (;;) {
+          const next = words[(node >> 2) - 1 - level]!;
+          // A node that was too far on a higher level is not compared again.
+          if (next === 0 || next === rejected) break;
+          if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
+            rejected = next;
+            break;
+          }
+          node = next;
+        }
+        previous[level] = node;
+      }
+    }
+    for (; this.#height < height; this.#height++) previous[this.#height] = HEAD_OFFSET;
+    for (let level = 0; level < height; level++) {
+      const before = (previous[level]! >> 2) - 1 - level;
+      const after = words[before]!;
+      words[(node >> 2) - 1 - level] = after;
+      words[before] = node;
+      if (after === 0) last[level] = node;
+    }
+  }
+
+  /** A node's key against another: negative, zero or positive. */
+  #compare(
+    node: number,
+    high: number,
+    low: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+  ): number {
+    const words = this.#words;
+    const at = node >> 2;
+    const nodeHigh = words[at + NODE_PREFIX_HIGH]!;
+    if (nodeHigh !== high) return nodeHigh < high ? -1 : 1;
+    const nodeLow = words[at + NODE_PREFIX_LOW]!;
+    if (nodeLow !== low) return nodeLow < low ? -1 : 1;
+    const nodeKeyLength = words[at + NODE_KEY]! & 0xffff;
+    if (nodeKeyLength <= 8 || keyLength <= 8) return nodeKeyLength - keyLength;
+    const nodeKeyStart = node + NODE_HEADER_BYTES;
+    return compareBytes(this.bytes, nodeKeyStart + 8, nodeKeyLength - 8, key, keyStart + 8, keyLength - 8);
+  }
+
+  /** Each level has a quarter of the one below. */
+  #randomHeight(): number {
+    let random = this.#random;
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    this.#random = random;
+    let height = 1;
+    while (height < HEIGHT_MAX && (random & 3) === 0) {
+      height++;
+      random >>>= 2;
+    }
+    return height;
+  }
+}
+
+/** Four bytes of a key from `from` on, big-endian, padded with zeros, so that signed comparison orders them. */
+function keyWord(key: Uint8Array, keyStart: number, keyLength: number, from: number): number {
+  let word = 0;
+  const end = keyLength < from + 4 ? keyLength : from + 4;
+  for (let i = from; i < end; i++) word |= key[keyStart + i]! << (24 - 8 * (i - from));
+  return word ^ SIGN;
+}

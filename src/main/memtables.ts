@@ -1,0 +1,100 @@
+/**
+ * The memtables of an open database: one active, some frozen that wait for their flush, and the arenas they live in.
+ * Owner only.
+ *
+ * A crew has a fixed set of arenas. A batch that fits none gets an arena of its own, attached to the flush thread for
+ * as long as its flush takes. An arena is used again only after the version that replaces it is installed.
+ */
+import { assert, must } from '../assert.ts';
+import { REGION_FIRST_ARENA } from '../protocol/crew-layout.ts';
+import { Memtable } from './memtable.ts';
+
+/** Arenas that belong to one oversize batch each; more than this and the next such batch waits. */
+const OVERSIZE_ARENAS_MAX = 4;
+const REGION_FIRST_OVERSIZE = 8;
+
+export class Memtables {
+  #active: Memtable;
+  /** Frozen, oldest first. */
+  #frozen: Memtable[] = [];
+  readonly #free: Memtable[];
+  readonly #arenaBytes: number;
+  readonly #freeRegions: number[] = [];
+  /** Makes an arena known to the flush thread under its region. */
+  readonly #attach: (region: number, buffer: SharedArrayBuffer) => void;
+
+  constructor(arenas: readonly SharedArrayBuffer[], attach: (region: number, buffer: SharedArrayBuffer) => void) {
+    this.#arenaBytes = must(arenas[0], 'a crew has arenas').byteLength;
+    this.#free = arenas.map((arena, i) => new Memtable(arena, REGION_FIRST_ARENA + i));
+    this.#active = must(this.#free.pop(), 'a crew has arenas');
+    this.#attach = attach;
+    for (let i = OVERSIZE_ARENAS_MAX - 1; i >= 0; i--) this.#freeRegions.push(REGION_FIRST_OVERSIZE + i);
+  }
+
+  get active(): Memtable {
+    return this.#active;
+  }
+
+  /** Frozen memtables, oldest first. */
+  get frozen(): readonly Memtable[] {
+    return this.#frozen;
+  }
+
+  /** All that hold entries or will, newest first. */
+  newestFirst(): Memtable[] {
+    return [this.#active, ...this.#frozen.toReversed()];
+  }
+
+  /** Whether such a batch could ever fit one of the crew's arenas. */
+  fitsArena(entries: number, rawBytes: number): boolean {
+    return Memtable.arenaBytesFor(entries, rawBytes) <= this.#arenaBytes;
+  }
+
+  /** Makes an active memtable with room for such a batch; false when it has to wait for a flush. */
+  makeRoom(entries: number, rawBytes: number): boolean {
+    if (this.#active.hasRoom(entries, rawBytes)) return true;
+    if (this.fitsArena(entries, rawBytes)) return this.rotate();
+    const region = this.#freeRegions.pop();
+    if (region === undefined) return false;
+    const buffer = new SharedArrayBuffer(Memtable.arenaBytesFor(entries, rawBytes));
+    this.#attach(region, buffer);
+    const oversize = new Memtable(buffer, region);
+    assert(oversize.hasRoom(entries, rawBytes), 'an arena made for a batch has room for it');
+    if (this.#active.entries > 0) this.#frozen.push(this.#active);
+    else this.#free.push(this.#active);
+    this.#active = oversize;
+    return true;
+  }
+
+  /** Freezes the active memtable; false when no arena is free. An empty one stays. */
+  rotate(): boolean {
+    if (this.#active.entries === 0) return true;
+    const next = this.#free.pop();
+    if (next === undefined) return false;
+    this.#frozen.push(this.#active);
+    this.#active = next;
+    return true;
+  }
+
+  /** The oldest frozen memtable is in a table that reads can see: its arena is free again. */
+  releaseOldest(): void {
+    const memtable = must(this.#frozen.shift(), 'a frozen memtable');
+    if (memtable.region < REGION_FIRST_OVERSIZE) {
+      memtable.reset();
+      this.#free.push(memtable);
+      return;
+    }
+    // Lets the flush thread drop its view of the arena, so that the memory can go.
+    this.#attach(memtable.region, new SharedArrayBuffer(0));
+    this.#freeRegions.push(memtable.region);
+  }
+
+  /** The lowest number of a log that some memtable still needs, or `otherwise` when all are empty. */
+  oldestLog(otherwise: number, except?: Memtable): number {
+    let oldest = otherwise;
+    for (const memtable of this.newestFirst()) {
+      if (memtable !== except && memtable.entries > 0) oldest = Math.min(oldest, memtable.firstLog);
+    }
+    return oldest;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Opens a database: checks that change nothing first, then the crew, the directory, the lock, and what the directory
+ * holds. Owner only.
+ */
+import { join, resolve } from 'node:path';
+import { QuadringError } from '../errors.ts';
+import { LOCK_NAME } from '../format/file-names.ts';
+import { Engine } from './engine.ts';
+import type { Environment } from './environment.ts';
+import type { DirectoryLock } from './file-system.ts';
+import type { Settings } from './options.ts';
+import { freshState, inspectDirectory, readLogs, readManifest, type DirectoryContents } from './recovery.ts';
+
+/** Time between two tries to take a lock that somebody holds. */
+const LOCK_RETRY_MS = 20;
+
+export async function openEngine(path: string, settings: Settings, environment: Environment): Promise<Engine> {
+  const { fileSystem } = environment;
+  const directory = resolve(path);
+  const before = inspectDirectory(fileSystem, directory);
+  checkPresence(before, settings, directory);
+  const crew = await environment.acquireCrew(settings);
+  let lock: DirectoryLock | undefined;
+  let taken = false;
+  try {
+    if (!before.present) refusedByFileSystem(directory, () => fileSystem.makeDirectory(directory));
+    lock = await takeLock(directory, settings, environment);
+    // Somebody may have changed the directory before the lock was ours.
+    const contents = inspectDirectory(fileSystem, directory);
+    checkPresence(contents, settings, directory);
+    const state = contents.database
+      ? readManifest(fileSystem, directory, contents)
+      : freshState(environment.random32(), contents);
+    const recovered = readLogs(fileSystem, directory, contents, state);
+    taken = true;
+    return await Engine.start({ directory, settings, environment, crew, lock, contents, state, recovered });
+  } catch (error) {
+    // An engine that has begun hands back the crew and the lock itself.
+    if (!taken) {
+      await environment.releaseCrew(crew);
+      lock?.release();
+    }
+    throw error;
+  }
+}
+
+function checkPresence({ database }: DirectoryContents, settings: Settings, directory: string): void {
+  if (database && settings.errorIfExists) {
+    throw new QuadringError('EXISTS', `${directory} holds a database already`, { path: directory });
+  }
+  if (!database && !settings.createIfMissing) {
+    throw new QuadringError('NOT_FOUND', `${directory} holds no database`, { path: directory });
+  }
+}
+
+/** A lock may outlive the process that held it for a moment, so it is tried for a bounded time. */
+async function takeLock(directory: string, settings: Settings, environment: Environment): Promise<DirectoryLock> {
+  const path = join(directory, LOCK_NAME);
+  const deadline = environment.now() + settings.lockTimeoutMs;
+  for (;;) {
+    const lock = refusedByFileSystem(directory, () => environment.fileSystem.lock(path));
+    if (typeof lock !== 'number') return lock;
+    if (environment.now() >= deadline) {
+      const holder = lock === process.pid ? `this process (pid ${lock})` : lock === 0 ? 'another process' : `process ${lock}`;
+      throw new QuadringError('LOCKED', `${directory} is held open by ${holder}`, { path: directory, pid: lock });
+    }
+    await environment.delay(LOCK_RETRY_MS);
+  }
+}
+
+function refusedByFileSystem<T>(directory: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const readOnly = code === 'EROFS' || code === 'EACCES' || code === 'EPERM';
+    const known = readOnly ? 'READ_ONLY' : code === 'ENOSPC' || code === 'EDQUOT' ? 'NO_SPACE' : 'IO_ERROR';
+    throw new QuadringError(known, `${directory}: ${message}`, { path: directory, cause: error });
+  }
+}

@@ -1,0 +1,184 @@
+/** What `Database.open` may be told, checked and completed. Pure. */
+import { availableParallelism } from 'node:os';
+import { QuadringError } from '../errors.ts';
+import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN } from '../format/limits.ts';
+import { MEBIBYTE, SLOTS_AT } from '../protocol/crew-layout.ts';
+
+export interface IoOptions {
+  /** 'auto' uses io_uring where the kernel allows it and plain system calls elsewhere; `stats()` says which and why. Default 'auto'. */
+  readonly backend?: 'auto' | 'uring' | 'syscall';
+  /** O_DIRECT for tables, logs and the manifest; 'auto' where the file system takes it. Default 'auto'. */
+  readonly direct?: 'auto' | boolean;
+  /** IORING_SETUP_SINGLE_ISSUER and, with it, DEFER_TASKRUN. Default true. */
+  readonly singleIssuer?: boolean;
+  /** Entries of each ring, a power of two from 64 to 256. Default 256 for reads, 64 for the others. */
+  readonly queueDepth?: number;
+  /** Longest adaptive spin before a thread sleeps, in microseconds, 0 to 1000. Default 0. */
+  readonly spinMicroseconds?: number;
+}
+
+export interface DatabaseOptions {
+  /** Create the database if the directory has none. Default true. */
+  readonly createIfMissing?: boolean;
+  /** Refuse to open a database that exists. Default false. */
+  readonly errorIfExists?: boolean;
+  /** How long to wait for the directory's lock, in milliseconds. Default 2000. */
+  readonly lockTimeoutMs?: number;
+  /** Memory for cached blocks, in bytes; 0 reads every block from the disk. Default 32 MiB. */
+  readonly blockCacheBytes?: number;
+  /** Bytes of a data block, a power of two from 4 KiB to 64 KiB. Default 16 KiB. */
+  readonly blockBytes?: number;
+  /** Bytes of a memtable, 64 KiB to 1 GiB. There are three, in memory as they are filled. Default 32 MiB. */
+  readonly writeBufferBytes?: number;
+  /** Bits of a table's filter for each key, 0 (no filter) to 30. Default 10. */
+  readonly filterBitsPerKey?: number;
+  /** Huge pages for the block cache, where the kernel gives them. Default 'auto'. */
+  readonly hugePages?: 'auto' | 'off';
+  readonly io?: IoOptions;
+}
+
+/** Options with every default filled in and what follows from them. */
+export interface Settings {
+  readonly createIfMissing: boolean;
+  readonly errorIfExists: boolean;
+  readonly lockTimeoutMs: number;
+  readonly blockBytes: number;
+  readonly filterBitsPerKey: number;
+  readonly writeBufferBytes: number;
+  readonly blockCacheBytes: number;
+  /** Buffers of `blockBytes` that block reads land in. */
+  readonly slotCount: number;
+  /** Whether a block stays in its slot after the read that brought it. */
+  readonly retainBlocks: boolean;
+  /** Size of the shared pool, a whole number of MiB. */
+  readonly poolBytes: number;
+  /** Bytes of an ordinary log file. */
+  readonly logBytes: number;
+  /** Beyond this many bytes of live log files a memtable is flushed, however small. */
+  readonly liveLogBytesMax: number;
+  readonly hugePages: 'auto' | 'off';
+  readonly io: {
+    readonly backend: 'auto' | 'uring' | 'syscall';
+    readonly direct: 'auto' | boolean;
+    readonly singleIssuer: boolean;
+    readonly foregroundEntries: number;
+    readonly backgroundEntries: number;
+    readonly spinMicroseconds: number;
+  };
+}
+
+/** Memtable arenas of a crew: one active, two that wait for their flush. */
+export const ARENA_COUNT = 3;
+
+/** Block reads need somewhere to land even without a cache: this many buffers, or as many as fill one MiB. */
+const SLOTS_MIN = 64;
+const LOG_BYTES_MIN = MEBIBYTE;
+const LOG_BYTES_MAX = 16 * MEBIBYTE;
+const LIVE_LOGS_MAX = 4;
+const POOL_BYTES_MAX = 1024 * MEBIBYTE;
+const CACHE_BYTES_MAX = POOL_BYTES_MAX - SLOTS_AT;
+
+const OPTION_NAMES = new Set<string>([
+  'createIfMissing',
+  'errorIfExists',
+  'lockTimeoutMs',
+  'blockCacheBytes',
+  'blockBytes',
+  'writeBufferBytes',
+  'filterBitsPerKey',
+  'hugePages',
+  'io',
+] satisfies (keyof DatabaseOptions)[]);
+const IO_OPTION_NAMES = new Set<string>([
+  'backend',
+  'direct',
+  'singleIssuer',
+  'queueDepth',
+  'spinMicroseconds',
+] satisfies (keyof IoOptions)[]);
+
+/** Throws `QuadringError` INVALID_ARGUMENT naming the option that is wrong, or that does not exist. */
+export function resolveOptions(options: DatabaseOptions = {}): Settings {
+  refuseUnknown(options, OPTION_NAMES, 'option');
+  const io = options.io ?? {};
+  refuseUnknown(io, IO_OPTION_NAMES, 'option io.');
+  const blockBytes = powerOfTwo('blockBytes', options.blockBytes, 16_384, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+  const blockCacheBytes = integer('blockCacheBytes', options.blockCacheBytes, 32 * MEBIBYTE, 0, CACHE_BYTES_MAX);
+  const writeBufferBytes = integer('writeBufferBytes', options.writeBufferBytes, 32 * MEBIBYTE, 65_536, 1 << 30);
+  const retainBlocks = blockCacheBytes >= blockBytes;
+  const slotBytes = roundUpToMebibyte(Math.max(blockCacheBytes, Math.min(SLOTS_MIN * blockBytes, MEBIBYTE)));
+  const logBytes = clamp(roundUpToMebibyte(writeBufferBytes / 2), LOG_BYTES_MIN, LOG_BYTES_MAX);
+  const queueDepth = io.queueDepth;
+  return {
+    createIfMissing: boolean('createIfMissing', options.createIfMissing, true),
+    errorIfExists: boolean('errorIfExists', options.errorIfExists, false),
+    lockTimeoutMs: integer('lockTimeoutMs', options.lockTimeoutMs, 2000, 0, 3_600_000),
+    blockBytes,
+    filterBitsPerKey: integer('filterBitsPerKey', options.filterBitsPerKey, 10, 0, 30),
+    writeBufferBytes: Math.ceil(writeBufferBytes / 65_536) * 65_536,
+    blockCacheBytes,
+    slotCount: Math.floor(slotBytes / blockBytes),
+    retainBlocks,
+    poolBytes: SLOTS_AT + slotBytes,
+    logBytes,
+    liveLogBytesMax: Math.max(LIVE_LOGS_MAX * logBytes, 2 * roundUpToMebibyte(writeBufferBytes)),
+    hugePages: choice('hugePages', options.hugePages, 'auto', ['auto', 'off']),
+    io: {
+      backend: choice('io.backend', io.backend, 'auto', ['auto', 'uring', 'syscall']),
+      direct: choice('io.direct', io.direct, 'auto', ['auto', true, false]),
+      singleIssuer: boolean('io.singleIssuer', io.singleIssuer, true),
+      foregroundEntries: powerOfTwo('io.queueDepth', queueDepth, 256, 64, 256),
+      backgroundEntries: powerOfTwo('io.queueDepth', queueDepth, 64, 64, 256),
+      // Where cores are few the core that a spin takes is the one that the answer needs.
+      spinMicroseconds:
+        availableParallelism() === 1 ? 0 : integer('io.spinMicroseconds', io.spinMicroseconds, 0, 0, 1000),
+    },
+  };
+}
+
+function refuseUnknown(options: object, known: ReadonlySet<string>, prefix: string): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new QuadringError('INVALID_ARGUMENT', `${prefix.replace(/\.$/, '')}s must be an object`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw new QuadringError('INVALID_ARGUMENT', `${prefix}${name} does not exist`);
+  }
+}
+
+function boolean(name: string, value: boolean | undefined, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'boolean') throw new QuadringError('INVALID_ARGUMENT', `${name} must be true or false`);
+  return value;
+}
+
+function integer(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new QuadringError('INVALID_ARGUMENT', `${name} must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function powerOfTwo(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
+  const checked = integer(name, value, fallback, min, max);
+  if ((checked & (checked - 1)) !== 0) {
+    throw new QuadringError('INVALID_ARGUMENT', `${name} must be a power of two`);
+  }
+  return checked;
+}
+
+function choice<T>(name: string, value: T | undefined, fallback: T, choices: readonly T[]): T {
+  if (value === undefined) return fallback;
+  if (!choices.includes(value)) {
+    throw new QuadringError('INVALID_ARGUMENT', `${name} must be one of ${choices.map(String).join(', ')}`);
+  }
+  return value;
+}
+
+function roundUpToMebibyte(bytes: number): number {
+  return Math.ceil(bytes / MEBIBYTE) * MEBIBYTE;
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), max);
+}

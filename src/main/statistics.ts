@@ -1,0 +1,123 @@
+/** What `stats()` gives. Owner only. */
+import { native } from '../native.ts';
+import { ROLE_IDS, ROLE_NAMES, type RoleName } from '../protocol/requests.ts';
+import { readCounters, type RingCounters } from '../protocol/ring-statistics.ts';
+import type { RingDescription } from '../protocol/ring-thread-task.ts';
+import type { CacheStatistics } from './block-cache.ts';
+import type { Engine } from './engine.ts';
+import type { FilterStatistics } from './point-reader.ts';
+
+export interface RingStatistics extends RingDescription, RingCounters {
+  readonly role: RoleName;
+}
+
+export interface LevelStatistics {
+  readonly level: number;
+  readonly tables: number;
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+export interface DatabaseStats {
+  /** The backend that all rings have, or 'mixed'. */
+  readonly backend: RingDescription['backend'] | 'mixed';
+  /** Why a ring has not the backend that was asked for first; null when all have. */
+  readonly backendReason: string | null;
+  /** Whether tables, logs and the manifest are opened with O_DIRECT. */
+  readonly directIo: boolean;
+  /** Implementation of CRC-32C. */
+  readonly checksum: string;
+  /** Whether the ring threads were handed on by a database that had been closed. */
+  readonly crewAdopted: boolean;
+  readonly rings: readonly RingStatistics[];
+  readonly lastSequence: number;
+  /** Every write up to it survives a crash. */
+  readonly durableSequence: number;
+  readonly memtables: {
+    readonly activeEntries: number;
+    readonly activeBytes: number;
+    /** Frozen, waiting for their flush. */
+    readonly frozen: number;
+  };
+  readonly levels: readonly LevelStatistics[];
+  /** Memory of indexes, filters and cache directories, in bytes. */
+  readonly tableMemoryBytes: number;
+  readonly cache: CacheStatistics;
+  readonly filters: FilterStatistics;
+  readonly log: {
+    readonly active: string;
+    readonly live: number;
+    readonly created: number;
+    readonly recycled: number;
+    readonly frames: number;
+    readonly records: number;
+    readonly bytes: number;
+  };
+  readonly flushes: { readonly flushes: number; readonly bytesWritten: number };
+  readonly writes: {
+    /** Writes that wait for room now. */
+    readonly waiting: number;
+    /** Writes that had to wait. */
+    readonly stalls: number;
+  };
+  readonly recovery: {
+    /** Records that were read from logs when the database was opened. */
+    readonly replayedRecords: number;
+    /** Frames at a log's end that a crash had cut short, and their bytes: never acknowledged, so not missing. */
+    readonly tornFrames: number;
+    readonly tornBytes: number;
+  };
+  /** Why the database takes no more writes; null while it does. */
+  readonly failure: string | null;
+}
+
+export function collectStats(engine: Engine): DatabaseStats {
+  const { crew, recovered } = engine.ground;
+  const rings = ROLE_IDS.map((role) => ({
+    role: ROLE_NAMES[role],
+    ...crew.rings[role]!,
+    ...readCounters(crew.statistics[role]!),
+  }));
+  const backends = new Set(rings.map(({ backend }) => backend));
+  const { tables } = engine.versions;
+  const { active, frozen } = engine.memtables;
+  return {
+    backend: backends.size === 1 ? rings[0]!.backend : 'mixed',
+    backendReason: rings.find(({ reason }) => reason !== null)?.reason ?? null,
+    directIo: engine.directIo,
+    checksum: native.crc32cImplementation,
+    crewAdopted: crew.adopted,
+    rings,
+    lastSequence: engine.writes.lastSequence,
+    durableSequence: engine.writer.durableSequence,
+    memtables: { activeEntries: active.entries, activeBytes: active.usedBytes, frozen: frozen.length },
+    levels: levelsOf(engine),
+    tableMemoryBytes: tables.reduce((bytes, table) => bytes + table.memoryBytes, 0),
+    cache: engine.cache.statistics(),
+    filters: engine.reader.statistics(),
+    log: { ...engine.logs.statistics(), ...engine.writer.statistics() },
+    flushes: engine.flusher.statistics(),
+    writes: { waiting: engine.writes.waiting, stalls: engine.writes.stalls },
+    recovery: {
+      replayedRecords: engine.replayedRecords,
+      tornFrames: recovered.tornFrames,
+      tornBytes: recovered.tornBytes,
+    },
+    failure: engine.failure?.message ?? null,
+  };
+}
+
+function levelsOf({ versions }: Engine): LevelStatistics[] {
+  const levels = new Map<number, LevelStatistics>();
+  for (const { description } of versions.tables) {
+    const { level, fileBytes, entries } = description;
+    const before = levels.get(level) ?? { level, tables: 0, bytes: 0, entries: 0 };
+    levels.set(level, {
+      level,
+      tables: before.tables + 1,
+      bytes: before.bytes + fileBytes,
+      entries: before.entries + entries,
+    });
+  }
+  return [...levels.values()].sort((a, b) => a.level - b.level);
+}

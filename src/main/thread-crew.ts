@@ -1,0 +1,265 @@
+/**
+ * The crew of production: four ring threads hosted by one piscina pool. Owner only.
+ *
+ * A role is one long-lived task of the pool. The process stays alive while something is in flight (through the signal's
+ * reference), never because a thread exists: the workers are unreferenced. A thread's failure comes back as data from
+ * its task, or as a rejection when it died; either is fatal for the open database, because the kernel may still write
+ * into buffers that were lent.
+ */
+import { once } from 'node:events';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { assert, must } from '../assert.ts';
+import { DoorbellRinger, DoorbellSleeper, PARKED_IN_WAIT } from '../atomics-sync/doorbell.ts';
+import type { SharedWords } from '../atomics-sync/words.ts';
+import { QuadringError } from '../errors.ts';
+import { native } from '../native.ts';
+import { CONTROL_WORDS, OWNER_SYNC_WORD, roleWords, STATE_FAILED } from '../protocol/crew-layout.ts';
+import { ROLE_COUNT, ROLE_FOREGROUND, ROLE_IDS, ROLE_NAMES, type Attachment, type RoleId } from '../protocol/requests.ts';
+import { STATISTICS_DOUBLES } from '../protocol/ring-statistics.ts';
+import type {
+  FailureData,
+  RingDescription,
+  RingThreadEnd,
+  RingThreadTask,
+  RingReport,
+} from '../protocol/ring-thread-task.ts';
+import type { Crew, CrewListener, CrewMemory } from './crew.ts';
+import { ARENA_COUNT, type Settings } from './options.ts';
+
+/** As much of WebAssembly as is used here; its types come with the DOM's, which Node has no use for. */
+declare const WebAssembly: {
+  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
+};
+const WASM_PAGE_BYTES = 65_536;
+/** A ring thread that owes an answer and has not moved for this long is taken for dead. */
+const STALL_MS_MAX = 30_000;
+/** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 };
+
+export class ThreadCrew implements Crew {
+  readonly control: SharedWords;
+  readonly statistics: readonly Float64Array[];
+  readonly memory: CrewMemory;
+  readonly rings: RingDescription[] = [];
+  adopted = false;
+  memoryAttached = false;
+  listener: CrewListener | undefined;
+  /** Why a ring thread ended that nobody told to; undefined while all is well. */
+  failure: Error | undefined;
+  readonly #pool: Piscina;
+  readonly #workers: PoolWorker[] = [];
+  readonly #ports: MessagePort[] = [];
+  readonly #eventfds: number[] = [];
+  readonly #ringers: readonly DoorbellRinger[];
+  readonly #sleeper: DoorbellSleeper;
+  readonly #signal: number;
+  readonly #lives: Promise<void>[] = [];
+  #dismissed = false;
+  #stalledSince = 0;
+  #heartbeats = '';
+
+  private constructor(settings: Settings) {
+    this.control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
+    this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
+    this.memory = allocateMemory(settings);
+    for (let i = 0; i < ROLE_COUNT; i++) this.#eventfds.push(native.createEventfd());
+    this.#ringers = ROLE_IDS.map((role) => {
+      const eventfd = must(this.#eventfds[role], 'each role has an eventfd');
+      return new DoorbellRinger(this.control, roleWords(this.control, role).doorbell, () => native.wakeEventfd(eventfd));
+    });
+    this.#sleeper = new DoorbellSleeper(this.control, OWNER_SYNC_WORD);
+    this.#signal = native.createSignal(() => this.listener?.onWake());
+    this.#pool = new Piscina({
+      filename: ringThreadUrl(),
+      minThreads: ROLE_COUNT,
+      maxThreads: ROLE_COUNT,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Infinity,
+      atomics: 'disabled',
+      recordTiming: false,
+      resourceLimits: RESOURCE_LIMITS,
+    });
+    this.#pool.on('workerCreate', (announced: object) => this.#workers.push(poolWorkerOf(announced)));
+    // A worker that dies between tasks says so here; its task, which never ends by itself, says so too.
+    this.#pool.on('error', (error: Error) => this.#fail(error));
+  }
+
+  /** Starts four threads and waits until each has its ring. Throws URING_UNAVAILABLE or WORKER_FAILED. */
+  static async start(settings: Settings): Promise<ThreadCrew> {
+    const crew = new ThreadCrew(settings);
+    try {
+      await Promise.all(ROLE_IDS.map((role) => crew.#startThread(role, settings)));
+      crew.#unreferenceWorkers();
+      liveCrews.add(crew);
+      return crew;
+    } catch (error) {
+      await crew.dismiss();
+      throw error;
+    }
+  }
+
+  async #startThread(role: RoleId, settings: Settings): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    this.#ports.push(port1);
+    const { io } = settings;
+    const task: RingThreadTask = {
+      role,
+      control: this.control,
+      statistics: must(this.statistics[role], 'each role has statistics'),
+      port: port2,
+      signal: this.#signal,
+      spinMicroseconds: io.spinMicroseconds,
+      ring: {
+        backend: io.backend,
+        entries: role === ROLE_FOREGROUND ? io.foregroundEntries : io.backgroundEntries,
+        eventfd: must(this.#eventfds[role], 'each role has an eventfd'),
+        singleIssuer: io.singleIssuer,
+      },
+    };
+    const life = this.#pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;
+    const ended = life.then(
+      (end) => this.#onEnd(role, end),
+      (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+    );
+    this.#lives.push(ended);
+    const died = ended.then(() => {
+      throw this.failure ?? new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended as it started`);
+    });
+    const [report] = (await Promise.race([once(port1, 'message'), died])) as [RingReport];
+    if (!report.ok) throw startError(role, report.failure);
+    this.rings[role] = report.description;
+    port1.on('message', (later: RingReport) => {
+      if (later.ok) this.rings[role] = later.description;
+    });
+    port1.unref();
+  }
+
+  #onEnd(role: RoleId, end: RingThreadEnd): void {
+    if (end.kind === 'failed') {
+      const { message, code, stack } = end.failure;
+      const cause = Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
+      this.#fail(new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread failed: ${message}`, { cause }));
+    } else if (!this.#dismissed) {
+      this.#fail(new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended by itself`));
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#dismissed || this.failure !== undefined) return;
+    this.failure =
+      error instanceof QuadringError
+        ? error
+        : new QuadringError('WORKER_FAILED', `a ring thread died: ${error.message}`, { cause: error });
+    this.listener?.onFailure(this.failure);
+  }
+
+  ring(role: RoleId): void {
+    this.#ringers[role]!.ring();
+  }
+
+  post(role: RoleId, attachment: Attachment): void {
+    must(this.#ports[role], 'each role has a port').postMessage(attachment);
+  }
+
+  keepAlive(alive: boolean): void {
+    native.referSignal(this.#signal, alive);
+  }
+
+  waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void {
+    this.#sleeper.announce(PARKED_IN_WAIT);
+    if (hasCompletions()) {
+      this.#sleeper.cancel();
+      this.#stalledSince = 0;
+      return;
+    }
+    if (this.#sleeper.wait(timeoutMs)) this.#stalledSince = 0;
+    else this.#checkHealth();
+  }
+
+  /** Nothing came for a whole slice: a thread that failed has said so in its state, one that died has no heartbeat. */
+  #checkHealth(): void {
+    const words = ROLE_IDS.map((role) => roleWords(this.control, role));
+    if (words.some(({ state }) => Atomics.load(this.control, state) === STATE_FAILED)) {
+      throw new QuadringError('WORKER_FAILED', 'a ring thread failed during a synchronous read');
+    }
+    const heartbeats = words.map(({ heartbeat }) => Atomics.load(this.control, heartbeat)).join();
+    const now = performance.now();
+    if (heartbeats !== this.#heartbeats || this.#stalledSince === 0) {
+      this.#heartbeats = heartbeats;
+      this.#stalledSince = now;
+    } else if (now - this.#stalledSince > STALL_MS_MAX) {
+      throw new QuadringError('WORKER_FAILED', `no ring thread has moved for ${STALL_MS_MAX / 1000} s`);
+    }
+  }
+
+  /** Asks the threads to end, through the same parked words as any request. Safe to call at process exit. */
+  stop(): void {
+    for (const role of ROLE_IDS) {
+      Atomics.store(this.control, roleWords(this.control, role).stop, 1);
+      this.ring(role);
+    }
+  }
+
+  /** Ends the threads and gives everything back. */
+  async dismiss(): Promise<void> {
+    if (this.#dismissed) return;
+    this.#dismissed = true;
+    liveCrews.delete(this);
+    this.stop();
+    if (this.failure === undefined) await Promise.all(this.#lives);
+    await this.#pool.destroy();
+    for (const port of this.#ports) port.close();
+    native.closeSignal(this.#signal);
+    for (const eventfd of this.#eventfds) native.closeDescriptor(eventfd);
+  }
+
+  /** A running task keeps the process alive; only pending work may. */
+  #unreferenceWorkers(): void {
+    for (const worker of this.#workers) worker.unref();
+  }
+}
+
+interface PoolWorker {
+  unref(): void;
+}
+
+/**
+ * piscina references a worker's port while a task runs and has no public way to undo that. What its 'workerCreate'
+ * event hands out carries the worker under its first symbol. Undocumented, so this is the only place that knows; the
+ * test of an idle process that ends by itself holds us to it.
+ */
+function poolWorkerOf(announced: object): PoolWorker {
+  const [symbol] = Object.getOwnPropertySymbols(announced);
+  const worker = symbol === undefined ? undefined : (announced as Record<symbol, unknown>)[symbol];
+  assert(typeof (worker as Partial<PoolWorker> | undefined)?.unref === 'function', 'piscina hands out its workers');
+  return worker as PoolWorker;
+}
+
+/** Crews whose threads must be told to stop before the process can end. */
+const liveCrews = new Set<ThreadCrew>();
+process.on('exit', () => {
+  for (const crew of liveCrews) crew.stop();
+});
+
+/** Workers run what this runs from: TypeScript from a checkout, JavaScript from a build. */
+function ringThreadUrl(): string {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return new URL(`../workers/ring-thread.${extension}`, import.meta.url).href;
+}
+
+function allocateMemory(settings: Settings): CrewMemory {
+  const pages = settings.poolBytes / WASM_PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const pool = new Uint8Array(memory.buffer);
+  // Refused advice costs nothing but speed.
+  if (settings.hugePages === 'auto') native.adviseHugePages(pool);
+  const arenas = Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes));
+  return { pool, arenas };
+}
+
+function startError(role: RoleId, { message, code, stack }: FailureData): QuadringError {
+  const cause = Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
+  const text = `the ${ROLE_NAMES[role]} ring could not be created: ${message}`;
+  return new QuadringError('URING_UNAVAILABLE', text, { cause });
+}

@@ -1,0 +1,140 @@
+/**
+ * Batches: operations gathered as log records, applied as one. Owner only.
+ *
+ * A batch is the very run of records that its log frame will hold, so writing it copies bytes and encodes nothing
+ * again. Keys and values are copied when they are added: what the caller does to its buffers later changes nothing.
+ */
+import { QuadringError } from '../errors.ts';
+import { BATCH_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
+import { logRecordLength, writeLogRecord } from '../format/log-record.ts';
+import { KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+
+export type BatchOperation =
+  | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
+  | { readonly type: 'del'; readonly key: Bytes };
+
+/** Records ready to be logged and inserted. */
+export interface EncodedWrites {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  readonly count: number;
+  /** Bytes of keys and values. */
+  readonly rawBytes: number;
+}
+
+const INITIAL_BYTES = 4096;
+const NO_VALUE = new Uint8Array(0);
+
+/** Gathers operations. Throws INVALID_ARGUMENT, KEY_TOO_LARGE, VALUE_TOO_LARGE or BATCH_TOO_LARGE as they are added. */
+export class BatchEncoder implements EncodedWrites {
+  bytes: Uint8Array = new Uint8Array(INITIAL_BYTES);
+  length = 0;
+  count = 0;
+  rawBytes = 0;
+  readonly #key: KeyScratch;
+
+  constructor(key: KeyScratch) {
+    this.#key = key;
+  }
+
+  clear(): void {
+    if (this.bytes.length > INITIAL_BYTES) this.bytes = new Uint8Array(INITIAL_BYTES);
+    this.length = 0;
+    this.count = 0;
+    this.rawBytes = 0;
+  }
+
+  put(key: Bytes, value: Bytes): void {
+    this.#key.load(key);
+    const bytes = valueBytes(value);
+    this.#add(KIND_PUT, bytes);
+  }
+
+  del(key: Bytes): void {
+    this.#key.load(key);
+    this.#add(KIND_TOMBSTONE, NO_VALUE);
+  }
+
+  addAll(operations: readonly BatchOperation[]): void {
+    if (!Array.isArray(operations)) throw new QuadringError('INVALID_ARGUMENT', 'a batch must be an array of operations');
+    for (const operation of operations as readonly BatchOperation[]) {
+      if (operation?.type === 'put') this.put(operation.key, operation.value);
+      else if (operation?.type === 'del') this.del(operation.key);
+      else throw new QuadringError('INVALID_ARGUMENT', "an operation's type must be 'put' or 'del'");
+    }
+  }
+
+  #add(kind: number, value: Uint8Array): void {
+    const key = this.#key;
+    const end = this.length + logRecordLength(kind, key.length, value.length);
+    if (end > BATCH_BYTES_MAX) {
+      throw new QuadringError('BATCH_TOO_LARGE', `the batch would have ${end} bytes, at most ${BATCH_BYTES_MAX} are allowed`);
+    }
+    if (end > this.bytes.length) this.#grow(end);
+    this.length = writeLogRecord(this.bytes, this.length, kind, key.bytes, 0, key.length, value, 0, value.length);
+    this.count++;
+    this.rawBytes += key.length + value.length;
+  }
+
+  #grow(needed: number): void {
+    const bytes = new Uint8Array(Math.min(Math.max(needed, this.bytes.length * 2), BATCH_BYTES_MAX));
+    bytes.set(this.bytes.subarray(0, this.length));
+    this.bytes = bytes;
+  }
+}
+
+export interface WriteOptions {
+  /** Durable when the promise resolves. Default true; false resolves when the write is visible and on its way. */
+  readonly sync?: boolean;
+  /** Gives up on a write that still waits for its turn. */
+  readonly signal?: AbortSignal;
+}
+
+/** A chained batch: `database.batch().put(…).del(…).write()`. Atomic; can be written once. */
+export class WriteBatch {
+  readonly #encoder: BatchEncoder;
+  readonly #write: (batch: EncodedWrites, options: WriteOptions | undefined) => Promise<void>;
+  #written = false;
+
+  constructor(
+    encoder: BatchEncoder,
+    write: (batch: EncodedWrites, options: WriteOptions | undefined) => Promise<void>,
+  ) {
+    this.#encoder = encoder;
+    this.#write = write;
+  }
+
+  /** How many operations it has. */
+  get length(): number {
+    return this.#encoder.count;
+  }
+
+  put(key: Bytes, value: Bytes): this {
+    this.#check();
+    this.#encoder.put(key, value);
+    return this;
+  }
+
+  del(key: Bytes): this {
+    this.#check();
+    this.#encoder.del(key);
+    return this;
+  }
+
+  /** Forgets all operations. */
+  clear(): this {
+    this.#check();
+    this.#encoder.clear();
+    return this;
+  }
+
+  write(options?: WriteOptions): Promise<void> {
+    this.#check();
+    this.#written = true;
+    return this.#write(this.#encoder, options);
+  }
+
+  #check(): void {
+    if (this.#written) throw new QuadringError('CLOSED', 'the batch has been written');
+  }
+}

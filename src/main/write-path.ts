@@ -1,0 +1,271 @@
+/**
+ * The way of a write: admitted, given sequence numbers, put into the active memtable and the gathering log frame.
+ * Owner only.
+ *
+ * A write is admitted when an active memtable, a staging buffer and a log file have room for it, and then takes effect
+ * at once, in this turn. Otherwise it waits, in order; later writes queue behind it. What ends the wait: a frame is
+ * durable, a log file is prepared, a memtable is flushed. Where the file system is full the writes that wait are
+ * refused, nothing of them has happened, and later ones may succeed.
+ *
+ * Bounds: WAITING_WRITES_MAX writes with WAITING_BYTES_MAX bytes may wait; what is more is refused with OVERLOADED.
+ */
+import { assert, must } from '../assert.ts';
+import { QuadringError } from '../errors.ts';
+import { hashBytes } from '../format/hash.ts';
+import { KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
+import { logRecordLength, LogRecordReader, writeLogRecord } from '../format/log-record.ts';
+import type { KeyScratch } from './bytes.ts';
+import { Fifo } from './fifo.ts';
+import type { LogFiles } from './log-files.ts';
+import { FRAME_PAYLOAD_BYTES_MAX, LogWriter } from './log-writer.ts';
+import type { Memtables } from './memtables.ts';
+import type { EncodedWrites } from './write-batch.ts';
+
+const WAITING_WRITES_MAX = 1 << 20;
+const WAITING_BYTES_MAX = 1 << 30;
+const ACCEPTED = Promise.resolve();
+
+interface WaitingWrite {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  readonly rawBytes: number;
+  readonly sync: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface WritePathOptions {
+  readonly memtables: Memtables;
+  readonly logs: LogFiles;
+  readonly writer: LogWriter;
+  readonly lastSequence: number;
+  readonly liveLogBytesMax: number;
+  /** A memtable was frozen, or a write waits for one to be flushed. */
+  readonly onFlushWanted: () => void;
+}
+
+export class WritePath {
+  readonly #memtables: Memtables;
+  readonly #logs: LogFiles;
+  readonly #writer: LogWriter;
+  readonly #liveLogBytesMax: number;
+  readonly #onFlushWanted: () => void;
+  readonly #waiting = new Fifo<WaitingWrite>();
+  readonly #reader = new LogRecordReader(new Uint8Array(0), 0, 0);
+  #waitingBytes = 0;
+  /** Settles when the large batch that is being written is visible, or has failed. */
+  #writingLarge: Promise<void> | undefined;
+  #lastSequence: number;
+  #stalls = 0;
+
+  constructor(options: WritePathOptions) {
+    this.#memtables = options.memtables;
+    this.#logs = options.logs;
+    this.#writer = options.writer;
+    this.#lastSequence = options.lastSequence;
+    this.#liveLogBytesMax = options.liveLogBytesMax;
+    this.#onFlushWanted = options.onFlushWanted;
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** Writes that have not been admitted. */
+  get waiting(): number {
+    return this.#waiting.length + (this.#writingLarge === undefined ? 0 : 1);
+  }
+
+  /** How many writes had to wait. */
+  get stalls(): number {
+    return this.#stalls;
+  }
+
+  /** One put or, with a value of null, one deletion. The key and the value are copied before this returns. */
+  write(key: KeyScratch, value: Uint8Array | null, sync: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const kind = value === null ? KIND_TOMBSTONE : KIND_PUT;
+    const bytes = value ?? key.bytes;
+    const valueLength = value === null ? 0 : value.length;
+    const length = logRecordLength(kind, key.length, valueLength);
+    const rawBytes = key.length + valueLength;
+    if (this.waiting === 0 && this.#admit(1, rawBytes, length)) {
+      const sequence = ++this.#lastSequence;
+      const memtable = this.#memtables.active;
+      if (memtable.entries === 0) memtable.firstLog = this.#logs.active.number;
+      memtable.insert(key.bytes, 0, key.length, key.hash, kind, sequence, bytes, 0, valueLength);
+      const { pool, position } = this.#writer;
+      const end = writeLogRecord(pool, position, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
+      this.#writer.appended(end, 1, sequence);
+      return sync ? this.#durability() : ACCEPTED;
+    }
+    const record = new Uint8Array(length);
+    writeLogRecord(record, 0, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
+    return this.#enqueue({ bytes: record, length, count: 1, rawBytes }, sync, signal);
+  }
+
+  /** All operations of a batch, as one. The batch's bytes are copied before this returns, or not needed any more. */
+  writeBatch(batch: EncodedWrites, sync: boolean, signal: AbortSignal | undefined): Promise<void> {
+    if (batch.count === 0) return ACCEPTED;
+    if (this.waiting === 0 && this.#admit(batch.count, batch.rawBytes, batch.length)) {
+      this.#append(batch.bytes, batch.length, batch.count);
+      return sync ? this.#durability() : ACCEPTED;
+    }
+    return this.#enqueue(batch, sync, signal);
+  }
+
+  /** Takes over a record that recovery found in a log; it is durable already. False: a flush must make room first. */
+  replay(records: Uint8Array, record: LogRecordReader, sequence: number, log: number): boolean {
+    const { kind, keyStart, keyLength, valueStart, valueLength } = record;
+    if (!this.#memtables.makeRoom(1, keyLength + valueLength)) return false;
+    const memtable = this.#memtables.active;
+    if (memtable.entries === 0) memtable.firstLog = log;
+    const hash = hashBytes(records, keyStart, keyLength);
+    memtable.insert(records, keyStart, keyLength, hash, kind, sequence, records, valueStart, valueLength);
+    this.#lastSequence = sequence;
+    return true;
+  }
+
+  /** Something that writes wait for may have come. */
+  resume(): void {
+    while (this.#waiting.length > 0 && this.#writingLarge === undefined) {
+      const write = must(this.#waiting.peek(), 'a write waits');
+      if (write.signal?.aborted === true) {
+        this.#dequeue();
+        write.reject(abortError(write.signal));
+      } else if (this.#isLarge(write.count, write.rawBytes, write.bytes.length)) {
+        if (!this.#startLarge(write)) return;
+      } else if (this.#admit(write.count, write.rawBytes, write.bytes.length)) {
+        this.#dequeue();
+        this.#append(write.bytes, write.bytes.length, write.count);
+        if (write.sync) this.#writer.whenDurable(write);
+        else write.resolve();
+      } else {
+        return;
+      }
+    }
+  }
+
+  /** Resolves when no large batch is half written. */
+  async largeWritten(): Promise<void> {
+    while (this.#writingLarge !== undefined) await this.#writingLarge;
+  }
+
+  /** Refuses every write that waits. */
+  refuse(error: QuadringError): void {
+    for (const write of this.#waiting.takeAll()) write.reject(error);
+    this.#waitingBytes = 0;
+  }
+
+  #isLarge(count: number, rawBytes: number, length: number): boolean {
+    return length > FRAME_PAYLOAD_BYTES_MAX || !this.#memtables.fitsArena(count, rawBytes);
+  }
+
+  /** Whether there is room for a write now; if not, sees to it that there will be. */
+  #admit(count: number, rawBytes: number, length: number): boolean {
+    if (this.#isLarge(count, rawBytes, length)) return false;
+    return this.#makeMemtableRoom(count, rawBytes) && this.#reserveLog(length);
+  }
+
+  #makeMemtableRoom(count: number, rawBytes: number): boolean {
+    const memtables = this.#memtables;
+    const before = memtables.active;
+    // A memtable that keeps too many log files from being used again is flushed, however small it is.
+    const holdsLogs = before.entries > 0 && before.firstLog < this.#logs.active.number;
+    if (holdsLogs && this.#logs.liveBytes > this.#liveLogBytesMax) memtables.rotate();
+    const hasRoom = memtables.makeRoom(count, rawBytes);
+    if (memtables.active !== before || !hasRoom) this.#onFlushWanted();
+    return hasRoom;
+  }
+
+  #reserveLog(length: number): boolean {
+    const reservation = this.#writer.reserve(length);
+    if (reservation === 'log-full') this.#logs.prepare(length);
+    return reservation === 'ready';
+  }
+
+  #append(records: Uint8Array, length: number, count: number): void {
+    const { pool, position } = this.#writer;
+    const memtable = this.#memtables.active;
+    if (memtable.entries === 0) memtable.firstLog = this.#logs.active.number;
+    pool.set(length === records.length ? records : records.subarray(0, length), position);
+    this.#insert(records, 0, length, this.#lastSequence + 1);
+    this.#lastSequence += count;
+    this.#writer.appended(position + length, count, this.#lastSequence);
+  }
+
+  /** Puts records into the active memtable, in order. */
+  #insert(records: Uint8Array, start: number, end: number, firstSequence: number): void {
+    const reader = this.#reader;
+    const memtable = this.#memtables.active;
+    let sequence = firstSequence;
+    reader.reset(records, start, end);
+    while (reader.next()) {
+      const { kind, keyStart, keyLength, valueStart, valueLength } = reader;
+      const hash = hashBytes(records, keyStart, keyLength);
+      memtable.insert(records, keyStart, keyLength, hash, kind, sequence++, records, valueStart, valueLength);
+    }
+  }
+
+  #durability(): Promise<void> {
+    return new Promise((resolve, reject) => this.#writer.whenDurable({ resolve, reject }));
+  }
+
+  #enqueue(batch: EncodedWrites, sync: boolean, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting.length >= WAITING_WRITES_MAX || this.#waitingBytes + batch.length > WAITING_BYTES_MAX) {
+      const message = `${this.#waiting.length} writes with ${this.#waitingBytes} bytes are waiting already`;
+      return Promise.reject(new QuadringError('OVERLOADED', message));
+    }
+    this.#stalls++;
+    this.#waitingBytes += batch.length;
+    const { count, rawBytes } = batch;
+    const bytes = batch.bytes.slice(0, batch.length);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ bytes, count, rawBytes, sync, signal, resolve, reject });
+      if (this.#waiting.length === 1) this.resume();
+    });
+  }
+
+  #dequeue(): void {
+    const write = this.#waiting.shift();
+    this.#waitingBytes -= write.bytes.length;
+  }
+
+  /** A batch that is larger than a frame or an arena: written alone, frame by frame, then made visible as one. */
+  #startLarge(write: WaitingWrite): boolean {
+    const logBytes = LogWriter.largeBatchBytes(write.bytes.length);
+    const log = this.#logs.active;
+    if (!this.#writer.isIdle) return false;
+    if (log.end + logBytes > log.bytes && !this.#logs.switch(logBytes)) {
+      this.#logs.prepare(logBytes);
+      return false;
+    }
+    if (!this.#makeMemtableRoom(write.count, write.rawBytes)) return false;
+    this.#dequeue();
+    this.#writingLarge = this.#writeLarge(write).finally(() => {
+      this.#writingLarge = undefined;
+      this.resume();
+    });
+    return true;
+  }
+
+  async #writeLarge(write: WaitingWrite): Promise<void> {
+    const firstSequence = this.#lastSequence + 1;
+    const memtable = this.#memtables.active;
+    if (memtable.entries === 0) memtable.firstLog = this.#logs.active.number;
+    try {
+      await this.#writer.writeLarge(write.bytes, write.count, firstSequence);
+    } catch (error) {
+      write.reject(error as QuadringError);
+      return;
+    }
+    assert(this.#memtables.active === memtable, 'nothing else writes beside a large batch');
+    this.#insert(write.bytes, 0, write.bytes.length, firstSequence);
+    this.#lastSequence += write.count;
+    write.resolve();
+  }
+}
+
+export function abortError(signal: AbortSignal): QuadringError {
+  return new QuadringError('ABORTED', 'the write was given up before it had begun', { cause: signal.reason });
+}

@@ -1,0 +1,115 @@
+/**
+ * Role requests: what the owner asks of a ring thread, and what comes back. Pure; the owner and the ring threads.
+ *
+ *     request     { opcode | request id | six arguments }             8 words
+ *     completion  { request id | result | two words of detail }       4 words
+ *
+ * A result is ≥ 0, or a negative errno, or one of the RESULT_ codes below (all under −4096, where no errno is).
+ * The detail of an errno is the STEP_ that met it. Page numbers and page counts are in units of PAGE_BYTES. A buffer
+ * is lent by a request and returned by its completion.
+ *
+ *     request           argument 0      1              2               3              4            result
+ *     PING              –               –              –               –              –            0
+ *     ATTACH            –               –              –               –              –            0
+ *     DETACH            –               –              –               –              –            0
+ *     OPEN_TABLE        table           –              –               –              –            0
+ *     CLOSE_TABLE       table           –              –               –              –            0
+ *     READ_PAGES        table           first page     page count      page in pool   verify 0/1   0
+ *     WRITE_FRAME       log             page in log    page in pool    –              –            pages written
+ *     CLOSE_LOG         log             –              –               –              –            0
+ *     PREPARE_LOG       log             page count     old log or 0    –              –            0
+ *     WRITE_TABLE       table           region         mailbox page    –              –            bytes in mailbox
+ *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
+ *     INSTALL_CURRENT   manifest        –              –               –              –            0
+ *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
+ */
+
+export const ROLE_FOREGROUND = 0;
+export const ROLE_FLUSH = 1;
+export const ROLE_COMPACTION = 2;
+export const ROLE_WAL = 3;
+export const ROLE_NAMES = ['foreground', 'flush', 'compaction', 'wal'] as const;
+export const ROLE_COUNT = ROLE_NAMES.length;
+export type RoleName = (typeof ROLE_NAMES)[number];
+export type RoleId = 0 | 1 | 2 | 3;
+export const ROLE_IDS: readonly RoleId[] = [ROLE_FOREGROUND, ROLE_FLUSH, ROLE_COMPACTION, ROLE_WAL];
+
+export const REQUEST_WORDS = 8;
+export const REQUEST_OPCODE = 0;
+export const REQUEST_ID = 1;
+/** Word of argument 0. */
+export const REQUEST_ARGUMENTS = 2;
+
+export const COMPLETION_WORDS = 4;
+
+export const PING = 1;
+export const ATTACH = 2;
+export const DETACH = 3;
+export const OPEN_TABLE = 4;
+export const CLOSE_TABLE = 5;
+export const READ_PAGES = 6;
+export const WRITE_FRAME = 7;
+export const CLOSE_LOG = 8;
+export const PREPARE_LOG = 9;
+export const WRITE_TABLE = 10;
+export const APPEND_MANIFEST = 11;
+export const INSTALL_CURRENT = 12;
+export const REMOVE_FILE = 13;
+
+/** The block's checksum did not hold; detail: expected, actual. */
+export const RESULT_CHECKSUM = -5001;
+/** The file ended before the pages asked for; detail: bytes that were there. */
+export const RESULT_SHORT_READ = -5002;
+/** A write came back short, twice over; detail: bytes written. */
+export const RESULT_SHORT_WRITE = -5003;
+
+/** The ring thread died; the owner itself gives this to what was outstanding. */
+export const RESULT_WORKER_FAILED = -5004;
+
+export const FILE_LOG = 1;
+export const FILE_TABLE = 2;
+export const FILE_MANIFEST = 3;
+
+export const STEP_NAMES = [
+  'unknown',
+  'open',
+  'read',
+  'write',
+  'fsync',
+  'fallocate',
+  'rename',
+  'fsync of the directory',
+  'unlink',
+  'close',
+] as const;
+export const STEP_OPEN = 1;
+export const STEP_READ = 2;
+export const STEP_WRITE = 3;
+export const STEP_FSYNC = 4;
+export const STEP_FALLOCATE = 5;
+export const STEP_RENAME = 6;
+export const STEP_DIRECTORY_FSYNC = 7;
+export const STEP_UNLINK = 8;
+export const STEP_CLOSE = 9;
+
+/** What an ATTACH request brings through the thread's port: what the records of a request cannot hold. */
+export interface Attachment {
+  /** Handle of the database's directory. */
+  readonly directory: number;
+  /** Seeds the checksums of log frames, so that nobody's value can pass for a frame. */
+  readonly salt: number;
+  /** Open tables and logs with O_DIRECT. */
+  readonly directIo: boolean;
+  /** Memory by region, where it is new since the last attachment. */
+  readonly memory: readonly { readonly region: number; readonly buffer: SharedArrayBuffer }[];
+}
+
+/** Parameters of WRITE_TABLE, as JSON in the mailbox that the request lends; the answer is an encoded version edit. */
+export interface WriteTableParameters {
+  readonly headOffset: number;
+  readonly blockBytes: number;
+  readonly filterBitsPerKey: number;
+  readonly createdAtSeconds: number;
+  /** Versions hidden by a newer one that is at or below this sequence number are left out. */
+  readonly oldestSnapshot: number;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a ring thread is started with, what it says when it has started, and what it leaves behind. Pure; types only.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { SharedWords } from '../atomics-sync/words.ts';
+import type { NativeRingDescription } from '../native.ts';
+import type { RoleId } from './requests.ts';
+
+export interface RingThreadTask {
+  readonly role: RoleId;
+  readonly control: SharedWords;
+  readonly statistics: Float64Array;
+  /** Attachments come in, the start report goes out. */
+  readonly port: MessagePort;
+  /** Wakes the owner's event loop; see `Native.createSignal`. */
+  readonly signal: number;
+  /** 0: never spins. */
+  readonly spinMicroseconds: number;
+  readonly ring: {
+    readonly backend: 'auto' | 'uring' | 'syscall';
+    readonly entries: number;
+    readonly eventfd: number;
+    readonly singleIssuer: boolean;
+  };
+}
+
+/** An error as data: one that crosses threads as an Error loses its code. */
+export interface FailureData {
+  readonly message: string;
+  readonly code: string | null;
+  readonly stack: string | null;
+}
+
+/** What stats() says of a ring. */
+export interface RingDescription extends NativeRingDescription {
+  readonly backend: 'uring' | 'syscall' | 'memory';
+  /** Why this backend and not io_uring, or null. */
+  readonly reason: string | null;
+}
+
+/** Sent when the ring is there, or could not be made; again when memory was attached, with what could be registered. */
+export type RingReport =
+  | { readonly ok: true; readonly description: RingDescription }
+  | { readonly ok: false; readonly failure: FailureData };
+
+export type RingThreadEnd = { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: FailureData };

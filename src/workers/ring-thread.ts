@@ -1,0 +1,159 @@
+/**
+ * A ring thread's life: create the ring, say so, serve requests until told to stop. Ring threads only; piscina runs
+ * the default export, once for each role, and it returns when the crew is dismissed.
+ *
+ * The loop never blocks without bound: in Atomics.wait when nothing is in flight, in the kernel when something is.
+ * Before either it announces the park and looks at its queue and its stop flag once more (see atomics-sync/doorbell).
+ * A failure is returned as data, because an error that crosses threads loses its own fields.
+ */
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import { AdaptiveSpin } from '../atomics-sync/adaptive-spin.ts';
+import { DoorbellRinger, DoorbellSleeper, PARKED_IN_KERNEL, PARKED_IN_WAIT } from '../atomics-sync/doorbell.ts';
+import type { SharedWords } from '../atomics-sync/words.ts';
+import { native } from '../native.ts';
+import {
+  OWNER_EVENT_WORD,
+  OWNER_SYNC_WORD,
+  roleWords,
+  STATE_FAILED,
+  STATE_READY,
+  STATE_STOPPED,
+} from '../protocol/crew-layout.ts';
+import type { Attachment, RoleId } from '../protocol/requests.ts';
+import { STATISTIC_PARKS, STATISTIC_SPIN_HITS } from '../protocol/ring-statistics.ts';
+import type { RingThreadEnd, RingThreadTask, RingReport } from '../protocol/ring-thread-task.ts';
+import { createRoleHost } from './crew-member.ts';
+import { createRing } from './native-ring.ts';
+import type { Ring } from './ring.ts';
+import type { RoleHost } from './role-host.ts';
+
+/** Longest sleep with nothing in flight. It can be interrupted, so it only bounds how old a heartbeat gets. */
+const IDLE_WAIT_MS_MAX = 5_000;
+/** Longest wait inside the addon, where nothing can interrupt the thread: what a process exit may have to wait for. */
+const KERNEL_WAIT_MICROSECONDS_MAX = 250_000;
+
+export default function runRingThread(task: RingThreadTask): RingThreadEnd {
+  const { control, role, port } = task;
+  const words = roleWords(control, role);
+  let ring: Ring | undefined;
+  try {
+    ring = createRing(task.ring);
+    const started: RingReport = { ok: true, description: ring.describe() };
+    port.postMessage(started);
+    Atomics.store(control, words.state, STATE_READY);
+    new RingThread(task, ring).serve();
+    ring.close();
+    Atomics.store(control, words.state, STATE_STOPPED);
+    return { kind: 'stopped' };
+  } catch (error) {
+    const failure = errorAsData(error);
+    if (ring === undefined) port.postMessage({ ok: false, failure } satisfies RingReport);
+    Atomics.store(control, words.state, STATE_FAILED);
+    wakeOwner(control, task.signal);
+    return { kind: 'failed', failure };
+  } finally {
+    port.close();
+  }
+}
+
+class RingThread {
+  readonly #control: SharedWords;
+  readonly #role: RoleId;
+  readonly #port: MessagePort;
+  readonly #statistics: Float64Array;
+  readonly #host: RoleHost;
+  readonly #ring: Ring;
+  readonly #sleeper: DoorbellSleeper;
+  readonly #spin: AdaptiveSpin;
+  readonly #owner: OwnerBells;
+
+  constructor(task: RingThreadTask, ring: Ring) {
+    const { control, role, port, statistics, signal } = task;
+    this.#control = control;
+    this.#role = role;
+    this.#port = port;
+    this.#statistics = statistics;
+    this.#ring = ring;
+    const now = (): number => performance.now();
+    const takeAttachment = (): Attachment | undefined =>
+      receiveMessageOnPort(this.#port)?.message as Attachment | undefined;
+    const onAttached = (): void =>
+      this.#port.postMessage({ ok: true, description: ring.describe() } satisfies RingReport);
+    this.#host = createRoleHost({ role, ring, control, statistics, now, takeAttachment, onAttached });
+    this.#sleeper = new DoorbellSleeper(control, roleWords(control, role).doorbell);
+    this.#spin = new AdaptiveSpin({ budgetMicroseconds: task.spinMicroseconds, now });
+    this.#owner = new OwnerBells(control, signal);
+  }
+
+  serve(): void {
+    const host = this.#host;
+    const { stop, heartbeat } = roleWords(this.#control, this.#role);
+    const hasRequest = (): boolean => host.hasRequest;
+    for (let beat = 1; Atomics.load(this.#control, stop) === 0; beat++) {
+      Atomics.store(this.#control, heartbeat, beat);
+      host.advance();
+      if (host.publish()) this.#owner.ring();
+      if (host.hasWork || host.inFlight > 0) {
+        this.#turn();
+        if (host.publish()) this.#owner.ring();
+      } else if (this.#spin.spin(hasRequest)) {
+        this.#statistics[STATISTIC_SPIN_HITS]! += 1;
+      } else {
+        this.#park();
+      }
+    }
+  }
+
+  /** One call of the addon. It may wait in the kernel when there is nothing else to do. */
+  #turn(): void {
+    const host = this.#host;
+    // Tasks that can go on do so after this turn; a ring that completes everything at once never waits.
+    if (!this.#ring.asynchronous || host.hasReadyTask) return host.turn(0);
+    this.#sleeper.announce(PARKED_IN_KERNEL);
+    const mustNotWait = host.canTakeRequest || this.#stopping;
+    if (mustNotWait) this.#sleeper.cancel();
+    host.turn(mustNotWait ? 0 : KERNEL_WAIT_MICROSECONDS_MAX);
+    if (!mustNotWait) this.#sleeper.cancel();
+  }
+
+  #park(): void {
+    this.#sleeper.announce(PARKED_IN_WAIT);
+    if (this.#host.hasRequest || this.#stopping) {
+      this.#sleeper.cancel();
+      return;
+    }
+    this.#statistics[STATISTIC_PARKS]! += 1;
+    this.#sleeper.wait(IDLE_WAIT_MS_MAX);
+  }
+
+  get #stopping(): boolean {
+    return Atomics.load(this.#control, roleWords(this.#control, this.#role).stop) !== 0;
+  }
+}
+
+/** The owner may sleep in a synchronous call or in its event loop; each has a word of its own. */
+class OwnerBells {
+  readonly #synchronous: DoorbellRinger;
+  readonly #eventLoop: DoorbellRinger;
+
+  constructor(control: SharedWords, signal: number) {
+    const wake = (): void => native.signal(signal);
+    this.#synchronous = new DoorbellRinger(control, OWNER_SYNC_WORD, wake);
+    this.#eventLoop = new DoorbellRinger(control, OWNER_EVENT_WORD, wake);
+  }
+
+  ring(): void {
+    this.#synchronous.ring();
+    this.#eventLoop.ring();
+  }
+}
+
+function wakeOwner(control: SharedWords, signal: number): void {
+  new OwnerBells(control, signal).ring();
+}
+
+function errorAsData(error: unknown): { message: string; code: string | null; stack: string | null } {
+  if (!(error instanceof Error)) return { message: String(error), code: null, stack: null };
+  const code = (error as NodeJS.ErrnoException).code ?? null;
+  return { message: error.message, code, stack: error.stack ?? null };
+}

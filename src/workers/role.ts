@@ -1,0 +1,141 @@
+/**
+ * What every role shares: the shape of a role, the memory it was lent, and the requests that all answer. Ring threads
+ * only. A role is written against `Ring` and this module, never against the addon or worker_threads, so that a ring
+ * thread's loop, a simulator and a single-threaded caller run the same code.
+ */
+import { assert, must } from '../assert.ts';
+import { ATTACH, DETACH, PING, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
+import { registeredRange, REGION_POOL } from '../protocol/crew-layout.ts';
+import type { RoleId } from '../protocol/requests.ts';
+import type { Ring } from './ring.ts';
+import type { RoleIo, RoleTask } from './role-io.ts';
+
+/** Five arguments of a request; see protocol/requests.ts for what they mean. */
+export type RequestArguments = readonly [number, number, number, number, number];
+
+export interface Role {
+  readonly id: RoleId;
+  start(opcode: number, args: RequestArguments): RoleTask;
+}
+
+/** How a role receives what the records of a request cannot hold: through a thread's port, or an array in tests. */
+export type AttachmentSource = () => Attachment | undefined;
+
+/** Memory and directory of the database that the crew serves now. */
+export class RoleMemory {
+  readonly #regions: (Uint8Array<SharedArrayBuffer> | undefined)[] = [];
+  directory = -1;
+  salt = 0;
+  directIo = false;
+
+  adopt(attachment: Attachment, ring: Ring, role: RoleId): void {
+    this.directory = attachment.directory;
+    this.salt = attachment.salt;
+    this.directIo = attachment.directIo;
+    for (const { region, buffer } of attachment.memory) {
+      const bytes = new Uint8Array(buffer);
+      this.#regions[region] = bytes;
+      if (region === REGION_POOL) {
+        const range = registeredRange(role, bytes.length);
+        ring.attach(region, bytes, range.offset, range.length);
+      }
+    }
+  }
+
+  region(region: number): Uint8Array<SharedArrayBuffer> {
+    return must(this.#regions[region], 'a request names a region that is attached');
+  }
+
+  get pool(): Uint8Array<SharedArrayBuffer> {
+    return this.region(REGION_POOL);
+  }
+}
+
+/** Handles of open files by file number. */
+export class OpenFiles {
+  readonly #handles = new Map<number, number>();
+
+  get(number: number): number | undefined {
+    return this.#handles.get(number);
+  }
+
+  set(number: number, handle: number): void {
+    assert(!this.#handles.has(number), 'a file is opened once');
+    this.#handles.set(number, handle);
+  }
+
+  /** The handle, which the caller now closes; undefined if it is not open. */
+  take(number: number): number | undefined {
+    const handle = this.#handles.get(number);
+    this.#handles.delete(number);
+    return handle;
+  }
+
+  first(): number | undefined {
+    for (const number of this.#handles.keys()) return number;
+    return undefined;
+  }
+}
+
+/** PING, ATTACH and DETACH, which every role answers the same way. */
+export class RoleBasics {
+  readonly memory = new RoleMemory();
+  readonly files = new OpenFiles();
+  readonly io: RoleIo;
+  readonly #ring: Ring;
+  readonly #role: RoleId;
+  readonly #takeAttachment: AttachmentSource;
+  readonly #onAttached: () => void;
+
+  constructor(ring: Ring, io: RoleIo, role: RoleId, takeAttachment: AttachmentSource, onAttached: () => void) {
+    this.#ring = ring;
+    this.io = io;
+    this.#role = role;
+    this.#takeAttachment = takeAttachment;
+    this.#onAttached = onAttached;
+  }
+
+  start(opcode: number, args: RequestArguments): RoleTask {
+    switch (opcode) {
+      case PING:
+        return this.#ping();
+      case ATTACH:
+        return this.#attach();
+      case DETACH:
+        return this.#detach();
+      default:
+        assert(false, `no role answers request ${opcode} (${args.join(', ')})`);
+    }
+  }
+
+  /** Closes a file by number; responds with what the kernel said. Not being open is no error. */
+  *closeFile(number: number): RoleTask {
+    const handle = this.files.take(number);
+    if (handle === undefined) return this.io.respond(0);
+    const closed = this.io.close(handle);
+    yield 0;
+    this.io.respond(this.io.result(closed), STEP_CLOSE);
+  }
+
+  *#ping(): RoleTask {
+    const nop = this.io.nop();
+    yield 0;
+    this.io.respond(this.io.result(nop));
+  }
+
+  // eslint-disable-next-line require-yield -- a request that needs no I/O is still a task
+  *#attach(): RoleTask {
+    const attachment = must(this.#takeAttachment(), 'an ATTACH request follows its attachment');
+    this.memory.adopt(attachment, this.#ring, this.#role);
+    if (attachment.memory.length > 0) this.#onAttached();
+    this.io.respond(0);
+  }
+
+  *#detach(): RoleTask {
+    for (let number = this.files.first(); number !== undefined; number = this.files.first()) {
+      yield* this.closeFile(number);
+    }
+    this.memory.directory = -1;
+    this.io.respond(0);
+  }
+}

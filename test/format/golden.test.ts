@@ -1,0 +1,99 @@
+/**
+ * One of each structure, byte for byte. When one of these fails, the format has changed: a database written by a
+ * released version can no longer be read, unless the version number changes too and the old one is still understood.
+ */
+import test from 'ava';
+import { verifyBlock } from '../../src/format/block-check.ts';
+import { decodeCurrent, encodeCurrent } from '../../src/format/current.ts';
+import { FOOTER_BYTES } from '../../src/format/footer.ts';
+import { readFrame, sealFrame, writeFrameHeader } from '../../src/format/frame.ts';
+import { KIND_PUT, KIND_TOMBSTONE, PAGE_BYTES } from '../../src/format/limits.ts';
+import { LogRecordReader, writeLogRecord } from '../../src/format/log-record.ts';
+import { decodeVersionEdit, encodeVersionEdit } from '../../src/format/version-edit.ts';
+import type { VersionEdit } from '../../src/format/version-edit.ts';
+import { blockEntries, buildTable, bytesOf, expectEntries, get, openTable, put, tombstone } from './tables.ts';
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+/** Hexadecimal digits with blanks between them, for reading. */
+function unhex(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
+}
+
+/** The bytes without the run of zeros in front of the last `tailBytes`. */
+function withoutZeros(bytes: Uint8Array, tailBytes: number): Uint8Array {
+  let end = bytes.length - tailBytes;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return new Uint8Array([...bytes.subarray(0, end), ...bytes.subarray(bytes.length - tailBytes)]);
+}
+
+/** The other way round. */
+function withZeros(bytes: Uint8Array, tailBytes: number): Uint8Array {
+  const page = new Uint8Array(PAGE_BYTES);
+  page.set(bytes.subarray(0, bytes.length - tailBytes));
+  page.set(bytes.subarray(bytes.length - tailBytes), PAGE_BYTES - tailBytes);
+  return page;
+}
+
+const ENTRIES = [put('apple', 9, 'red'), put('apricot', 7, 'orange'), put('apricot', 3), tombstone('april', 300)];
+
+const BLOCK = unhex(`00`);
+const TAIL = unhex(`00`);
+const FRAME = unhex(`00`);
+const EDIT = unhex(`00`);
+const CURRENT = 'quadring 1 MANIFEST-000007 00000000\n';
+
+test('a data block', (t) => {
+  const { bytes } = buildTable(ENTRIES);
+  t.is(hex(withoutZeros(bytes.subarray(0, PAGE_BYTES), 16)), hex(BLOCK));
+  const block = withZeros(BLOCK, 16);
+  t.true(verifyBlock(block, 0, PAGE_BYTES, 7, 0).ok);
+  expectEntries(t, blockEntries(block, 0), ENTRIES);
+});
+
+test('the tail of a table: index, filter, properties, footer', (t) => {
+  const { bytes, description } = buildTable(ENTRIES);
+  t.is(hex(withoutZeros(bytes.subarray(PAGE_BYTES), FOOTER_BYTES)), hex(TAIL));
+  const file = new Uint8Array([...withZeros(BLOCK, 16), ...withZeros(TAIL, FOOTER_BYTES)]);
+  const table = openTable(file, description, 7);
+  t.deepEqual(get(table, bytesOf('apricot'), 5), ENTRIES[2]);
+  t.is(table.meta.properties.createdAtSeconds, 1_700_000_000);
+});
+
+test('a frame of a log', (t) => {
+  const bytes = new Uint8Array(PAGE_BYTES);
+  let end = writeLogRecord(bytes, 32, KIND_PUT, bytesOf('apple'), 0, 5, bytesOf('red'), 0, 3);
+  end = writeLogRecord(bytes, end, KIND_TOMBSTONE, bytesOf('april'), 0, 5, bytesOf(''), 0, 0);
+  const header = { kind: 1, fileNumber: 12, firstSequence: 1000, count: 2, payloadLength: end - 32 };
+  writeFrameHeader(bytes, 0, header);
+  sealFrame(bytes, 0, 0xdeadbeef, 8192);
+  t.is(hex(bytes.subarray(0, end)), hex(FRAME));
+  const read = readFrame(withZeros(FRAME, 0), 0, PAGE_BYTES, { salt: 0xdeadbeef, fileNumber: 12, offset: 8192 });
+  t.like(read, { status: 'valid', ...header });
+  const records = new LogRecordReader(FRAME, read.payloadStart, read.payloadStart + read.payloadLength);
+  t.true(records.next() && records.next() && !records.next());
+});
+
+test('a version edit', (t) => {
+  const edit: VersionEdit = {
+    databaseSalt: 0xdeadbeef,
+    logNumber: 12,
+    nextFileNumber: 14,
+    lastSequence: 1001,
+    flushedSequence: 999,
+    added: [buildTable(ENTRIES).description],
+    deleted: [{ level: 0, number: 5 }],
+    logEnds: [{ number: 11, end: 65_536 }],
+    compactionPointers: [{ level: 1, key: bytesOf('apricot') }],
+    cleanClose: false,
+  };
+  t.is(hex(encodeVersionEdit(edit)), hex(EDIT));
+  t.deepEqual(decodeVersionEdit(EDIT, 0, EDIT.length), edit);
+});
+
+test('CURRENT', (t) => {
+  t.is(Buffer.from(encodeCurrent(7)).toString(), CURRENT);
+  t.is(decodeCurrent(bytesOf(CURRENT)), 7);
+});

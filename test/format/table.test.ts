@@ -1,0 +1,266 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { checkBlockStructure, verifyBlock } from '../../src/format/block-check.ts';
+import { QuadringError } from '../../src/errors.ts';
+import { checksum, checksumSeed } from '../../src/format/checksum.ts';
+import { FOOTER_BYTES } from '../../src/format/footer.ts';
+import { hashBytes } from '../../src/format/hash.ts';
+import { writeU16, writeU32 } from '../../src/format/integers.ts';
+import { KEY_BYTES_MAX, KIND_PUT, PAGE_BYTES, SEQUENCE_MAX } from '../../src/format/limits.ts';
+import { TableBuilder } from '../../src/format/table-builder.ts';
+import { decodeTableMeta } from '../../src/format/table-meta.ts';
+import {
+  buildTable,
+  bytesOf,
+  compareEntries,
+  crowdedKey,
+  expectEntries,
+  expectEntry,
+  get,
+  getFromModel,
+  neighbours,
+  put,
+  scan,
+  sortedEntries,
+  tombstone,
+} from './tables.ts';
+import type { Assertions, Entry, Table } from './tables.ts';
+
+function checkTable(t: Assertions, entries: readonly Entry[], table: Table): void {
+  const { index, properties } = table.meta;
+  t.is(table.bytes.length % PAGE_BYTES, 0);
+  for (let block = 0; block < index.blockCount; block++) {
+    const base = index.pageOf(block) * PAGE_BYTES;
+    const length = index.pageCountOf(block) * PAGE_BYTES;
+    const { ok, actual } = verifyBlock(table.bytes, base, length, table.fileNumber, base);
+    t.true(ok, 'block verifies');
+    t.is(actual, index.checksumOf(block));
+    checkBlockStructure(table.bytes, base, length);
+  }
+  expectEntries(t, scan(table), entries);
+  const sequences = entries.map((entry) => entry.sequence);
+  const expected = {
+    entries: entries.length,
+    deletions: entries.filter((entry) => entry.kind !== KIND_PUT).length,
+    smallestKey: entries[0].key,
+    largestKey: entries[entries.length - 1].key,
+    smallestSequence: Math.min(...sequences),
+    largestSequence: Math.max(...sequences),
+    rawBytes: entries.reduce((sum, entry) => sum + entry.key.length + entry.value.length, 0),
+    createdAtSeconds: 1_700_000_000,
+    level: 1,
+  };
+  for (const [field, value] of Object.entries(expected)) {
+    t.deepEqual(table.description[field as keyof typeof expected], value);
+    t.deepEqual(properties[field as keyof typeof expected], value);
+  }
+  t.is(table.description.fileBytes, table.bytes.length);
+}
+
+function checkLookups(t: Assertions, entries: readonly Entry[], table: Table): void {
+  for (const { key, sequence } of entries) {
+    for (const visible of [SEQUENCE_MAX, sequence, sequence - 1]) {
+      expectEntry(t, get(table, key, visible), getFromModel(entries, key, visible));
+    }
+    for (const near of neighbours(key)) {
+      expectEntry(t, get(table, near, SEQUENCE_MAX), getFromModel(entries, near, SEQUENCE_MAX));
+    }
+  }
+}
+
+test('a table answers like the sorted list it was made from: few keys, versions over many blocks', (t) => {
+  fc.assert(
+    fc.property(sortedEntries(crowdedKey(2), { maxLength: 60, valueBytesMax: 3000 }), (entries) => {
+      const table = buildTable(entries, { filterBitsPerKey: 0 });
+      t.is(table.meta.filter, null);
+      checkTable(t, entries, table);
+      checkLookups(t, entries, table);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('a table answers like the sorted list it was made from: crowded keys, with a filter, odd drains', (t) => {
+  fc.assert(
+    fc.property(sortedEntries(crowdedKey(7), { maxLength: 60, valueBytesMax: 5000 }), fc.integer({ min: 1, max: 9000 }), (entries, drainBytes) => {
+      const table = buildTable(entries, { drainBytes });
+      checkTable(t, entries, table);
+      checkLookups(t, entries, table);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('a table answers like the sorted list it was made from: any keys', (t) => {
+  fc.assert(
+    fc.property(sortedEntries(fc.uint8Array({ maxLength: 12 }), { maxLength: 80, valueBytesMax: 700 }), (entries) => {
+      const table = buildTable(entries, { filterBitsPerKey: 0, blockBytes: 8192 });
+      checkTable(t, entries, table);
+      checkLookups(t, entries, table);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('one key whose versions fill many blocks', (t) => {
+  const value = new Uint8Array(500).fill(1);
+  const entries = [put('a', 1), ...Array.from({ length: 100 }, (_, i) => put('k', 1000 - i, value)), put('z', 2)];
+  const table = buildTable(entries);
+  const { index } = table.meta;
+  const continued = Array.from({ length: index.blockCount }, (_, block) => index.continues(block));
+  t.true(continued.filter(Boolean).length > 8);
+  t.is(index.locate(bytesOf('k'), 1), 0, 'the newest version is in the first block');
+  checkTable(t, entries, table);
+  checkLookups(t, entries, table);
+  t.is(get(table, bytesOf('k'), 900), undefined);
+  t.is(get(table, bytesOf('k'), 901)?.sequence, 901);
+});
+
+test('every number of entries from 1 to 5000, in blocks of 16 KiB', (t) => {
+  const all = Array.from({ length: 5000 }, (_, i) => put(`key${String(i * 3).padStart(9, '0')}`, i + 1, `value ${i}`.repeat(i % 9)));
+  for (const count of [1, 2, 3, 100, 128, 129, 255, 256, 257, 1000, 4999, 5000]) {
+    const entries = all.slice(0, count);
+    const table = buildTable(entries, { blockBytes: 16_384 });
+    checkTable(t, entries, table);
+    for (let i = 0; i < count; i += 1 + (count >> 7)) {
+      expectEntry(t, get(table, entries[i].key, SEQUENCE_MAX), entries[i]);
+      expectEntry(t, get(table, bytesOf(`key${String(i * 3 + 1).padStart(9, '0')}`), SEQUENCE_MAX), undefined);
+    }
+  }
+});
+
+test('the index finds the block of every key among thousands', (t) => {
+  const value = new Uint8Array(900);
+  for (const name of [(i: number): string => `prefix/${i}`, (i: number): string => String.fromCharCode(i >> 8, i & 255)]) {
+    const entries = Array.from({ length: 3000 }, (_, i) => put(name(i), 1, value)).sort(compareEntries);
+    const table = buildTable(entries, { filterBitsPerKey: 0 });
+    const { index } = table.meta;
+    t.true(index.blockCount >= 700, `${index.blockCount}`);
+    for (const entry of entries) expectEntry(t, get(table, entry.key, SEQUENCE_MAX), entry);
+    for (const near of neighbours(entries[1234].key)) expectEntry(t, get(table, near, 9), getFromModel(entries, near, 9));
+    t.is(index.locate(new Uint8Array(0), 0), -1);
+    t.is(index.locate(Uint8Array.of(255, 255, 255), 3), index.blockCount - 1);
+    t.true(index.memoryBytes > index.blockCount * 22);
+    t.deepEqual(index.firstKeyOf(0), entries[0].key);
+  }
+});
+
+test('keys of 65,535 bytes, the empty key, the empty value', (t) => {
+  const long = new Uint8Array(KEY_BYTES_MAX).fill(0x6b);
+  const longer = long.slice();
+  longer[KEY_BYTES_MAX - 1] = 0x6c;
+  const entries = [
+    put('', 9),
+    tombstone('', 8),
+    put('k', 7, 'small'),
+    put(long, 6, 'value'),
+    put(long, 5),
+    tombstone(long, 4),
+    put(longer, 3, new Uint8Array(70_000).fill(4)),
+    put('l', 2),
+  ];
+  for (const blockBytes of [4096, 16_384, 65_536]) {
+    const table = buildTable(entries, { blockBytes });
+    checkTable(t, entries, table);
+    for (const { key, sequence } of entries) expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
+    t.is(get(table, long.subarray(0, KEY_BYTES_MAX - 1), SEQUENCE_MAX), undefined);
+    t.is(get(table, bytesOf('kk'), SEQUENCE_MAX), undefined);
+  }
+});
+
+test('values around a block and of several MiB, drained through small buffers', (t) => {
+  const sizes = [3990, 4000, 4020, 4040, 4050, 4060, 4096, 8192, 16_000, 65_500, 65_536, 3 * 1024 * 1024 + 17];
+  const entries = sizes.map((size, i) => put(`value ${String(i).padStart(2, '0')}`, i, new Uint8Array(size).fill(i + 1)));
+  for (const drainBytes of [1000, 65_536]) {
+    const table = buildTable(entries, { drainBytes });
+    checkTable(t, entries, table);
+    for (const { key, sequence } of entries) expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
+  }
+});
+
+test('a large value is not copied by add, and everything else is', (t) => {
+  const builder = new TableBuilder({ fileNumber: 1, level: 0, blockBytes: 4096, filterBitsPerKey: 10, createdAtSeconds: 1 });
+  const add = (text: string, value: Uint8Array): void => {
+    const key = Buffer.from(text);
+    builder.add(key, 0, key.length, hashBytes(key, 0, key.length), 1, KIND_PUT, value, 0, value.length);
+    key.fill(0);
+  };
+  const small = Buffer.alloc(10, 1);
+  add('a', small);
+  small.fill(9);
+  t.is(builder.pendingBytes, 0);
+  const large = Buffer.alloc(10_000, 2);
+  add('b', large);
+  t.is(builder.pendingBytes, 4096 + 12_288);
+  t.throws(() => add('c', small), { message: /drained/ });
+  const file = Buffer.alloc(40_000);
+  let length = builder.drain(file, 0, 5000);
+  t.is(length, 5000);
+  length += builder.drain(file, length, file.length);
+  large.fill(9);
+  t.is(file.indexOf(Buffer.alloc(10_000, 2)) > 4096, true);
+  builder.finish();
+  t.throws(() => builder.description(), { message: /drained/ });
+  length += builder.drain(file, length, file.length);
+  const description = builder.description();
+  t.is(description.fileBytes, length);
+  t.deepEqual(description.smallestKey, bytesOf('a'));
+  t.deepEqual(description.largestKey, bytesOf('b'));
+  t.deepEqual(decodeTableMeta(file.subarray(description.metaOffset, length), 1, description.metaOffset, length).index.firstKeyOf(1), bytesOf('b'));
+});
+
+test('entries out of order, empty tables and values beyond their limits are refused', (t) => {
+  const failure = { name: 'AssertionFailure' };
+  t.throws(() => buildTable([]), failure);
+  t.throws(() => buildTable([put('b', 1), put('a', 2)]), failure);
+  t.throws(() => buildTable([put('a', 1), put('a', 1)]), failure);
+  t.throws(() => buildTable([put('a', 1), put('a', 2)]), failure);
+  t.throws(() => buildTable([put('ab', 1), put('a', 2)]), failure);
+  t.throws(() => buildTable([put('a', 2 ** 48)]), failure);
+  t.throws(() => buildTable([{ ...put('a', 1, 'x'), kind: 0 }]), failure);
+  t.throws(() => buildTable([put('b', 1, new Uint8Array(5000)), put('a', 1)]), failure, 'behind a large entry');
+  for (const blockBytes of [0, 4095, 6000, 131_072]) t.throws(() => buildTable([put('a', 1)], { blockBytes }), failure);
+});
+
+test('a flipped bit in the tail is reported with its place', (t) => {
+  const entries = Array.from({ length: 50 }, (_, i) => put(`key ${String(i).padStart(3, '0')}`, i, 'v'.repeat(100)));
+  const { bytes, description } = buildTable(entries);
+  const tail = bytes.slice(description.metaOffset);
+  for (let at = 0; at < tail.length; at++) {
+    tail[at] ^= 1 << (at & 7);
+    const error = t.throws(() => decodeTableMeta(tail, 7, description.metaOffset, bytes.length), { instanceOf: QuadringError });
+    if (error?.code !== 'TABLE_CORRUPT' || error.file !== '000007.sst') t.fail(`byte ${at}: ${error?.code}`);
+    t.true(error?.offset !== undefined && error.offset >= description.metaOffset && error.offset < bytes.length);
+    tail[at] ^= 1 << (at & 7);
+  }
+  const damaged = tail.slice();
+  damaged[3] ^= 1;
+  const error = t.throws(() => decodeTableMeta(damaged, 7, description.metaOffset, bytes.length), { instanceOf: QuadringError });
+  t.is(error?.offset, description.metaOffset);
+  t.is(typeof error?.expected, 'number');
+  t.not(error?.expected, error?.actual);
+});
+
+test('a tail of another file, place or length is refused', (t) => {
+  const { bytes, description } = buildTable([put('a', 1)]);
+  const { metaOffset } = description;
+  const tail = bytes.subarray(metaOffset);
+  const refused = { instanceOf: QuadringError, code: 'TABLE_CORRUPT' };
+  t.throws(() => decodeTableMeta(tail, 8, metaOffset, bytes.length), refused);
+  t.throws(() => decodeTableMeta(tail, 7, metaOffset + PAGE_BYTES, bytes.length + PAGE_BYTES), refused);
+  t.throws(() => decodeTableMeta(tail.subarray(0, 100), 7, metaOffset, bytes.length), refused);
+  t.throws(() => decodeTableMeta(tail.subarray(0, 0), 7, metaOffset, metaOffset), refused);
+  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length + 1), refused);
+});
+
+test('another version is told apart from damage', (t) => {
+  const { bytes, description } = buildTable([put('a', 1)]);
+  const { metaOffset } = description;
+  const tail = bytes.slice(metaOffset);
+  const at = tail.length - FOOTER_BYTES;
+  writeU16(tail, at + 16, 2);
+  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), { code: 'TABLE_CORRUPT' });
+  const fields = checksum(tail, at, at + 20, checksumSeed(0, 7, metaOffset + at));
+  writeU32(tail, at + 20, checksum(tail, at + 24, at + 32, fields));
+  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), { instanceOf: QuadringError, code: 'UNKNOWN_FORMAT' });
+});

@@ -1,0 +1,116 @@
+/** Locks, eventfds, descriptors, huge pages, alignment. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync, symlinkSync, writeFileSync,
+} from 'node:fs';
+import { constants as os } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import test from 'ava';
+import { native } from '../../src/native.ts';
+import { MIB, sharedMemory, temporaryDirectory } from './ring-fixture.ts';
+
+test('a lock names its holder, excludes a second one in the same process, and ends with its descriptor', (t) => {
+  const path = join(temporaryDirectory(t), 'LOCK');
+  const lock = native.lockFile(path);
+  t.true(lock.descriptor >= 0);
+  t.is(lock.holder, 0);
+  t.is(readFileSync(path, 'utf8').trim(), String(process.pid));
+  t.is(statSync(path).mode & 0o777, 0o600);
+  t.deepEqual(native.lockFile(path), { descriptor: -1, holder: process.pid });
+  // Closing another descriptor of the file does not let go of the lock.
+  closeSync(openSync(path, 'r'));
+  t.deepEqual(native.lockFile(path), { descriptor: -1, holder: process.pid });
+  native.closeDescriptor(lock.descriptor);
+  const again = native.lockFile(path);
+  t.true(again.descriptor >= 0);
+  native.closeDescriptor(again.descriptor);
+});
+
+test('a lock replaces what an earlier holder left', (t) => {
+  const path = join(temporaryDirectory(t), 'LOCK');
+  writeFileSync(path, '123456789012345678901234567890\nsomething longer\n');
+  const lock = native.lockFile(path);
+  t.is(readFileSync(path, 'utf8'), `${process.pid}\n`);
+  native.closeDescriptor(lock.descriptor);
+});
+
+test('a lock excludes another process, and ends when that is killed', async (t) => {
+  const path = join(temporaryDirectory(t), 'LOCK');
+  const nativeUrl = new URL(`../../src/native${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', `
+    const { native } = await import(${JSON.stringify(nativeUrl)});
+    console.log(native.lockFile(${JSON.stringify(path)}).descriptor >= 0);
+    setInterval(() => {}, 1000);`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  t.deepEqual(await once(createInterface(child.stdout), 'line'), ['true']);
+  t.deepEqual(native.lockFile(path), { descriptor: -1, holder: child.pid });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const lock = native.lockFile(path);
+  t.true(lock.descriptor >= 0);
+  native.closeDescriptor(lock.descriptor);
+});
+
+test('a lock is not passed on to a process that is started', async (t) => {
+  const path = join(temporaryDirectory(t), 'LOCK');
+  const lock = native.lockFile(path);
+  const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000);'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(createInterface(child.stdout), 'line');
+  t.false(existsSync(`/proc/${child.pid}/fd/${lock.descriptor}`) && statSync(`/proc/${child.pid}/fd/${lock.descriptor}`).ino === fstatSync(lock.descriptor).ino);
+  native.closeDescriptor(lock.descriptor);
+  const again = native.lockFile(path);
+  t.true(again.descriptor >= 0);
+  native.closeDescriptor(again.descriptor);
+});
+
+test('a lock file that cannot be one is an error', (t) => {
+  const directory = temporaryDirectory(t);
+  t.throws(() => native.lockFile(join(directory, 'none', 'LOCK')), { code: 'ENOENT', message: /none/ });
+  t.throws(() => native.lockFile(directory), { code: 'EISDIR' });
+  symlinkSync('elsewhere', join(directory, 'link'));
+  t.throws(() => native.lockFile(join(directory, 'link')), { code: 'ELOOP' });
+  t.false(existsSync(join(directory, 'elsewhere')));
+  t.throws(() => native.lockFile(`${directory}/a\0b`), { code: 'EINVAL' });
+  t.throws(() => native.lockFile(7 as unknown as string), { instanceOf: TypeError });
+  const error = t.throws(() => native.lockFile(join(directory, 'none', 'LOCK'))) as NodeJS.ErrnoException;
+  t.is(error.errno, os.errno.ENOENT);
+  t.is(error.syscall, 'open');
+});
+
+test('an eventfd counts its wake-ups', (t) => {
+  const descriptor = native.createEventfd();
+  for (let i = 0; i < 3; i++) native.wakeEventfd(descriptor);
+  const counter = new BigUint64Array(1);
+  t.is(readSync(descriptor, counter), 8);
+  t.is(counter[0], 3n);
+  t.regex(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'), /flags:\s+0?2\d{6}/, 'it is closed on exec');
+  native.closeDescriptor(descriptor);
+  t.throws(() => { native.wakeEventfd(descriptor); }, { code: 'EBADF' });
+  t.throws(() => { native.closeDescriptor(descriptor); }, { code: 'EBADF' });
+  t.throws(() => { native.closeDescriptor(-1); }, { instanceOf: RangeError });
+  t.throws(() => { native.wakeEventfd(undefined as unknown as number); }, { instanceOf: TypeError });
+});
+
+test('huge pages are asked for whole pages only', (t) => {
+  const memory = sharedMemory(4 * MIB);
+  const answer = native.adviseHugePages(memory);
+  // A kernel without transparent huge pages says EINVAL.
+  t.is(answer, existsSync('/sys/kernel/mm/transparent_hugepage') ? 0 : -os.errno.EINVAL);
+  t.is(native.adviseHugePages(memory.subarray(1, 100)), -os.errno.EINVAL);
+  memory[3 * MIB] = 1;
+  t.is(memory[3 * MIB], 1);
+});
+
+test('the alignment for O_DIRECT is a power of two, or 0 where it is not known', (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'file');
+  writeFileSync(path, 'x');
+  for (const alignment of Object.values(native.directAlignment(path))) {
+    t.true(alignment === 0 || (alignment >= 1 && alignment <= 65536 && (alignment & (alignment - 1)) === 0), `${alignment}`);
+  }
+  t.deepEqual(native.directAlignment('/proc/self/status'), { memory: 0, offset: 0 });
+  t.throws(() => native.directAlignment(join(directory, 'none')), { code: 'ENOENT' });
+});

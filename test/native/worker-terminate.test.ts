@@ -1,0 +1,28 @@
+/** A thread that is terminated with I/O in flight leaves a kernel that writes nothing any more. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import test from 'ava';
+import { MIB, sharedMemory, temporaryDirectory } from './ring-fixture.ts';
+import type { ReaderData } from './terminated-reader.ts';
+
+const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+const ROUNDS = 12;
+
+test.serial('worker.terminate() with reads in flight, again and again', async (t) => {
+  const path = join(temporaryDirectory(t), 'data');
+  writeFileSync(path, Buffer.alloc(2 * MIB, 1));
+  const used: Uint8Array[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const memory = sharedMemory(2 * MIB);
+    const mode = (['wait', 'spin', 'leave'] as const)[round % 3]!;
+    const workerData: ReaderData = { path, memory, mode };
+    const worker = new Worker(new URL(`./terminated-reader${EXTENSION}`, import.meta.url), { workerData });
+    await new Promise((resolve, reject) => { worker.once('message', resolve).once('error', reject); });
+    t.is(await worker.terminate(), 1);
+    memory.fill(2);
+    used.push(memory);
+  }
+  // By now the first ones have had the time of many reads.
+  for (const memory of used) t.true(memory.every((byte) => byte === 2));
+});
