@@ -80,6 +80,8 @@ const char* EnterHint(int error_number) {
       return "completions wait that the queue has no room for; more is in flight than the ring allows";
     case EEXIST:
       return "another thread than the one that made this ring used it";
+    case EINTR:
+      return "signals interrupted every attempt to submit";
     case EFAULT:
       return "an address handed to the kernel is not mapped";
     case EINVAL:

@@ -13,7 +13,12 @@
  */
 import { assert } from '../assert.ts';
 import { BLOCK_HEADER_BYTES, LONG_SUFFIX } from './block.ts';
-import { BLOCK_PREFIX_BYTES_MAX, BLOCK_TRAILER_BYTES, bucketBitsFor, writeBlockTrailer } from './block-check.ts';
+import {
+  BLOCK_PREFIX_BYTES_MAX,
+  BLOCK_TRAILER_BYTES,
+  bucketBitsFor,
+  writeBlockTrailer,
+} from './block-check.ts';
 import { checksum, checksumSeed } from './checksum.ts';
 import { commonPrefixLength } from './compare.ts';
 import { writeU16, writeU32, writeU48 } from './integers.ts';
@@ -98,14 +103,23 @@ export class BlockBuilder {
 
   /** Whether an entry would fit an empty block; otherwise it needs one of its own. */
   fitsAlone(keyLength: number, valueLength: number): boolean {
-    return BLOCK_HEADER_BYTES + 4 + 2 + entryBytes(keyLength, valueLength) + BLOCK_TRAILER_BYTES <= this.#blockBytes;
+    return (
+      BLOCK_HEADER_BYTES + 4 + 2 + entryBytes(keyLength, valueLength) + BLOCK_TRAILER_BYTES <=
+      this.#blockBytes
+    );
   }
 
   /**
    * Whether one more entry fits, given how much its key shares with the last one.
    * REQUIRES: at least one entry in the block.
    */
-  fits(keyLength: number, valueLength: number, sharedWithLast: number, isNewKey: boolean, sequence: number): boolean {
+  fits(
+    keyLength: number,
+    valueLength: number,
+    sharedWithLast: number,
+    isNewKey: boolean,
+    sequence: number,
+  ): boolean {
     const count = this.#count + 1;
     const prefix = sharedWithLast < this.#prefix ? sharedWithLast : this.#prefix;
     const distinct = isNewKey ? this.#distinct + 1 : this.#distinct;
@@ -162,7 +176,8 @@ export class BlockBuilder {
     if (keyLength < LOOP_BYTES_MAX) for (let i = 0; i < keyLength; i++) bytes[start + i] = key[keyStart + i];
     else bytes.set(key.subarray(keyStart, keyStart + keyLength), start);
     const valueAt = start + keyLength;
-    if (valueLength < LOOP_BYTES_MAX) for (let i = 0; i < valueLength; i++) bytes[valueAt + i] = value[valueStart + i];
+    if (valueLength < LOOP_BYTES_MAX)
+      for (let i = 0; i < valueLength; i++) bytes[valueAt + i] = value[valueStart + i];
     else bytes.set(value.subarray(valueStart, valueStart + valueLength), valueAt);
     this.#stagingEnd = valueAt + valueLength;
     this.#keyStarts[ordinal] = start;
@@ -255,7 +270,13 @@ export class BlockBuilder {
     const valueLength = this.#valueLengths[ordinal];
     const suffixLength = keyLength - prefix;
     let from = this.#keyStarts[ordinal] + prefix;
-    let at = writeEntryHead(bytes, start, suffixLength, this.#kinds[ordinal], this.#sequences[ordinal] - base);
+    let at = writeEntryHead(
+      bytes,
+      start,
+      suffixLength,
+      this.#kinds[ordinal],
+      this.#sequences[ordinal] - base,
+    );
     if (suffixLength < LOOP_BYTES_MAX) for (let i = 0; i < suffixLength; i++) bytes[at + i] = bytes[from + i];
     else bytes.copyWithin(at, from, from + suffixLength);
     from += suffixLength;
@@ -285,7 +306,9 @@ export function loneEntryHead(
 ): LoneEntryHead {
   const bucketBits = bucketBitsFor(1);
   const prefixLength = Math.min(keyLength, BLOCK_PREFIX_BYTES_MAX);
-  const bytes = new Uint8Array(BLOCK_HEADER_BYTES + (2 << bucketBits) + 2 + entryBytes(keyLength, valueLength));
+  const bytes = new Uint8Array(
+    BLOCK_HEADER_BYTES + (2 << bucketBits) + 2 + entryBytes(keyLength, valueLength),
+  );
   const entry = BLOCK_HEADER_BYTES + (2 << bucketBits) + 2 + prefixLength;
   writeU16(bytes, 0, 1);
   writeU16(bytes, 2, bucketBits);
@@ -314,7 +337,13 @@ function deltaBytes(delta: number): number {
   return delta < 0x100_0000_0000 ? 5 : 6;
 }
 
-function writeEntryHead(bytes: Uint8Array, at: number, suffixLength: number, kind: number, delta: number): number {
+function writeEntryHead(
+  bytes: Uint8Array,
+  at: number,
+  suffixLength: number,
+  kind: number,
+  delta: number,
+): number {
   const isLong = suffixLength >= LONG_SUFFIX;
   bytes[at] = isLong ? LONG_SUFFIX : suffixLength;
   bytes[at + 1] = kind | (deltaBytes(delta) << 4);

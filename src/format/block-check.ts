@@ -85,8 +85,10 @@ export function checkBlockStructure(bytes: Uint8Array, base: number, length: num
   const bucketBits = readU16(bytes, base + 2);
   const prefixLength = readU16(bytes, base + 4);
   if (count === 0) throw new FormatError('a block without entries', base);
-  if (bucketBits < 1 || bucketBits > 15) throw new FormatError(`a block with ${bucketBits} bucket bits`, base + 2);
-  if (prefixLength > BLOCK_PREFIX_BYTES_MAX) throw new FormatError('a block with too long a prefix', base + 4);
+  if (bucketBits < 1 || bucketBits > 15)
+    throw new FormatError(`a block with ${bucketBits} bucket bits`, base + 2);
+  if (prefixLength > BLOCK_PREFIX_BYTES_MAX)
+    throw new FormatError('a block with too long a prefix', base + 4);
   if (readU16(bytes, base + 6) !== 0 || readU16(bytes, base + 14) !== 0) {
     throw new FormatError('a block header whose reserved fields are not zero', base + 6);
   }
@@ -107,8 +109,10 @@ function checkTrailer(bytes: Uint8Array, base: number, length: number): number {
   }
   const trailer = base + length - BLOCK_TRAILER_BYTES;
   const rawLength = readU32(bytes, trailer);
-  if (readU16(bytes, trailer + 6) !== BLOCK_MAGIC) throw new FormatError('a block without its magic', trailer + 6);
-  if (bytes[trailer + 4] !== COMPRESSION_NONE) throw new FormatError('a block of unknown compression', trailer + 4);
+  if (readU16(bytes, trailer + 6) !== BLOCK_MAGIC)
+    throw new FormatError('a block without its magic', trailer + 6);
+  if (bytes[trailer + 4] !== COMPRESSION_NONE)
+    throw new FormatError('a block of unknown compression', trailer + 4);
   if (bytes[trailer + 5] !== 0 || readU32(bytes, trailer + 8) !== 0) {
     throw new FormatError('a block trailer whose reserved fields are not zero', trailer + 5);
   }
@@ -141,29 +145,37 @@ function checkEntries(
   let previousSequence = 0;
   for (let ordinal = 0; ordinal < count; ordinal++) {
     const entry = reader.at;
-    if (readU16(bytes, offsets + 2 * ordinal) !== entry - base) throw new FormatError('an offset that is not an entry', entry);
+    if (readU16(bytes, offsets + 2 * ordinal) !== entry - base)
+      throw new FormatError('an offset that is not an entry', entry);
     let suffixLength = reader.u8();
     const tag = reader.u8();
     const kind = tag & 15;
     const deltaBytes = tag >>> 4;
-    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE) throw new FormatError(`an entry of unknown kind ${kind}`, entry);
+    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE)
+      throw new FormatError(`an entry of unknown kind ${kind}`, entry);
     if (deltaBytes > 6) throw new FormatError('an entry whose sequence number is too long', entry);
     if (suffixLength === LONG_SUFFIX) {
       suffixLength = reader.u16();
-      if (suffixLength < LONG_SUFFIX) throw new FormatError('an entry with a needless long suffix length', entry);
+      if (suffixLength < LONG_SUFFIX)
+        throw new FormatError('an entry with a needless long suffix length', entry);
     }
-    if (prefixLength + suffixLength > KEY_BYTES_MAX) throw new FormatError('an entry whose key is too long', entry);
+    if (prefixLength + suffixLength > KEY_BYTES_MAX)
+      throw new FormatError('an entry whose key is too long', entry);
     const suffix = reader.take(suffixLength);
     const valueLength = reader.varint(VALUE_BYTES_MAX);
-    if (kind === KIND_TOMBSTONE && valueLength !== 0) throw new FormatError('a tombstone with a value', entry);
+    if (kind === KIND_TOMBSTONE && valueLength !== 0)
+      throw new FormatError('a tombstone with a value', entry);
     let sequence = baseSequence;
     for (let i = 0, scale = 1; i < deltaBytes; i++, scale *= 256) sequence += reader.u8() * scale;
     if (sequence > SEQUENCE_MAX) throw new FormatError('an entry whose sequence number is too large', entry);
     reader.take(valueLength);
 
     const order =
-      previousLength < 0 ? -1 : compareBytes(bytes, previousSuffix, previousLength, bytes, suffix, suffixLength);
-    if (order > 0 || (order === 0 && sequence >= previousSequence)) throw new FormatError('entries out of order', entry);
+      previousLength < 0
+        ? -1
+        : compareBytes(bytes, previousSuffix, previousLength, bytes, suffix, suffixLength);
+    if (order > 0 || (order === 0 && sequence >= previousSequence))
+      throw new FormatError('entries out of order', entry);
     if (order < 0) {
       key.set(bytes.subarray(suffix, suffix + suffixLength), prefixLength);
       newest.set(entry - base, hashBytes(key, 0, prefixLength + suffixLength));
@@ -177,7 +189,12 @@ function checkEntries(
 }
 
 /** Checks that each key's newest entry is found by probing from its hash, and that there is nothing else. */
-function checkBuckets(bytes: Uint8Array, buckets: number, bucketBits: number, newest: Map<number, number>): void {
+function checkBuckets(
+  bytes: Uint8Array,
+  buckets: number,
+  bucketBits: number,
+  newest: Map<number, number>,
+): void {
   const size = 1 << bucketBits;
   let used = 0;
   for (let bucket = 0; bucket < size; bucket++) if (readU16(bytes, buckets + 2 * bucket) !== 0) used++;

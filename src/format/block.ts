@@ -161,7 +161,12 @@ export function readBlockEntry(bytes: Uint8Array, base: number, ordinal: number,
 }
 
 /** Copies the user key that `readBlockEntry` located to `target` and returns its length. Plain loops: keys are short. */
-export function copyEntryKey(bytes: Uint8Array, entry: BlockEntry, target: Uint8Array, targetStart: number): number {
+export function copyEntryKey(
+  bytes: Uint8Array,
+  entry: BlockEntry,
+  target: Uint8Array,
+  targetStart: number,
+): number {
   const prefixLength = entry.prefixLength;
   const suffixLength = entry.suffixLength;
   for (let i = 0; i < prefixLength; i++) target[targetStart + i] = bytes[entry.prefixStart + i];

@@ -58,7 +58,8 @@ export class ByteReader {
   /** Moves past `length` bytes and returns where they start. */
   take(length: number): number {
     const start = this.at;
-    if (length > this.end - start) throw new FormatError(`${length} bytes expected, ${this.end - start} left`, start);
+    if (length > this.end - start)
+      throw new FormatError(`${length} bytes expected, ${this.end - start} left`, start);
     this.at = start + length;
     return start;
   }
@@ -75,6 +76,7 @@ export class ByteReader {
   }
 
   expectEnd(what: string): void {
-    if (this.at !== this.end) throw new FormatError(`${this.end - this.at} bytes left over after ${what}`, this.at);
+    if (this.at !== this.end)
+      throw new FormatError(`${this.end - this.at} bytes left over after ${what}`, this.at);
   }
 }

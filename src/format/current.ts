@@ -31,12 +31,16 @@ export function decodeCurrent(bytes: Uint8Array): number {
   if (bytes.length > LINE_BYTES_MAX) throw new FormatError('CURRENT is too long', LINE_BYTES_MAX);
   const line = Buffer.from(bytes).toString('latin1');
   const match = /^(quadring (\d{1,9}) (.*)) ([0-9a-f]{8})\n$/.exec(line);
-  if (match === null) throw new FormatError('CURRENT is not a line of the form "quadring version manifest checksum"', 0);
+  if (match === null)
+    throw new FormatError('CURRENT is not a line of the form "quadring version manifest checksum"', 0);
   const [, text, version, name, stored] = match as unknown as [string, string, string, string, string];
-  if (hexChecksum(text) !== stored) throw new FormatError('the checksum of CURRENT does not hold', text.length + 1);
-  if (version !== String(CURRENT_FORMAT_VERSION)) throw new UnknownVersionError('CURRENT', Number(version), 9);
+  if (hexChecksum(text) !== stored)
+    throw new FormatError('the checksum of CURRENT does not hold', text.length + 1);
+  if (version !== String(CURRENT_FORMAT_VERSION))
+    throw new UnknownVersionError('CURRENT', Number(version), 9);
   const parsed = parseFileName(name);
-  if (parsed?.kind !== 'manifest') throw new FormatError('CURRENT does not name a manifest', 9 + version.length + 1);
+  if (parsed?.kind !== 'manifest')
+    throw new FormatError('CURRENT does not name a manifest', 9 + version.length + 1);
   return parsed.number;
 }
 

@@ -59,6 +59,9 @@ export function parseFileName(name: string): ParsedFileName | undefined {
 }
 
 function digits(number: number): string {
-  assert(Number.isInteger(number) && number >= 0 && number <= FILE_NUMBER_MAX, 'a file number must be below 2^32');
+  assert(
+    Number.isInteger(number) && number >= 0 && number <= FILE_NUMBER_MAX,
+    'a file number must be below 2^32',
+  );
   return String(number).padStart(6, '0');
 }

@@ -42,7 +42,13 @@ export class ChecksumError extends FormatError {
 }
 
 /** `offset` is the footer's place in the file. */
-export function writeFooter(bytes: Uint8Array, at: number, footer: Footer, fileNumber: number, offset: number): void {
+export function writeFooter(
+  bytes: Uint8Array,
+  at: number,
+  footer: Footer,
+  fileNumber: number,
+  offset: number,
+): void {
   writeU32(bytes, at, footer.metaPage);
   writeU32(bytes, at + 4, footer.indexLength);
   writeU32(bytes, at + 8, footer.filterLength);
@@ -56,7 +62,8 @@ export function writeFooter(bytes: Uint8Array, at: number, footer: Footer, fileN
 
 /** Throws a `ChecksumError`, an `UnknownVersionError` (only when the checksum holds), or another `FormatError`. */
 export function readFooter(bytes: Uint8Array, at: number, fileNumber: number, offset: number): Footer {
-  if (at < 0 || at + FOOTER_BYTES > bytes.length) throw new FormatError('a table too short for its footer', at);
+  if (at < 0 || at + FOOTER_BYTES > bytes.length)
+    throw new FormatError('a table too short for its footer', at);
   if (readU32(bytes, at + 24) !== MAGIC_LOW || readU32(bytes, at + 28) !== MAGIC_HIGH) {
     throw new FormatError('a table without its magic', at + 24);
   }
@@ -65,7 +72,8 @@ export function readFooter(bytes: Uint8Array, at: number, fileNumber: number, of
   if (expected !== actual) throw new ChecksumError('the footer', at, expected, actual);
   const version = readU16(bytes, at + 16);
   if (version !== TABLE_FORMAT_VERSION) throw new UnknownVersionError('the table', version, at + 16);
-  if (readU16(bytes, at + 18) !== 0) throw new FormatError('a footer whose reserved field is not zero', at + 18);
+  if (readU16(bytes, at + 18) !== 0)
+    throw new FormatError('a footer whose reserved field is not zero', at + 18);
   return {
     metaPage: readU32(bytes, at),
     indexLength: readU32(bytes, at + 4),

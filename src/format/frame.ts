@@ -84,7 +84,10 @@ export interface FrameRead {
 export function writeFrameHeader(bytes: Uint8Array, at: number, header: FrameHeader): void {
   assert(header.kind >= FRAME_FULL && header.kind <= FRAME_LAST, 'a frame must have one of the four kinds');
   assert(header.fileNumber >= 0 && header.fileNumber <= FILE_NUMBER_MAX, 'a file number must be below 2^32');
-  assert(header.firstSequence >= 0 && header.firstSequence <= SEQUENCE_MAX, 'a sequence number must be below 2^48');
+  assert(
+    header.firstSequence >= 0 && header.firstSequence <= SEQUENCE_MAX,
+    'a sequence number must be below 2^48',
+  );
   writeU32(bytes, at, 0);
   writeU16(bytes, at + 4, FRAME_MAGIC);
   bytes[at + 6] = FRAME_FORMAT_VERSION;
@@ -115,7 +118,8 @@ export function sealFrame(bytes: Uint8Array, at: number, salt: number, offset: n
 /** Reads the frame that should begin at `at` and end by `end`. Never throws; REQUIRES: at <= end <= bytes.length. */
 export function readFrame(bytes: Uint8Array, at: number, end: number, place: FramePlace): FrameRead {
   if (end - at < FRAME_HEADER_BYTES) {
-    for (let i = at; i < end; i++) if (bytes[i] !== 0) return noFrame('bad', 'the file ends within a frame header');
+    for (let i = at; i < end; i++)
+      if (bytes[i] !== 0) return noFrame('bad', 'the file ends within a frame header');
     return noFrame('blank', 'the file ends here');
   }
   if (readU16(bytes, at + 4) !== FRAME_MAGIC) return noFrame('blank', 'there is no frame magic');
@@ -127,11 +131,18 @@ export function readFrame(bytes: Uint8Array, at: number, end: number, place: Fra
   }
   const payloadLength = readU32(bytes, at + 28);
   const payloadStart = at + FRAME_HEADER_BYTES;
-  if (payloadLength > end - payloadStart) return noFrame('bad', `the frame's length of ${payloadLength} goes beyond the end`);
+  if (payloadLength > end - payloadStart)
+    return noFrame('bad', `the frame's length of ${payloadLength} goes beyond the end`);
 
   const expected = readU32(bytes, at);
-  const actual = checksum(bytes, at + 4, payloadStart + payloadLength, checksumSeed(place.salt, place.fileNumber, place.offset));
-  if (expected !== actual) return { ...noFrame('bad', 'the checksum does not hold'), fileNumber, version, expected, actual };
+  const actual = checksum(
+    bytes,
+    at + 4,
+    payloadStart + payloadLength,
+    checksumSeed(place.salt, place.fileNumber, place.offset),
+  );
+  if (expected !== actual)
+    return { ...noFrame('bad', 'the checksum does not hold'), fileNumber, version, expected, actual };
 
   // From here on the bytes are what somebody wrote: what is odd about them is a matter of version, or a bug.
   const read: FrameRead = {

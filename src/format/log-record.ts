@@ -50,7 +50,8 @@ export function writeLogRecord(
   else bytes.set(key.subarray(keyStart, keyStart + keyLength), at);
   at += keyLength;
   if (kind !== KIND_PUT) return at;
-  if (valueLength < LOOP_BYTES_MAX) for (let i = 0; i < valueLength; i++) bytes[at + i] = value[valueStart + i];
+  if (valueLength < LOOP_BYTES_MAX)
+    for (let i = 0; i < valueLength; i++) bytes[at + i] = value[valueStart + i];
   else bytes.set(value.subarray(valueStart, valueStart + valueLength), at);
   return at + valueLength;
 }
@@ -91,10 +92,12 @@ export class LogRecordReader {
     if (this.#at === this.#end) return false;
     const start = this.#at;
     const kind = this.#bytes[this.#at++];
-    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE) throw new FormatError(`a record of unknown kind ${kind}`, start);
+    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE)
+      throw new FormatError(`a record of unknown kind ${kind}`, start);
     const keyLength = this.#length(KEY_BYTES_MAX);
     const valueLength = kind === KIND_PUT ? this.#length(VALUE_BYTES_MAX) : 0;
-    if (keyLength + valueLength > this.#end - this.#at) throw new FormatError('a record that ends after its payload', start);
+    if (keyLength + valueLength > this.#end - this.#at)
+      throw new FormatError('a record that ends after its payload', start);
     this.kind = kind;
     this.keyStart = this.#at;
     this.keyLength = keyLength;

@@ -82,7 +82,10 @@ export class TableBuilder {
   #description: TableDescription | null = null;
 
   constructor(options: TableBuilderOptions) {
-    assert(options.fileNumber >= 0 && options.fileNumber <= FILE_NUMBER_MAX, 'a file number must be below 2^32');
+    assert(
+      options.fileNumber >= 0 && options.fileNumber <= FILE_NUMBER_MAX,
+      'a file number must be below 2^32',
+    );
     assert(options.level >= 0 && options.level <= LEVEL_MAX, 'a level must be within its limits');
     this.#options = options;
     this.#block = new BlockBuilder(options.blockBytes);
@@ -105,7 +108,11 @@ export class TableBuilder {
 
   /** What the file's length would at most be if it were finished now, roughly; for deciding when to begin another. */
   get estimatedFileBytes(): number {
-    return this.#fileBytes + this.#options.blockBytes + Math.ceil((this.#filter.count * this.#options.filterBitsPerKey) / 8);
+    return (
+      this.#fileBytes +
+      this.#options.blockBytes +
+      Math.ceil((this.#filter.count * this.#options.filterBitsPerKey) / 8)
+    );
   }
 
   /**
@@ -123,10 +130,19 @@ export class TableBuilder {
     valueStart: number,
     valueLength: number,
   ): void {
-    assert(this.#pendingBytes === 0 && this.#description === null, 'pending bytes must be drained before the next entry');
-    assert(keyLength <= KEY_BYTES_MAX && valueLength <= VALUE_BYTES_MAX, 'key and value must be within their limits');
+    assert(
+      this.#pendingBytes === 0 && this.#description === null,
+      'pending bytes must be drained before the next entry',
+    );
+    assert(
+      keyLength <= KEY_BYTES_MAX && valueLength <= VALUE_BYTES_MAX,
+      'key and value must be within their limits',
+    );
     assert(sequence >= 0 && sequence <= SEQUENCE_MAX, 'a sequence number must be below 2^48');
-    assert(kind === KIND_PUT || (kind === KIND_TOMBSTONE && valueLength === 0), 'an entry must be a put or a bare tombstone');
+    assert(
+      kind === KIND_PUT || (kind === KIND_TOMBSTONE && valueLength === 0),
+      'an entry must be a put or a bare tombstone',
+    );
     const block = this.#block;
     let shared = 0;
     let isNewKey = true;
@@ -142,9 +158,22 @@ export class TableBuilder {
       this.#continues = !isNewKey;
       this.#addLarge(key, keyStart, keyLength, hash, sequence, kind, value, valueStart, valueLength);
     } else {
-      if (block.count > 0 && !block.fits(keyLength, valueLength, shared, isNewKey, sequence)) this.#finishBlock();
+      if (block.count > 0 && !block.fits(keyLength, valueLength, shared, isNewKey, sequence))
+        this.#finishBlock();
       if (block.count === 0) this.#continues = !isNewKey;
-      block.add(key, keyStart, keyLength, shared, isNewKey, hash, sequence, kind, value, valueStart, valueLength);
+      block.add(
+        key,
+        keyStart,
+        keyLength,
+        shared,
+        isNewKey,
+        hash,
+        sequence,
+        kind,
+        value,
+        valueStart,
+        valueLength,
+      );
     }
     if (isNewKey) this.#filter.add(hash);
     this.#entries++;
@@ -156,7 +185,10 @@ export class TableBuilder {
 
   /** Makes the rest of the file pending. REQUIRES: nothing pending; at least one entry. */
   finish(): void {
-    assert(this.#pendingBytes === 0 && this.#description === null, 'pending bytes must be drained before the end');
+    assert(
+      this.#pendingBytes === 0 && this.#description === null,
+      'pending bytes must be drained before the end',
+    );
     assert(this.#entries > 0 && this.#smallestKey !== null, 'a table must have an entry');
     const block = this.#block;
     if (block.count > 0) this.#finishBlock();
@@ -173,7 +205,13 @@ export class TableBuilder {
       rawBytes: this.#rawBytes,
       createdAtSeconds,
     };
-    const properties = { ...counts, blockBytes, filterBitsPerKey, blocks: this.#blocks, dataBytes: metaOffset };
+    const properties = {
+      ...counts,
+      blockBytes,
+      filterBitsPerKey,
+      blocks: this.#blocks,
+      dataBytes: metaOffset,
+    };
     const tail = encodeTableMeta(
       this.#index.finish(),
       this.#filter.finish(),
@@ -204,12 +242,21 @@ export class TableBuilder {
 
   /** What the manifest needs to know. REQUIRES: finished and fully drained. */
   description(): TableDescription {
-    assert(this.#description !== null && this.#pendingBytes === 0, 'a table must be finished and drained to be described');
+    assert(
+      this.#description !== null && this.#pendingBytes === 0,
+      'a table must be finished and drained to be described',
+    );
     return this.#description;
   }
 
   /** Whether the user key differs from the last one. The order is the caller's duty, and a wrong one a wrong table. */
-  #checkOrder(key: Uint8Array, keyStart: number, keyLength: number, shared: number, sequence: number): boolean {
+  #checkOrder(
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    shared: number,
+    sequence: number,
+  ): boolean {
     const block = this.#block;
     const lastLength = block.lastKeyLength;
     if (shared === lastLength && shared === keyLength) {

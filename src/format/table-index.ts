@@ -106,7 +106,10 @@ export class TableIndex {
     const keyBytes = readU32(bytes, start + 4);
     if (count === 0) throw new FormatError('an index of no blocks', start);
     if (HEAD_BYTES + count * RECORD_BYTES + keyBytes !== end - start) {
-      throw new FormatError(`an index of ${end - start} bytes for ${count} blocks and ${keyBytes} bytes of keys`, start);
+      throw new FormatError(
+        `an index of ${end - start} bytes for ${count} blocks and ${keyBytes} bytes of keys`,
+        start,
+      );
     }
     this.blockCount = count;
     this.#pages = new Uint32Array(count);
@@ -157,7 +160,8 @@ export class TableIndex {
     const found = heads[block];
     if (found >= head) {
       if (found > head) return -1;
-      if (this.#compareFirstKey(block, key, keyLength) > 0) block = this.#amongEqualHeads(block, key, keyLength);
+      if (this.#compareFirstKey(block, key, keyLength) > 0)
+        block = this.#amongEqualHeads(block, key, keyLength);
       if (block < 0) return -1;
     }
     if ((this.#flags[block] & FLAG_CONTINUES) === 0) return block;
@@ -224,7 +228,8 @@ export class TableIndex {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = this.#heads[middle];
-      if (other < head || (other === head && this.#compareFirstKey(middle, key, keyLength) <= 0)) low = middle + 1;
+      if (other < head || (other === head && this.#compareFirstKey(middle, key, keyLength) <= 0))
+        low = middle + 1;
       else high = middle;
     }
     return low - 1;
@@ -233,7 +238,8 @@ export class TableIndex {
   /** Back over blocks that begin with the key, to the one that has its newest version. */
   #stepBack(from: number, key: Uint8Array, keyLength: number): number {
     let block = from;
-    while ((this.#flags[block] & FLAG_CONTINUES) !== 0 && this.#compareFirstKey(block, key, keyLength) === 0) block--;
+    while ((this.#flags[block] & FLAG_CONTINUES) !== 0 && this.#compareFirstKey(block, key, keyLength) === 0)
+      block--;
     return block;
   }
 
@@ -245,7 +251,14 @@ export class TableIndex {
   #sharedByKeys(a: number, b: number): number {
     const starts = this.#keyStarts;
     const keys = this.#keys;
-    return commonPrefixLength(keys, starts[a], starts[a + 1] - starts[a], keys, starts[b], starts[b + 1] - starts[b]);
+    return commonPrefixLength(
+      keys,
+      starts[a],
+      starts[a + 1] - starts[a],
+      keys,
+      starts[b],
+      starts[b + 1] - starts[b],
+    );
   }
 
   #readRecords(bytes: Uint8Array, start: number, keyBytes: number, dataBytes: number): void {
@@ -260,7 +273,8 @@ export class TableIndex {
       const flags = bytes[at + 11];
       if (pages === 0) throw new FormatError('an index with an empty block', at);
       if (prefixLength > keyLength) throw new FormatError('an index with a prefix longer than the key', at);
-      if (bucketBits < 1 || bucketBits > 15) throw new FormatError(`an index with ${bucketBits} bucket bits`, at);
+      if (bucketBits < 1 || bucketBits > 15)
+        throw new FormatError(`an index with ${bucketBits} bucket bits`, at);
       if (flags > FLAG_CONTINUES || (flags === FLAG_CONTINUES && block === 0)) {
         throw new FormatError(`an index with flags ${flags}`, at);
       }
@@ -275,7 +289,8 @@ export class TableIndex {
       keyStart += keyLength;
     }
     this.#keyStarts[this.blockCount] = keyStart;
-    if (keyStart !== keyBytes) throw new FormatError('an index whose keys have another length than it says', start);
+    if (keyStart !== keyBytes)
+      throw new FormatError('an index whose keys have another length than it says', start);
     if (page * PAGE_BYTES !== dataBytes) throw new FormatError(`an index of ${page} pages`, start);
   }
 
@@ -292,7 +307,8 @@ export class TableIndex {
         shared === previousLength
           ? length > previousLength
           : shared < length && this.#keys[starts[block] + shared] > this.#keys[starts[block - 1] + shared];
-      if (!isAfter) throw new FormatError(`an index whose blocks ${block - 1} and ${block} are out of order`, at);
+      if (!isAfter)
+        throw new FormatError(`an index whose blocks ${block - 1} and ${block} are out of order`, at);
     }
   }
 }

@@ -47,7 +47,9 @@ export function encodeTableMeta(
   metaOffset: number,
 ): Uint8Array {
   const sections = [index, filter, properties];
-  const lengths = sections.map((section) => (section.length === 0 ? 0 : section.length + SECTION_CHECKSUM_BYTES));
+  const lengths = sections.map((section) =>
+    section.length === 0 ? 0 : section.length + SECTION_CHECKSUM_BYTES,
+  );
   const [indexLength, filterLength, propertiesLength] = lengths as [number, number, number];
   const bytes = new Uint8Array(roundUpToPage(indexLength + filterLength + propertiesLength + FOOTER_BYTES));
   let at = 0;
@@ -81,16 +83,21 @@ export function decodeTableMeta(
     if (!(error instanceof FormatError)) throw error;
     const file = tableName(fileNumber);
     const fields = { cause: error, file, offset: metaOffset + error.at };
-    if (error instanceof UnknownVersionError) throw new QuadringError('UNKNOWN_FORMAT', `${file}: ${error.message}`, fields);
+    if (error instanceof UnknownVersionError)
+      throw new QuadringError('UNKNOWN_FORMAT', `${file}: ${error.message}`, fields);
     const sums = error instanceof ChecksumError ? { expected: error.expected, actual: error.actual } : {};
     throw new QuadringError('TABLE_CORRUPT', `${file} is damaged: ${error.message}`, { ...fields, ...sums });
   }
 }
 
 function decode(bytes: Uint8Array, fileNumber: number, metaOffset: number, fileBytes: number): TableMeta {
-  if (metaOffset % PAGE_BYTES !== 0 || fileBytes % PAGE_BYTES !== 0) throw new FormatError('a table of odd length', 0);
+  if (metaOffset % PAGE_BYTES !== 0 || fileBytes % PAGE_BYTES !== 0)
+    throw new FormatError('a table of odd length', 0);
   if (metaOffset + bytes.length !== fileBytes) {
-    throw new FormatError(`a table whose tail has ${bytes.length} bytes instead of ${fileBytes - metaOffset}`, 0);
+    throw new FormatError(
+      `a table whose tail has ${bytes.length} bytes instead of ${fileBytes - metaOffset}`,
+      0,
+    );
   }
   const footerAt = bytes.length - FOOTER_BYTES;
   const footer = readFooter(bytes, footerAt, fileNumber, metaOffset + footerAt);
@@ -107,7 +114,14 @@ function decode(bytes: Uint8Array, fileNumber: number, metaOffset: number, fileB
     if (bytes[at] !== 0) throw new FormatError('a table whose padding is not zero', at);
   }
   const indexData = verifiedSection(bytes, 0, indexEnd, fileNumber, metaOffset, 'the index');
-  const propertiesData = verifiedSection(bytes, filterEnd, propertiesEnd, fileNumber, metaOffset, 'the properties');
+  const propertiesData = verifiedSection(
+    bytes,
+    filterEnd,
+    propertiesEnd,
+    fileNumber,
+    metaOffset,
+    'the properties',
+  );
   let filter: Int32Array | null = null;
   if (footer.filterLength > 0) {
     const filterData = verifiedSection(bytes, indexEnd, filterEnd, fileNumber, metaOffset, 'the filter');
@@ -146,6 +160,7 @@ function decodeFilter(bytes: Uint8Array, start: number, end: number): Int32Array
   const words = new Int32Array(new ArrayBuffer(FILTER_LEAD_BYTES + length), FILTER_LEAD_BYTES);
   new Uint8Array(words.buffer, FILTER_LEAD_BYTES).set(bytes.subarray(start, end));
   const probes = words[words.length - 1];
-  if (probes < 1 || probes > FILTER_PROBES_MAX) throw new FormatError(`a filter of ${probes} probes`, end - 4);
+  if (probes < 1 || probes > FILTER_PROBES_MAX)
+    throw new FormatError(`a filter of ${probes} probes`, end - 4);
   return words;
 }

@@ -9,7 +9,13 @@
  */
 import { ByteReader } from './byte-reader.ts';
 import { FormatError } from './format-error.ts';
-import { BLOCK_BYTES_MAX, FILTER_BITS_PER_KEY_MAX, KEY_BYTES_MAX, LEVEL_MAX, SEQUENCE_MAX } from './limits.ts';
+import {
+  BLOCK_BYTES_MAX,
+  FILTER_BITS_PER_KEY_MAX,
+  KEY_BYTES_MAX,
+  LEVEL_MAX,
+  SEQUENCE_MAX,
+} from './limits.ts';
 import { ByteWriter } from './varint.ts';
 
 export interface TableProperties {

@@ -36,7 +36,7 @@ import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
 import type { Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
-import { garbageFiles, type DirectoryContents, type RecoveredLog, type RecoveredLogs } from './recovery.ts';
+import { garbageFiles, type DirectoryContents, type FrameGroup, type RecoveredLog, type RecoveredLogs } from './recovery.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 
@@ -74,7 +74,7 @@ export class Engine implements CrewListener {
   failure: QuadringError | undefined;
   replayedRecords = 0;
   readonly #directoryHandle: number;
-  #renewingManifest = false;
+  #renewingManifest: Promise<void> | undefined;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
 
   private constructor(ground: EngineGround) {
@@ -124,8 +124,10 @@ export class Engine implements CrewListener {
     const { state, recovered, contents, environment, settings } = this.ground;
     await this.#attachCrew();
     const tables = await Promise.all(state.tables.map((description) => openTable(this, description)));
-    this.versions = new VersionSet(state, tables);
-    const logEnds = recovered.logs.map(({ number, end }) => ({ number, end }));
+    const needed = recovered.logs.filter(({ groups }) => groups.some((group) => lastOf(group) > state.flushedSequence));
+    const logNumber = needed[0]?.number ?? state.nextFileNumber;
+    this.versions = new VersionSet({ ...state, logNumber }, tables);
+    const logEnds = needed.map(({ number, end }) => ({ number, end }));
     const manifestNumber = this.versions.takeFileNumber();
     await this.manifest.create(manifestNumber, () => this.versions.snapshot(logEnds, recovered.lastSequence));
     this.writer = new LogWriter(this.scheduler, this.ground.crew.memory.pool, this.logs, recovered.lastSequence, {
@@ -159,7 +161,6 @@ export class Engine implements CrewListener {
       liveLogBytesMax: settings.liveLogBytesMax,
       onFlushWanted: () => this.flusher.schedule(),
     });
-    const needed = recovered.logs.filter(({ groups }) => groups.length > 0);
     this.#removeGarbage(contents, manifestNumber, needed);
     await this.#replay(needed);
     await this.#prepareFirstLog();
@@ -189,8 +190,6 @@ export class Engine implements CrewListener {
         }
       }
     }
-    // Logs whose every record is in tables are not needed after all.
-    this.logs.releaseBelow(this.memtables.oldestLog(this.versions.nextFileNumber));
     this.flusher.schedule();
   }
 
@@ -214,11 +213,13 @@ export class Engine implements CrewListener {
 
   #onFlushed(): void {
     this.writes.resume();
-    if (this.manifest.bytes > MANIFEST_BYTES_MAX && !this.#renewingManifest) void this.#renewManifest();
+    if (this.manifest.bytes <= MANIFEST_BYTES_MAX || this.#renewingManifest !== undefined) return;
+    this.#renewingManifest = this.#renewManifest().finally(() => {
+      this.#renewingManifest = undefined;
+    });
   }
 
   async #renewManifest(): Promise<void> {
-    this.#renewingManifest = true;
     try {
       const number = this.versions.takeFileNumber();
       const old = await this.manifest.create(number, () => this.#snapshot());
@@ -227,8 +228,6 @@ export class Engine implements CrewListener {
     } catch (error) {
       // The old manifest may still be in force while the new one is half written: nothing can be appended safely.
       this.fail(error as QuadringError);
-    } finally {
-      this.#renewingManifest = false;
     }
   }
 
@@ -307,14 +306,17 @@ export class Engine implements CrewListener {
   /** Waits until no write, flush or request is under way. */
   async #settle(): Promise<void> {
     for (;;) {
+      await this.writes.largeWritten();
+      await this.writer.whenIdle();
+      await this.flusher.whenIdle();
+      await this.#renewingManifest;
       await this.scheduler.whenIdle();
-      // What the last answers led to: promises that go on, and what these ask for.
-      await new Promise((resolve) => setImmediate(resolve));
-      const settled = this.writer.isIdle && this.flusher.isIdle && this.writes.waiting === 0;
-      if (this.scheduler.outstanding > 0) continue;
-      if (settled || this.failure !== undefined) return;
+      if (this.scheduler.outstanding > 0 || !this.flusher.isIdle || this.#renewingManifest !== undefined) continue;
+      if (this.failure !== undefined || (this.writer.isIdle && this.writes.waiting === 0)) return;
       // Nothing is under way that these could be waiting for: the file system is full.
-      this.writes.refuse(new QuadringError('CLOSED', 'the database was closed before the write had room'));
+      if (this.writer.isIdle) {
+        this.writes.refuse(new QuadringError('CLOSED', 'the database was closed before the write had room'));
+      }
     }
   }
 
@@ -361,4 +363,8 @@ export class Engine implements CrewListener {
     };
     this.#attach(ROLE_FLUSH, attachment).catch((error: unknown) => this.fail(error as QuadringError));
   }
+}
+
+function lastOf({ firstSequence, count }: FrameGroup): number {
+  return firstSequence + count - 1;
 }

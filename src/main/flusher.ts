@@ -60,7 +60,8 @@ interface FlushWaiter {
 
 export class Flusher {
   readonly #options: FlusherOptions;
-  #flushing = false;
+  /** Settles, without rejecting, when the flush that is under way ends. */
+  #current: Promise<void> | undefined;
   #stopped: QuadringError | undefined;
   #waiters: FlushWaiter[] = [];
   #flushes = 0;
@@ -71,7 +72,12 @@ export class Flusher {
   }
 
   get isIdle(): boolean {
-    return !this.#flushing;
+    return this.#current === undefined;
+  }
+
+  /** Resolves when no flush is under way. */
+  async whenIdle(): Promise<void> {
+    while (this.#current !== undefined) await this.#current;
   }
 
   statistics(): { readonly flushes: number; readonly bytesWritten: number } {
@@ -80,13 +86,12 @@ export class Flusher {
 
   /** Flushes what can be, unless it is under way. */
   schedule(): void {
-    if (this.#flushing || this.#stopped !== undefined) return;
+    if (this.#current !== undefined || this.#stopped !== undefined) return;
     const memtable = this.#options.memtables.frozen[0];
     if (memtable === undefined) return;
     // Nothing is flushed before its log frames are durable.
     if (memtable.lastSequence > this.#options.writer.durableSequence) return;
-    this.#flushing = true;
-    this.#flush(memtable).then(
+    this.#current = this.#flush(memtable).then(
       () => this.#onDone(),
       (error: unknown) => this.#onError(error),
     );
@@ -115,7 +120,7 @@ export class Flusher {
   }
 
   #onDone(): void {
-    this.#flushing = false;
+    this.#current = undefined;
     this.#flushes++;
     this.#settleWaiters();
     this.#options.onFlushed();
@@ -123,7 +128,7 @@ export class Flusher {
   }
 
   #onError(error: unknown): void {
-    this.#flushing = false;
+    this.#current = undefined;
     const failure =
       error instanceof QuadringError ? error : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
     if (failure.code === 'NO_SPACE') {

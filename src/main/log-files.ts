@@ -8,7 +8,7 @@
  * (1.6 to 3 times faster). Space is met here: where none is left no file is prepared, and the write that needed it is
  * refused before anything has changed.
  */
-import { must } from '../assert.ts';
+import { assert, must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { logName } from '../format/file-names.ts';
 import { pagesOf } from '../format/limits.ts';
@@ -92,8 +92,14 @@ export class LogFiles {
   switch(bytes: number): boolean {
     const at = this.#prepared.findIndex((log) => log.bytes >= bytes);
     if (at < 0) return false;
-    const [next] = this.#prepared.splice(at, 1);
-    if (this.#active !== undefined) this.#live.push(this.#active);
+    // Recovery replays logs in the order of their numbers: a file that is passed over comes back under a later one.
+    const passedOver = this.#prepared.splice(0, at);
+    const next = this.#prepared.shift();
+    for (const { number, bytes: length } of passedOver) this.addObsolete(number, length);
+    if (this.#active !== undefined) {
+      assert(must(next, 'a prepared log').number > this.#active.number, 'log numbers grow in the order of use');
+      this.#live.push(this.#active);
+    }
     this.#active = next;
     if (this.#prepared.length === 0) this.prepare(this.#options.logBytes);
     return true;

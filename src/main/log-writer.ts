@@ -93,6 +93,13 @@ export class LogWriter {
     return !this.#writing && this.#count === 0;
   }
 
+  /** Resolves when nothing is gathered or under way, or nothing will be written any more. */
+  async whenIdle(): Promise<void> {
+    while (!this.isIdle && this.#failure === undefined) {
+      await new Promise<void>((resolve) => this.#waiters.push({ resolve, reject: () => resolve() }));
+    }
+  }
+
   statistics(): { readonly frames: number; readonly records: number; readonly bytes: number } {
     return { frames: this.#frames, records: this.#records, bytes: this.#frameBytes };
   }

@@ -200,7 +200,7 @@ export function readLogs(
     .sort((a, b) => a - b);
   checkRecordedLogs(directory, numbers, state);
   const logs: RecoveredLog[] = [];
-  let lastSequence = state.flushedSequence;
+  let lastSequence: number | undefined;
   let tornFrames = 0;
   let tornBytes = 0;
   for (const number of numbers) {
@@ -215,7 +215,7 @@ export function readLogs(
       ...(recordedEnd === undefined ? {} : { recordedEnd }),
     });
     for (const group of frames.groups) {
-      lastSequence = checkSequence(group, lastSequence, logs.length === 0, state, file);
+      lastSequence = checkSequence(group, lastSequence, state.flushedSequence, file);
       checkRecords(group, file);
     }
     if (frames.tornBytes > 0) {
@@ -224,11 +224,12 @@ export function readLogs(
     }
     logs.push({ number, bytes: bytes.length, end: frames.end, groups: frames.groups });
   }
-  if (lastSequence < state.lastSequence) {
-    const message = `the logs end at sequence number ${lastSequence}, ${state.lastSequence} had been recorded`;
+  const last = Math.max(lastSequence ?? 0, state.flushedSequence);
+  if (last < state.lastSequence) {
+    const message = `the logs end at sequence number ${last}, ${state.lastSequence} had been recorded`;
     throw new QuadringError('LOG_CORRUPT', message, { path: directory });
   }
-  return { logs, lastSequence, tornFrames, tornBytes };
+  return { logs, lastSequence: last, tornFrames, tornBytes };
 }
 
 /** A log whose end was recorded is there. */
@@ -240,22 +241,15 @@ function checkRecordedLogs(directory: string, numbers: readonly number[], state:
   }
 }
 
-/** Frames continue each other; the first one of all may begin before what tables already hold. */
-function checkSequence(
-  group: FrameGroup,
-  lastSequence: number,
-  inFirstLog: boolean,
-  state: ManifestState,
-  file: string,
-): number {
+/** Frames continue each other; the first one of all may begin within what tables already hold. Returns its end. */
+function checkSequence(group: FrameGroup, previous: number | undefined, flushed: number, file: string): number {
   const { firstSequence, count, offset } = group;
-  const expected = lastSequence + 1;
-  const beginsEarlier = inFirstLog && lastSequence === state.flushedSequence && firstSequence < expected;
-  if (firstSequence !== expected && !beginsEarlier) {
-    const message = `sequence number ${firstSequence} follows ${lastSequence}`;
+  const continues = previous === undefined ? firstSequence <= flushed + 1 : firstSequence === previous + 1;
+  if (!continues) {
+    const message = `sequence number ${firstSequence} follows ${previous ?? flushed}`;
     throw new QuadringError('LOG_CORRUPT', message, { file, offset });
   }
-  return Math.max(lastSequence, firstSequence + count - 1);
+  return firstSequence + count - 1;
 }
 
 /** A frame whose checksum holds has as many records as it says, or it is not ours. */

@@ -56,16 +56,29 @@ function makeBlock(entries: readonly Entry[], blockBytes = 65_536): Block {
   bytes.set(builder.bytes.subarray(0, length), PAGE_BYTES);
   const { prefixLength, bucketBits } = builder;
   const words = new Uint16Array(bytes.buffer);
-  return { bytes, words, base: PAGE_BYTES, length, prefixLength, bucketBits, firstKey: entries[0].key, count };
+  return {
+    bytes,
+    words,
+    base: PAGE_BYTES,
+    length,
+    prefixLength,
+    bucketBits,
+    firstKey: entries[0].key,
+    count,
+  };
 }
 
 /** Searches as the engine does, which asks only for keys that begin with the block's prefix. */
 function search(block: Block, key: Uint8Array, visibleSequence: number): Entry | undefined {
   const { bytes, words, base, prefixLength, bucketBits } = block;
-  if (commonPrefixLength(key, 0, key.length, block.firstKey, 0, prefixLength) < prefixLength) return undefined;
+  if (commonPrefixLength(key, 0, key.length, block.firstKey, 0, prefixLength) < prefixLength)
+    return undefined;
   const result = new BlockEntry();
   const hash = hashBytes(key, 0, key.length);
-  if (!searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, hash, visibleSequence, result)) return undefined;
+  if (
+    !searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, hash, visibleSequence, result)
+  )
+    return undefined;
   const value = bytes.slice(result.valueStart, result.valueStart + result.valueLength);
   return { key, sequence: result.sequence, kind: result.kind, value };
 }
@@ -75,7 +88,9 @@ function checkAgainstModel(t: Assertions, entries: readonly Entry[], block: Bloc
   checkBlockStructure(block.bytes, block.base, block.length);
   t.is(verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER, FILE_OFFSET).ok, true);
   expectEntries(t, blockEntries(block.bytes, block.base), held);
-  const probes = held.flatMap(({ key, sequence }) => [key, ...neighbours(key)].map((near) => ({ key: near, sequence })));
+  const probes = held.flatMap(({ key, sequence }) =>
+    [key, ...neighbours(key)].map((near) => ({ key: near, sequence })),
+  );
   for (const { key, sequence } of probes) {
     for (const visible of [SEQUENCE_MAX, sequence, sequence - 1, 0]) {
       expectEntry(t, search(block, key, visible), getFromModel(held, key, visible));
@@ -108,8 +123,14 @@ test('a block answers like the sorted list it was made from: any keys, a block t
 
 test('suffixes and prefixes around 255 bytes', (t) => {
   const key = fc
-    .tuple(fc.constantFrom(0, 1, 253, 254, 255, 256, 300), fc.constantFrom(0, 1, 253, 254, 255, 256, 1000), fc.nat(2))
-    .map(([shared, own, tail]) => Uint8Array.from([...new Uint8Array(shared).fill(9), ...new Uint8Array(own).fill(1), tail]));
+    .tuple(
+      fc.constantFrom(0, 1, 253, 254, 255, 256, 300),
+      fc.constantFrom(0, 1, 253, 254, 255, 256, 1000),
+      fc.nat(2),
+    )
+    .map(([shared, own, tail]) =>
+      Uint8Array.from([...new Uint8Array(shared).fill(9), ...new Uint8Array(own).fill(1), tail]),
+    );
   fc.assert(
     fc.property(sortedEntries(key, { maxLength: 8, valueBytesMax: 130 }), (entries) => {
       checkAgainstModel(t, entries, makeBlock(entries));
@@ -125,7 +146,8 @@ test('every number of entries from 1 to 700 (the sketch hung at 257)', (t) => {
     const block = makeBlock(entries);
     t.is(block.count, count);
     checkBlockStructure(block.bytes, block.base, block.length);
-    for (const { key } of [entries[0], entries[count - 1], entries[count >> 1]]) t.truthy(search(block, key, SEQUENCE_MAX));
+    for (const { key } of [entries[0], entries[count - 1], entries[count >> 1]])
+      t.truthy(search(block, key, SEQUENCE_MAX));
     t.is(search(block, bytesOf('k000001'), SEQUENCE_MAX), undefined);
   }
 });
@@ -148,8 +170,23 @@ test('as many entries as a block can hold', (t) => {
 });
 
 test('sequence numbers up to 2^48 - 1, with differences of 0 to 6 bytes', (t) => {
-  const sequences = [0, 1, 255, 256, 65_536, 2 ** 24, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 40, SEQUENCE_MAX - 1, SEQUENCE_MAX];
-  const entries = sequences.flatMap((sequence) => [put('a', sequence, 'x'), put(`b${sequence}`, sequence)]).sort(compareEntries);
+  const sequences = [
+    0,
+    1,
+    255,
+    256,
+    65_536,
+    2 ** 24,
+    2 ** 31 - 1,
+    2 ** 31,
+    2 ** 32,
+    2 ** 40,
+    SEQUENCE_MAX - 1,
+    SEQUENCE_MAX,
+  ];
+  const entries = sequences
+    .flatMap((sequence) => [put('a', sequence, 'x'), put(`b${sequence}`, sequence)])
+    .sort(compareEntries);
   checkAgainstModel(t, entries, makeBlock(entries));
   const high = [put('a', SEQUENCE_MAX, 'x'), put('b', SEQUENCE_MAX)];
   checkAgainstModel(t, high, makeBlock(high));
@@ -161,11 +198,26 @@ test('without the prefix check foreign keys would match, which is why the index 
   const result = new BlockEntry();
   const { bytes, words, base, bucketBits, prefixLength } = block;
   const hash = hashBytes(bytesOf('user:1'), 0, 6);
-  t.true(searchBlock(bytes, words, base, bucketBits, prefixLength, bytesOf('abcde1'), 6, hash, SEQUENCE_MAX, result));
+  t.true(
+    searchBlock(
+      bytes,
+      words,
+      base,
+      bucketBits,
+      prefixLength,
+      bytesOf('abcde1'),
+      6,
+      hash,
+      SEQUENCE_MAX,
+      result,
+    ),
+  );
 });
 
 test('foreign keys never match', (t) => {
-  const entries = Array.from({ length: 400 }, (_, i) => put(`country/${String.fromCharCode(97 + (i % 7))}/${i * 3}`, i));
+  const entries = Array.from({ length: 400 }, (_, i) =>
+    put(`country/${String.fromCharCode(97 + (i % 7))}/${i * 3}`, i),
+  );
   const sorted = [...entries].sort(compareEntries);
   const block = makeBlock(sorted);
   const present = new Set(sorted.map((entry) => Buffer.from(entry.key).toString('hex')));
@@ -186,12 +238,21 @@ test('a flipped bit anywhere in a block is found by its checksum', (t) => {
   const block = makeBlock([put('alpha', 3, 'one'), put('beta', 2, 'two'), put('gamma', 1, 'three')]);
   for (let at = block.base; at < block.base + block.length; at++) {
     block.bytes[at] ^= 1 << (at & 7);
-    const { ok, expected, actual } = verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER, FILE_OFFSET);
+    const { ok, expected, actual } = verifyBlock(
+      block.bytes,
+      block.base,
+      block.length,
+      FILE_NUMBER,
+      FILE_OFFSET,
+    );
     if (ok || expected === actual) t.fail(`byte ${at}`);
     block.bytes[at] ^= 1 << (at & 7);
   }
   t.true(verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER, FILE_OFFSET).ok);
-  t.false(verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER + 1, FILE_OFFSET).ok, 'of another file');
+  t.false(
+    verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER + 1, FILE_OFFSET).ok,
+    'of another file',
+  );
   t.false(verifyBlock(block.bytes, block.base, block.length, FILE_NUMBER, 0).ok, 'from another place');
 });
 

@@ -21,7 +21,11 @@ test('every flipped bit and every cut is found', (t) => {
     t.throws(() => decodeCurrent(bytes.subarray(0, at)), { instanceOf: FormatError }, `cut at ${at}`);
     for (let bit = 0; bit < 8; bit++) {
       bytes[at] ^= 1 << bit;
-      const error = t.throws(() => decodeCurrent(bytes), { instanceOf: FormatError }, `byte ${at}, bit ${bit}`);
+      const error = t.throws(
+        () => decodeCurrent(bytes),
+        { instanceOf: FormatError },
+        `byte ${at}, bit ${bit}`,
+      );
       t.false(error instanceof UnknownVersionError);
       bytes[at] ^= 1 << bit;
     }
@@ -29,13 +33,19 @@ test('every flipped bit and every cut is found', (t) => {
 });
 
 test('another version is told apart from damage', (t) => {
-  const error = t.throws(() => decodeCurrent(line('quadring 2 whatever comes then')), { instanceOf: UnknownVersionError });
+  const error = t.throws(() => decodeCurrent(line('quadring 2 whatever comes then')), {
+    instanceOf: UnknownVersionError,
+  });
   t.is(error?.version, 2);
 });
 
 test('a whole line that names no manifest is refused', (t) => {
   for (const name of ['000007.sst', 'MANIFEST-7', '', '../MANIFEST-000001', 'CURRENT']) {
-    const error = t.throws(() => decodeCurrent(line(`quadring 1 ${name}`)), { instanceOf: FormatError }, name);
+    const error = t.throws(
+      () => decodeCurrent(line(`quadring 1 ${name}`)),
+      { instanceOf: FormatError },
+      name,
+    );
     t.false(error instanceof UnknownVersionError);
   }
   t.throws(() => decodeCurrent(new Uint8Array(5000)), { instanceOf: FormatError });

@@ -24,11 +24,15 @@ function falsePositives(words: Int32Array, count: number): number {
 
 test('a filter never denies a key that it has', (t) => {
   fc.assert(
-    fc.property(fc.array(fc.integer(), { minLength: 1, maxLength: 3000, size: 'max' }), fc.integer({ min: 1, max: 32 }), (hashes, bits) => {
-      const words = build(hashes, bits);
-      t.is(words.length % 16, 1);
-      t.true(hashes.every((hash) => filterMayContain(words, hash)));
-    }),
+    fc.property(
+      fc.array(fc.integer(), { minLength: 1, maxLength: 3000, size: 'max' }),
+      fc.integer({ min: 1, max: 32 }),
+      (hashes, bits) => {
+        const words = build(hashes, bits);
+        t.is(words.length % 16, 1);
+        t.true(hashes.every((hash) => filterMayContain(words, hash)));
+      },
+    ),
     { numRuns: 100 },
   );
 });
@@ -43,7 +47,10 @@ test('hashes at the ends of the range stay within the filter', (t) => {
 
 test('false positives at 10 bits a key are at most 1.5 %, at any size', (t) => {
   for (const keys of [1000, 10_000, 100_000]) {
-    const words = build(Array.from({ length: keys }, (_, i) => hashOf(`key ${i}`)), 10);
+    const words = build(
+      Array.from({ length: keys }, (_, i) => hashOf(`key ${i}`)),
+      10,
+    );
     const rate = falsePositives(words, 100_000);
     t.log(`${keys} keys: ${rate.toFixed(2)} %`);
     t.true(rate <= 1.5, `${rate} %`);
@@ -52,12 +59,18 @@ test('false positives at 10 bits a key are at most 1.5 %, at any size', (t) => {
 
 test('more bits a key let fewer foreign keys through', (t) => {
   const rates = [2, 5, 10, 16, 24].map((bits) => {
-    const words = build(Array.from({ length: 20_000 }, (_, i) => hashOf(`key ${i}`)), bits);
+    const words = build(
+      Array.from({ length: 20_000 }, (_, i) => hashOf(`key ${i}`)),
+      bits,
+    );
     const rate = falsePositives(words, 50_000);
     t.log(`${bits} bits, ${filterProbes(bits)} probes: ${rate.toFixed(3)} %`);
     return rate;
   });
-  t.deepEqual(rates, [...rates].sort((a, b) => b - a));
+  t.deepEqual(
+    rates,
+    [...rates].sort((a, b) => b - a),
+  );
   t.is(filterProbes(10), 6);
 });
 

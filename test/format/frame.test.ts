@@ -18,8 +18,13 @@ const SALT = 0xdeadbeef;
 const PLACE = { salt: SALT, fileNumber: 12, offset: 8192 };
 
 /** One sealed frame at the beginning of an array of its padded length. */
-function makeFrame(payload: Uint8Array, change: { kind?: number; fileNumber?: number; offset?: number } = {}): Uint8Array {
-  const bytes = new Uint8Array(Math.ceil((FRAME_HEADER_BYTES + payload.length) / PAGE_BYTES) * PAGE_BYTES).fill(0xaa);
+function makeFrame(
+  payload: Uint8Array,
+  change: { kind?: number; fileNumber?: number; offset?: number } = {},
+): Uint8Array {
+  const bytes = new Uint8Array(
+    Math.ceil((FRAME_HEADER_BYTES + payload.length) / PAGE_BYTES) * PAGE_BYTES,
+  ).fill(0xaa);
   writeFrameHeader(bytes, 0, {
     kind: change.kind ?? FRAME_FULL,
     fileNumber: change.fileNumber ?? PLACE.fileNumber,
@@ -44,7 +49,10 @@ test('a frame comes back, at any place and of any length', (t) => {
     fileNumber: fc.nat(2 ** 32 - 1),
     firstSequence: fc.oneof(fc.nat(), fc.constant(SEQUENCE_MAX)),
     count: fc.nat(2 ** 32 - 1),
-    payload: fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.constantFrom(4064, 4065, 9000).map((n) => new Uint8Array(n).fill(7))),
+    payload: fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.constantFrom(4064, 4065, 9000).map((n) => new Uint8Array(n).fill(7)),
+    ),
     at: fc.nat(50),
     page: fc.nat(2 ** 40),
     salt: fc.nat(2 ** 32 - 1),
@@ -57,7 +65,9 @@ test('a frame comes back, at any place and of any length', (t) => {
       bytes.set(payload, at + FRAME_HEADER_BYTES);
       const padded = sealFrame(bytes, at, salt, offset);
       t.is(padded % PAGE_BYTES, 0);
-      t.true(bytes.subarray(at + FRAME_HEADER_BYTES + payload.length, at + padded).every((byte) => byte === 0));
+      t.true(
+        bytes.subarray(at + FRAME_HEADER_BYTES + payload.length, at + padded).every((byte) => byte === 0),
+      );
       const read = readFrame(bytes, at, bytes.length, { salt, fileNumber: header.fileNumber, offset });
       t.is(read.status, 'valid');
       t.like(read, header);
@@ -70,7 +80,10 @@ test('a frame comes back, at any place and of any length', (t) => {
 });
 
 test('a frame of an empty payload is a frame', (t) => {
-  t.like(readFrame(makeFrame(new Uint8Array(0)), 0, PAGE_BYTES, PLACE), { status: 'valid', payloadLength: 0 });
+  t.like(readFrame(makeFrame(new Uint8Array(0)), 0, PAGE_BYTES, PLACE), {
+    status: 'valid',
+    payloadLength: 0,
+  });
 });
 
 test('zeros, the end of the file and other data are blank', (t) => {
@@ -96,7 +109,10 @@ test('every bit of a frame but its padding counts', (t) => {
     for (let bit = 0; bit < 8; bit++) {
       bytes[at] ^= 1 << bit;
       const { status } = readFrame(bytes, 0, bytes.length, PLACE);
-      t.true(status === 'bad' || status === 'blank' || status === 'foreign', `byte ${at}, bit ${bit}: ${status}`);
+      t.true(
+        status === 'bad' || status === 'blank' || status === 'foreign',
+        `byte ${at}, bit ${bit}: ${status}`,
+      );
       bytes[at] ^= 1 << bit;
     }
   }
@@ -125,7 +141,14 @@ test('another version is told apart from damage', (t) => {
 });
 
 test('reserved fields and unknown kinds are refused even when the checksum holds', (t) => {
-  for (const [at, value] of [[14, 1], [15, 1], [22, 1], [23, 1], [7, 0], [7, 5]] as const) {
+  for (const [at, value] of [
+    [14, 1],
+    [15, 1],
+    [22, 1],
+    [23, 1],
+    [7, 0],
+    [7, 5],
+  ] as const) {
     const bytes = makeFrame(new Uint8Array(20).fill(1));
     bytes[at] = value;
     reseal(bytes, 20);
@@ -136,8 +159,16 @@ test('reserved fields and unknown kinds are refused even when the checksum holds
 test('a frame is not sealed off a page, beyond its buffer, or without a header', (t) => {
   const bytes = new Uint8Array(PAGE_BYTES);
   t.throws(() => sealFrame(bytes, 0, SALT, 0), { name: 'AssertionFailure' });
-  writeFrameHeader(bytes, 0, { kind: 1, fileNumber: 1, firstSequence: 1, count: 1, payloadLength: PAGE_BYTES });
+  writeFrameHeader(bytes, 0, {
+    kind: 1,
+    fileNumber: 1,
+    firstSequence: 1,
+    count: 1,
+    payloadLength: PAGE_BYTES,
+  });
   t.throws(() => sealFrame(bytes, 0, SALT, 0), { name: 'AssertionFailure' });
   t.throws(() => sealFrame(bytes, 0, SALT, 100), { name: 'AssertionFailure' });
-  t.throws(() => writeFrameHeader(bytes, 0, { kind: 5, fileNumber: 1, firstSequence: 1, count: 1, payloadLength: 1 }));
+  t.throws(() =>
+    writeFrameHeader(bytes, 0, { kind: 5, fileNumber: 1, firstSequence: 1, count: 1, payloadLength: 1 }),
+  );
 });

@@ -33,9 +33,15 @@ function accepts(decode: () => unknown): boolean {
 
 /** Random bytes, or a sound example with some bytes changed and an end cut off or added. */
 function damaged(example: Uint8Array, lengthMax: number): fc.Arbitrary<Uint8Array> {
-  const change = fc.record({ at: fc.nat(example.length - 1), value: fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 127, 128, 255)) });
+  const change = fc.record({
+    at: fc.nat(example.length - 1),
+    value: fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 127, 128, 255)),
+  });
   const changed = fc
-    .record({ changes: fc.array(change, { maxLength: 4 }), length: fc.oneof(fc.constant(example.length), fc.nat(example.length + 8)) })
+    .record({
+      changes: fc.array(change, { maxLength: 4 }),
+      length: fc.oneof(fc.constant(example.length), fc.nat(example.length + 8)),
+    })
     .map(({ changes, length }) => {
       const bytes = new Uint8Array(length);
       bytes.set(example.subarray(0, length));
@@ -45,7 +51,9 @@ function damaged(example: Uint8Array, lengthMax: number): fc.Arbitrary<Uint8Arra
   return fc.oneof(changed, changed, fc.uint8Array({ maxLength: lengthMax }));
 }
 
-const entries = Array.from({ length: 40 }, (_, i) => put(`key ${String(i >> 1).padStart(4, '0')}`, 100 - i, `value ${i} `.repeat(11)));
+const entries = Array.from({ length: 40 }, (_, i) =>
+  put(`key ${String(i >> 1).padStart(4, '0')}`, 100 - i, `value ${i} `.repeat(11)),
+);
 entries.push(tombstone('keyed', 7), put(`l${'o'.repeat(300)}ng`, 9, 'x'.repeat(200)));
 const table = buildTable(entries, { fileNumber: 1 });
 const { metaOffset } = table.description;
@@ -60,7 +68,8 @@ test('log records', (t) => {
       let end = 0;
       const whole = accepts(() => {
         while (reader.next()) {
-          if (reader.keyStart < end || reader.valueStart !== reader.keyStart + reader.keyLength) throw new Error('overlap');
+          if (reader.keyStart < end || reader.valueStart !== reader.keyStart + reader.keyLength)
+            throw new Error('overlap');
           end = reader.valueStart + reader.valueLength;
           if (end > bytes.length) throw new Error('beyond the end');
         }
@@ -174,9 +183,21 @@ test('the structure of blocks: what is accepted can be searched and scanned with
         const hash = hashBytes(entry.key, 0, entry.key.length);
         const prefixLength = words[2];
         if (entry.key.length < prefixLength) continue;
-        searchBlock(bytes, words, 0, words[1], prefixLength, entry.key, entry.key.length, hash, entry.sequence, result);
+        searchBlock(
+          bytes,
+          words,
+          0,
+          words[1],
+          prefixLength,
+          entry.key,
+          entry.key.length,
+          hash,
+          entry.sequence,
+          result,
+        );
         const bound = lowerBoundInBlock(bytes, words, 0, entry.key, entry.key.length);
-        if (bound > blockEntryCount(bytes, 0) || result.valueStart + result.valueLength > raw.length) t.fail('out of bounds');
+        if (bound > blockEntryCount(bytes, 0) || result.valueStart + result.valueLength > raw.length)
+          t.fail('out of bounds');
       }
     }),
     RUNS,

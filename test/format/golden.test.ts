@@ -11,7 +11,16 @@ import { KIND_PUT, KIND_TOMBSTONE, PAGE_BYTES } from '../../src/format/limits.ts
 import { LogRecordReader, writeLogRecord } from '../../src/format/log-record.ts';
 import { decodeVersionEdit, encodeVersionEdit } from '../../src/format/version-edit.ts';
 import type { VersionEdit } from '../../src/format/version-edit.ts';
-import { blockEntries, buildTable, bytesOf, expectEntries, get, openTable, put, tombstone } from './tables.ts';
+import {
+  blockEntries,
+  buildTable,
+  bytesOf,
+  expectEntries,
+  get,
+  openTable,
+  put,
+  tombstone,
+} from './tables.ts';
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
@@ -37,13 +46,36 @@ function withZeros(bytes: Uint8Array, tailBytes: number): Uint8Array {
   return page;
 }
 
-const ENTRIES = [put('apple', 9, 'red'), put('apricot', 7, 'orange'), put('apricot', 3), tombstone('april', 300)];
+const ENTRIES = [
+  put('apple', 9, 'red'),
+  put('apricot', 7, 'orange'),
+  put('apricot', 3),
+  tombstone('april', 300),
+];
 
-const BLOCK = unhex(`00`);
-const TAIL = unhex(`00`);
-const FRAME = unhex(`00`);
-const EDIT = unhex(`00`);
-const CURRENT = 'quadring 1 MANIFEST-000007 00000000\n';
+const BLOCK = unhex(`
+  04000200 02000000 03000000 00000000 22004300 2c000000 22002c00 3b004300
+  61700311 706c6503 06726564 05117269 636f7406 046f7261 6e676505 01726963
+  6f740003 2072696c 0029014b 00000000 00425100 00000005 e546f0
+`);
+const TAIL = unhex(`
+  01000000 05000000 05e546f0 01000200 05000200 6170706c 65a48b02 0d000000
+  01000041 00000020 10002000 00008000 00000000 00000041 00002000 00200400
+  00000018 00000000 00000000 00000002 08000000 00010000 00001000 00060000
+  007d9342 e1018020 0a018020 04012103 ac0280e2 cfaa0605 6170706c 65056170
+  72696cce 3eab3c01 0000001d 00000048 00000022 00000001 0000008e 446b1371
+  75616473 73740a
+`);
+const FRAME = unhex(`
+  3b5b87d5 46510101 0c000000 00000000 e8030000 00000000 02000000 12000000
+  01050361 70706c65 72656400 05617072 696c
+`);
+const EDIT = unhex(`
+  01effdb6 f50d020c 030e04e9 0705e707 06010780 40802004 0103ac02 2180e2cf
+  aa060561 70706c65 05617072 696c0700 05080b80 80040901 07617072 69636f74
+  0a00
+`);
+const CURRENT = 'quadring 1 MANIFEST-000007 10db0b1c\n';
 
 test('a data block', (t) => {
   const { bytes } = buildTable(ENTRIES);
@@ -70,7 +102,11 @@ test('a frame of a log', (t) => {
   writeFrameHeader(bytes, 0, header);
   sealFrame(bytes, 0, 0xdeadbeef, 8192);
   t.is(hex(bytes.subarray(0, end)), hex(FRAME));
-  const read = readFrame(withZeros(FRAME, 0), 0, PAGE_BYTES, { salt: 0xdeadbeef, fileNumber: 12, offset: 8192 });
+  const read = readFrame(withZeros(FRAME, 0), 0, PAGE_BYTES, {
+    salt: 0xdeadbeef,
+    fileNumber: 12,
+    offset: 8192,
+  });
   t.like(read, { status: 'valid', ...header });
   const records = new LogRecordReader(FRAME, read.payloadStart, read.payloadStart + read.payloadLength);
   t.true(records.next() && records.next() && !records.next());

@@ -13,7 +13,10 @@ interface Write {
 }
 
 function encode(writes: readonly Write[]): Uint8Array {
-  const length = writes.reduce((sum, { kind, key, value }) => sum + logRecordLength(kind, key.length, value.length), 0);
+  const length = writes.reduce(
+    (sum, { kind, key, value }) => sum + logRecordLength(kind, key.length, value.length),
+    0,
+  );
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const { kind, key, value } of writes) {
@@ -42,7 +45,12 @@ function expectWrites(t: Assertions, actual: readonly Write[], expected: readonl
 }
 
 const lengths = fc.constantFrom(0, 1, 63, 64, 65, 127, 128, 300, 20_000);
-const write = fc.record({ kind: fc.constantFrom(KIND_PUT, KIND_TOMBSTONE), keyLength: lengths, valueLength: lengths, fill: fc.nat(255) });
+const write = fc.record({
+  kind: fc.constantFrom(KIND_PUT, KIND_TOMBSTONE),
+  keyLength: lengths,
+  valueLength: lengths,
+  fill: fc.nat(255),
+});
 const writes = fc.array(
   write.map(({ kind, keyLength, valueLength, fill }): Write => {
     const value = new Uint8Array(kind === KIND_PUT ? valueLength : 0).fill(fill + 1);
@@ -52,7 +60,10 @@ const writes = fc.array(
 );
 
 test('records come back', (t) => {
-  fc.assert(fc.property(writes, (many) => expectWrites(t, decode(encode(many)), many)), { numRuns: 150 });
+  fc.assert(
+    fc.property(writes, (many) => expectWrites(t, decode(encode(many)), many)),
+    { numRuns: 150 },
+  );
 });
 
 test('the empty key, the empty value and the largest key are legal', (t) => {

@@ -82,29 +82,40 @@ test('a table answers like the sorted list it was made from: few keys, versions 
 
 test('a table answers like the sorted list it was made from: crowded keys, with a filter, odd drains', (t) => {
   fc.assert(
-    fc.property(sortedEntries(crowdedKey(7), { maxLength: 60, valueBytesMax: 5000 }), fc.integer({ min: 1, max: 9000 }), (entries, drainBytes) => {
-      const table = buildTable(entries, { drainBytes });
-      checkTable(t, entries, table);
-      checkLookups(t, entries, table);
-    }),
+    fc.property(
+      sortedEntries(crowdedKey(7), { maxLength: 60, valueBytesMax: 5000 }),
+      fc.integer({ min: 1, max: 9000 }),
+      (entries, drainBytes) => {
+        const table = buildTable(entries, { drainBytes });
+        checkTable(t, entries, table);
+        checkLookups(t, entries, table);
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 test('a table answers like the sorted list it was made from: any keys', (t) => {
   fc.assert(
-    fc.property(sortedEntries(fc.uint8Array({ maxLength: 12 }), { maxLength: 80, valueBytesMax: 700 }), (entries) => {
-      const table = buildTable(entries, { filterBitsPerKey: 0, blockBytes: 8192 });
-      checkTable(t, entries, table);
-      checkLookups(t, entries, table);
-    }),
+    fc.property(
+      sortedEntries(fc.uint8Array({ maxLength: 12 }), { maxLength: 80, valueBytesMax: 700 }),
+      (entries) => {
+        const table = buildTable(entries, { filterBitsPerKey: 0, blockBytes: 8192 });
+        checkTable(t, entries, table);
+        checkLookups(t, entries, table);
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 test('one key whose versions fill many blocks', (t) => {
   const value = new Uint8Array(500).fill(1);
-  const entries = [put('a', 1), ...Array.from({ length: 100 }, (_, i) => put('k', 1000 - i, value)), put('z', 2)];
+  const entries = [
+    put('a', 1),
+    ...Array.from({ length: 100 }, (_, i) => put('k', 1000 - i, value)),
+    put('z', 2),
+  ];
   const table = buildTable(entries);
   const { index } = table.meta;
   const continued = Array.from({ length: index.blockCount }, (_, block) => index.continues(block));
@@ -117,27 +128,37 @@ test('one key whose versions fill many blocks', (t) => {
 });
 
 test('every number of entries from 1 to 5000, in blocks of 16 KiB', (t) => {
-  const all = Array.from({ length: 5000 }, (_, i) => put(`key${String(i * 3).padStart(9, '0')}`, i + 1, `value ${i}`.repeat(i % 9)));
+  const all = Array.from({ length: 5000 }, (_, i) =>
+    put(`key${String(i * 3).padStart(9, '0')}`, i + 1, `value ${i}`.repeat(i % 9)),
+  );
   for (const count of [1, 2, 3, 100, 128, 129, 255, 256, 257, 1000, 4999, 5000]) {
     const entries = all.slice(0, count);
     const table = buildTable(entries, { blockBytes: 16_384 });
     checkTable(t, entries, table);
     for (let i = 0; i < count; i += 1 + (count >> 7)) {
       expectEntry(t, get(table, entries[i].key, SEQUENCE_MAX), entries[i]);
-      expectEntry(t, get(table, bytesOf(`key${String(i * 3 + 1).padStart(9, '0')}`), SEQUENCE_MAX), undefined);
+      expectEntry(
+        t,
+        get(table, bytesOf(`key${String(i * 3 + 1).padStart(9, '0')}`), SEQUENCE_MAX),
+        undefined,
+      );
     }
   }
 });
 
 test('the index finds the block of every key among thousands', (t) => {
   const value = new Uint8Array(900);
-  for (const name of [(i: number): string => `prefix/${i}`, (i: number): string => String.fromCharCode(i >> 8, i & 255)]) {
+  for (const name of [
+    (i: number): string => `prefix/${i}`,
+    (i: number): string => String.fromCharCode(i >> 8, i & 255),
+  ]) {
     const entries = Array.from({ length: 3000 }, (_, i) => put(name(i), 1, value)).sort(compareEntries);
     const table = buildTable(entries, { filterBitsPerKey: 0 });
     const { index } = table.meta;
     t.true(index.blockCount >= 700, `${index.blockCount}`);
     for (const entry of entries) expectEntry(t, get(table, entry.key, SEQUENCE_MAX), entry);
-    for (const near of neighbours(entries[1234].key)) expectEntry(t, get(table, near, 9), getFromModel(entries, near, 9));
+    for (const near of neighbours(entries[1234].key))
+      expectEntry(t, get(table, near, 9), getFromModel(entries, near, 9));
     t.is(index.locate(new Uint8Array(0), 0), -1);
     t.is(index.locate(Uint8Array.of(255, 255, 255), 3), index.blockCount - 1);
     t.true(index.memoryBytes > index.blockCount * 22);
@@ -162,24 +183,47 @@ test('keys of 65,535 bytes, the empty key, the empty value', (t) => {
   for (const blockBytes of [4096, 16_384, 65_536]) {
     const table = buildTable(entries, { blockBytes });
     checkTable(t, entries, table);
-    for (const { key, sequence } of entries) expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
+    for (const { key, sequence } of entries)
+      expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
     t.is(get(table, long.subarray(0, KEY_BYTES_MAX - 1), SEQUENCE_MAX), undefined);
     t.is(get(table, bytesOf('kk'), SEQUENCE_MAX), undefined);
   }
 });
 
 test('values around a block and of several MiB, drained through small buffers', (t) => {
-  const sizes = [3990, 4000, 4020, 4040, 4050, 4060, 4096, 8192, 16_000, 65_500, 65_536, 3 * 1024 * 1024 + 17];
-  const entries = sizes.map((size, i) => put(`value ${String(i).padStart(2, '0')}`, i, new Uint8Array(size).fill(i + 1)));
+  const sizes = [
+    3990,
+    4000,
+    4020,
+    4040,
+    4050,
+    4060,
+    4096,
+    8192,
+    16_000,
+    65_500,
+    65_536,
+    3 * 1024 * 1024 + 17,
+  ];
+  const entries = sizes.map((size, i) =>
+    put(`value ${String(i).padStart(2, '0')}`, i, new Uint8Array(size).fill(i + 1)),
+  );
   for (const drainBytes of [1000, 65_536]) {
     const table = buildTable(entries, { drainBytes });
     checkTable(t, entries, table);
-    for (const { key, sequence } of entries) expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
+    for (const { key, sequence } of entries)
+      expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
   }
 });
 
 test('a large value is not copied by add, and everything else is', (t) => {
-  const builder = new TableBuilder({ fileNumber: 1, level: 0, blockBytes: 4096, filterBitsPerKey: 10, createdAtSeconds: 1 });
+  const builder = new TableBuilder({
+    fileNumber: 1,
+    level: 0,
+    blockBytes: 4096,
+    filterBitsPerKey: 10,
+    createdAtSeconds: 1,
+  });
   const add = (text: string, value: Uint8Array): void => {
     const key = Buffer.from(text);
     builder.add(key, 0, key.length, hashBytes(key, 0, key.length), 1, KIND_PUT, value, 0, value.length);
@@ -206,7 +250,15 @@ test('a large value is not copied by add, and everything else is', (t) => {
   t.is(description.fileBytes, length);
   t.deepEqual(description.smallestKey, bytesOf('a'));
   t.deepEqual(description.largestKey, bytesOf('b'));
-  t.deepEqual(decodeTableMeta(file.subarray(description.metaOffset, length), 1, description.metaOffset, length).index.firstKeyOf(1), bytesOf('b'));
+  t.deepEqual(
+    decodeTableMeta(
+      file.subarray(description.metaOffset, length),
+      1,
+      description.metaOffset,
+      length,
+    ).index.firstKeyOf(1),
+    bytesOf('b'),
+  );
 });
 
 test('entries out of order, empty tables and values beyond their limits are refused', (t) => {
@@ -218,24 +270,37 @@ test('entries out of order, empty tables and values beyond their limits are refu
   t.throws(() => buildTable([put('ab', 1), put('a', 2)]), failure);
   t.throws(() => buildTable([put('a', 2 ** 48)]), failure);
   t.throws(() => buildTable([{ ...put('a', 1, 'x'), kind: 0 }]), failure);
-  t.throws(() => buildTable([put('b', 1, new Uint8Array(5000)), put('a', 1)]), failure, 'behind a large entry');
-  for (const blockBytes of [0, 4095, 6000, 131_072]) t.throws(() => buildTable([put('a', 1)], { blockBytes }), failure);
+  t.throws(
+    () => buildTable([put('b', 1, new Uint8Array(5000)), put('a', 1)]),
+    failure,
+    'behind a large entry',
+  );
+  for (const blockBytes of [0, 4095, 6000, 131_072])
+    t.throws(() => buildTable([put('a', 1)], { blockBytes }), failure);
 });
 
 test('a flipped bit in the tail is reported with its place', (t) => {
-  const entries = Array.from({ length: 50 }, (_, i) => put(`key ${String(i).padStart(3, '0')}`, i, 'v'.repeat(100)));
+  const entries = Array.from({ length: 50 }, (_, i) =>
+    put(`key ${String(i).padStart(3, '0')}`, i, 'v'.repeat(100)),
+  );
   const { bytes, description } = buildTable(entries);
   const tail = bytes.slice(description.metaOffset);
   for (let at = 0; at < tail.length; at++) {
     tail[at] ^= 1 << (at & 7);
-    const error = t.throws(() => decodeTableMeta(tail, 7, description.metaOffset, bytes.length), { instanceOf: QuadringError });
+    const error = t.throws(() => decodeTableMeta(tail, 7, description.metaOffset, bytes.length), {
+      instanceOf: QuadringError,
+    });
     if (error?.code !== 'TABLE_CORRUPT' || error.file !== '000007.sst') t.fail(`byte ${at}: ${error?.code}`);
-    t.true(error?.offset !== undefined && error.offset >= description.metaOffset && error.offset < bytes.length);
+    t.true(
+      error?.offset !== undefined && error.offset >= description.metaOffset && error.offset < bytes.length,
+    );
     tail[at] ^= 1 << (at & 7);
   }
   const damaged = tail.slice();
   damaged[3] ^= 1;
-  const error = t.throws(() => decodeTableMeta(damaged, 7, description.metaOffset, bytes.length), { instanceOf: QuadringError });
+  const error = t.throws(() => decodeTableMeta(damaged, 7, description.metaOffset, bytes.length), {
+    instanceOf: QuadringError,
+  });
   t.is(error?.offset, description.metaOffset);
   t.is(typeof error?.expected, 'number');
   t.not(error?.expected, error?.actual);
@@ -262,5 +327,8 @@ test('another version is told apart from damage', (t) => {
   t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), { code: 'TABLE_CORRUPT' });
   const fields = checksum(tail, at, at + 20, checksumSeed(0, 7, metaOffset + at));
   writeU32(tail, at + 20, checksum(tail, at + 24, at + 32, fields));
-  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), { instanceOf: QuadringError, code: 'UNKNOWN_FORMAT' });
+  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), {
+    instanceOf: QuadringError,
+    code: 'UNKNOWN_FORMAT',
+  });
 });

@@ -3,7 +3,13 @@
  * model that both are held against.
  */
 import fc from 'fast-check';
-import { BlockEntry, blockEntryCount, copyEntryKey, readBlockEntry, searchBlock } from '../../src/format/block.ts';
+import {
+  BlockEntry,
+  blockEntryCount,
+  copyEntryKey,
+  readBlockEntry,
+  searchBlock,
+} from '../../src/format/block.ts';
 import { filterMayContain } from '../../src/format/filter.ts';
 import { hashBytes } from '../../src/format/hash.ts';
 import { KEY_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE, PAGE_BYTES } from '../../src/format/limits.ts';
@@ -111,7 +117,9 @@ export function get(table: Table, key: Uint8Array, visibleSequence: number): Ent
       const bits = index.bucketBitsOf(block);
       const prefixLength = index.prefixLengthOf(block);
       const { bytes, words } = table;
-      if (searchBlock(bytes, words, base, bits, prefixLength, key, key.length, hash, visibleSequence, result)) {
+      if (
+        searchBlock(bytes, words, base, bits, prefixLength, key, key.length, hash, visibleSequence, result)
+      ) {
         const value = bytes.slice(result.valueStart, result.valueStart + result.valueLength);
         return { key, sequence: result.sequence, kind: result.kind, value };
       }
@@ -122,7 +130,11 @@ export function get(table: Table, key: Uint8Array, visibleSequence: number): Ent
 }
 
 /** What `get` must answer. */
-export function getFromModel(entries: readonly Entry[], key: Uint8Array, visibleSequence: number): Entry | undefined {
+export function getFromModel(
+  entries: readonly Entry[],
+  key: Uint8Array,
+  visibleSequence: number,
+): Entry | undefined {
   return entries.find((entry) => Buffer.compare(entry.key, key) === 0 && entry.sequence <= visibleSequence);
 }
 
@@ -180,10 +192,17 @@ export function crowdedKey(lengthMax: number): fc.Arbitrary<Uint8Array> {
 }
 
 /** Entries in order, no internal key twice. */
-export function sortedEntries(key: fc.Arbitrary<Uint8Array>, options: { maxLength: number; valueBytesMax: number }) {
+export function sortedEntries(
+  key: fc.Arbitrary<Uint8Array>,
+  options: { maxLength: number; valueBytesMax: number },
+) {
   const entry = fc.record({
     key,
-    sequence: fc.oneof(fc.nat(20), fc.nat(70_000), fc.maxSafeNat().map((number) => number % 2 ** 48)),
+    sequence: fc.oneof(
+      fc.nat(20),
+      fc.nat(70_000),
+      fc.maxSafeNat().map((number) => number % 2 ** 48),
+    ),
     kind: fc.constantFrom(KIND_PUT, KIND_PUT, KIND_PUT, KIND_TOMBSTONE),
     valueLength: fc.oneof(fc.nat(3), fc.nat(options.valueBytesMax)),
     fill: fc.nat(255),

@@ -115,7 +115,11 @@ test('an edit cut anywhere is refused, or is a shorter edit at a field boundary'
 
 test('unknown tags, fields twice and numbers out of range are refused', (t) => {
   const refused = (numbers: number[], what: string): unknown =>
-    t.throws(() => decodeVersionEdit(Uint8Array.from(numbers), 0, numbers.length), { instanceOf: FormatError }, what);
+    t.throws(
+      () => decodeVersionEdit(Uint8Array.from(numbers), 0, numbers.length),
+      { instanceOf: FormatError },
+      what,
+    );
   refused([0], 'tag 0');
   refused([11, 1], 'tag 11');
   refused([2, 1, 2, 1], 'a field twice');

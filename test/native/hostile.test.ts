@@ -108,6 +108,36 @@ test('a kernel that registers no ring descriptor is served without', (t) => {
   t.false(answer.flags.includes('REGISTERED_RING_FD'));
 });
 
+const enterErrors: [string, RegExp][] = [
+  ['EAGAIN', /memory/], ['EINTR', /signals/], ['EBUSY', /completions/], ['EBADR', /dropped/], ['EEXIST', /another thread/],
+  ['EBADF', /descriptor/], ['EFAULT', /address/], ['EINVAL', /entered/], ['ENXIO', /torn down/],
+];
+for (const [code, hint] of enterErrors) {
+  const errno = (os.errno as Record<string, number>)[code] ?? { EBADR: 53, ENXIO: 6 }[code]!;
+  test(`a kernel that answers every entry with ${code} makes a turn throw, and the ring closes`, (t) => {
+    const answer = childAnswer(t, `
+      const fixture = new Fixture('Ring');
+      const errors = [];
+      const attempt = (body) => {
+        try { body(); errors.push(null); } catch ({ code, errno, syscall, message }) { errors.push({ code, errno, syscall, message }); }
+      };
+      fixture.add({ opcode: ring.OPCODE_NOP });
+      attempt(() => fixture.turn());
+      attempt(() => fixture.turn(1000));
+      attempt(() => fixture.ring.attach(1, fixture.memory, 0, 0));
+      attempt(() => fixture.close());
+      console.log(JSON.stringify(errors));`, { hostile: ['--enter', '--errno', String(errno)] }) as (Refusal | null)[];
+    const [first, second, attach, close] = answer;
+    t.is(first!.code, code);
+    t.is(first!.errno, errno);
+    t.is(first!.syscall, 'io_uring_enter');
+    t.regex(first!.message, hint);
+    t.deepEqual(second, first, 'the error stays');
+    t.deepEqual(attach, first);
+    t.is(close, null, 'nothing is in flight');
+  });
+}
+
 test('a ring that is forgotten is collected with all it holds', (t) => {
   const answer = childAnswer(t, `
     import { readdirSync } from 'node:fs';

@@ -153,7 +153,7 @@ for (const backend of BACKENDS) {
     t.true(timed(() => fixture.turn(1_000_000)).milliseconds < 900);
   });
 
-  test(`a wake-up before the wait ends it, once (${backend})`, (t) => {
+  test(`a wake-up before the wait ends it, and does not end every later one (${backend})`, (t) => {
     const fixture = openFixture(t, backend);
     for (let round = 0; round < 3; round++) {
       native.wakeEventfd(fixture.eventfd);
@@ -161,7 +161,9 @@ for (const backend of BACKENDS) {
       const woken = timed(() => fixture.turn(1_000_000));
       t.deepEqual(woken.value, []);
       t.true(woken.milliseconds < 900, `${woken.milliseconds} ms`);
-      t.true(timed(() => fixture.turn(20_000)).milliseconds >= 19);
+      // Without DEFER_TASKRUN each of the two wake-ups may end a wait of its own; there are no more of them.
+      const later = [1, 2].map(() => timed(() => fixture.turn(20_000)).milliseconds);
+      t.true(later[1]! >= 19, later.join(' ms, '));
     }
   });
 }

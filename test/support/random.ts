@@ -30,6 +30,11 @@ export class Random {
     return x >>> 0;
   }
 
+  /** From 0 to below 1. */
+  fraction(): number {
+    return this.bits() / 2 ** 32;
+  }
+
   /** An integer from 0 to `limit` − 1. */
   below(limit: number): number {
     return Math.floor((this.bits() / 2 ** 32) * limit);

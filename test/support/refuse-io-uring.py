@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs a command in an environment that is hostile to io_uring, as containers and small machines are.
 
-    refuse-io-uring.py [--errno NUMBER] [--register OPCODE] [--memlock KIB] command argument...
+    refuse-io-uring.py [--errno NUMBER] [--enter | --register OPCODE | --memlock KIB] command argument...
 
 By default a seccomp filter makes io_uring_setup fail with EPERM (or with --errno), for the command and all that it
-starts. With --register it is that one operation of io_uring_register that fails (with EINVAL unless --errno is given),
-which is how older kernels look. With --memlock nothing is filtered: the command may lock that much memory and has no
-CAP_IPC_LOCK. Needs no privileges; x86_64 and aarch64.
+starts. With --enter it is io_uring_enter instead, so that a ring can be made and not be used. With --register it is
+that one operation of io_uring_register that fails (with EINVAL unless --errno is given), which is how older kernels
+look. With --memlock nothing is filtered: the command may lock that much memory and has no CAP_IPC_LOCK. Needs no
+privileges; x86_64 and aarch64.
 """
 import argparse
 import ctypes
@@ -20,7 +21,7 @@ import sys
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14
 PR_SET_NO_NEW_PRIVS = 38
-SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER = 425, 427  # the same numbers on both machines
+SYS_IO_URING_SETUP, SYS_IO_URING_ENTER, SYS_IO_URING_REGISTER = 425, 426, 427  # the same numbers on both machines
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]. Both machines are little-endian.
@@ -38,17 +39,17 @@ def prctl(option, *arguments):
         sys.exit(f"prctl({option}): {os.strerror(number)}")
 
 
-def program(register_opcode, failure):
+def program(call, register_opcode, failure):
     """Instructions as (code, skip if true, skip if false, operand); skips count from the next one."""
     arch = AUDIT_ARCH.get(platform.machine())
     if arch is None:
         sys.exit(f"no seccomp filter for {platform.machine()}")
     head = [(LOAD_WORD, 0, 0, ARCH), (JUMP_EQUAL, 1, 0, arch), (RETURN, 0, 0, ALLOW), (LOAD_WORD, 0, 0, NUMBER)]
     if register_opcode is None:
-        match = [(JUMP_EQUAL, 0, 1, SYS_IO_URING_SETUP)]
+        match = [(JUMP_EQUAL, 0, 1, call)]
     else:
         match = [
-            (JUMP_EQUAL, 0, 3, SYS_IO_URING_REGISTER),
+            (JUMP_EQUAL, 0, 3, call),
             (LOAD_WORD, 0, 0, SECOND_ARGUMENT),
             (JUMP_EQUAL, 0, 1, register_opcode),
         ]
@@ -66,8 +67,10 @@ def install(instructions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--errno", type=int, dest="failure")
-    parser.add_argument("--register", type=int, metavar="OPCODE")
-    parser.add_argument("--memlock", type=int, metavar="KIB")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--enter", action="store_true")
+    kind.add_argument("--register", type=int, metavar="OPCODE")
+    kind.add_argument("--memlock", type=int, metavar="KIB")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if not options.command:
@@ -79,8 +82,12 @@ def main():
         limit = options.memlock * 1024
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
     else:
-        default = errno.EPERM if options.register is None else errno.EINVAL
-        install(program(options.register, default if options.failure is None else options.failure))
+        call, failure = SYS_IO_URING_SETUP, errno.EPERM
+        if options.enter:
+            call = SYS_IO_URING_ENTER
+        if options.register is not None:
+            call, failure = SYS_IO_URING_REGISTER, errno.EINVAL
+        install(program(call, options.register, failure if options.failure is None else options.failure))
     os.execvp(options.command[0], options.command)
 
 

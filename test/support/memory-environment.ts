@@ -1,0 +1,172 @@
+/**
+ * The whole engine in one thread: an environment whose files are a `MemoryDisk` and whose crew plays all four roles
+ * here, stepped in an order that a seed decides. No worker, no timer, no file.
+ */
+import { QuadringError } from '../../src/errors.ts';
+import type { Crew, CrewListener, CrewMemory } from '../../src/main/crew.ts';
+import type { Environment } from '../../src/main/environment.ts';
+import type { FileSystem } from '../../src/main/file-system.ts';
+import { ARENA_COUNT, type Settings } from '../../src/main/options.ts';
+import { CONTROL_WORDS, OWNER_EVENT_WORD } from '../../src/protocol/crew-layout.ts';
+import { ROLE_IDS, type Attachment, type RoleId } from '../../src/protocol/requests.ts';
+import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
+import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
+import { createRoleHost } from '../../src/workers/crew-member.ts';
+import type { RoleHost } from '../../src/workers/role-host.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import { MemoryRing } from './memory-ring.ts';
+
+const RING_ENTRIES = 64;
+
+/** Thrown by a step hook: the machine stops here, nothing runs any more. */
+export class Crash extends Error {}
+
+export interface MemoryWorldOptions {
+  readonly disk: MemoryDisk;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  /** Called before each operation of any ring; may throw `Crash`. */
+  readonly onStep?: (operation: string) => void;
+}
+
+class InThreadCrew implements Crew {
+  readonly control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
+  readonly statistics: Float64Array[];
+  readonly rings: RingDescription[];
+  readonly memory: CrewMemory;
+  readonly adopted = false;
+  memoryAttached = false;
+  listener: CrewListener | undefined;
+  crashed = false;
+  readonly #hosts: RoleHost[];
+  readonly #attachments: Attachment[][] = ROLE_IDS.map(() => []);
+  readonly #random: () => number;
+  #alive = false;
+  #scheduled = false;
+  #clock = 0;
+
+  constructor(settings: Settings, world: MemoryWorldOptions) {
+    this.#random = world.random;
+    this.memory = {
+      pool: new Uint8Array(new SharedArrayBuffer(settings.poolBytes)),
+      arenas: Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes)),
+    };
+    this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
+    const rings = ROLE_IDS.map(() => new MemoryRing(RING_ENTRIES, world.disk, world.random, world.onStep ?? (() => undefined)));
+    this.rings = rings.map((ring) => ring.describe());
+    this.#hosts = ROLE_IDS.map((role) =>
+      createRoleHost({
+        role,
+        ring: rings[role]!,
+        control: this.control,
+        statistics: this.statistics[role]!,
+        now: () => this.#clock++,
+        takeAttachment: () => this.#attachments[role]!.shift(),
+        onAttached: () => undefined,
+      }),
+    );
+  }
+
+  ring(): void {
+    this.#schedule();
+  }
+
+  post(role: RoleId, attachment: Attachment): void {
+    this.#attachments[role]!.push(attachment);
+  }
+
+  keepAlive(alive: boolean): void {
+    this.#alive = alive;
+    this.#schedule();
+  }
+
+  waitForCompletions(hasCompletions: () => boolean): void {
+    while (!hasCompletions()) {
+      if (this.crashed) throw new QuadringError('WORKER_FAILED', 'the machine has stopped');
+      this.#step();
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || !this.#alive || this.crashed) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#step();
+      if (this.crashed) return;
+      if (Atomics.exchange(this.control, OWNER_EVENT_WORD, 0) !== 0) this.listener?.onWake();
+      this.#schedule();
+    });
+  }
+
+  /** One role, picked at random, goes one turn. */
+  #step(): void {
+    const host = this.#hosts[Math.floor(this.#random() * this.#hosts.length)]!;
+    try {
+      host.advance();
+      host.publish();
+      host.turn(0);
+      host.publish();
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error;
+      this.crashed = true;
+    }
+  }
+}
+
+function fileSystemOver(disk: MemoryDisk): FileSystem {
+  const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+  return {
+    status(path) {
+      if (!path.startsWith('/memory/database')) return { kind: 'directory', bytes: 0 };
+      if (path === '/memory/database') return disk.present ? { kind: 'directory', bytes: 0 } : undefined;
+      const file = disk.names.get(nameOf(path));
+      return file === undefined ? undefined : { kind: 'file', bytes: file.size };
+    },
+    list: () => [...disk.names.keys()],
+    makeDirectory: () => {
+      disk.present = true;
+    },
+    openDirectory: () => disk.openDirectory(),
+    closeDirectory: (handle) => void disk.close(handle),
+    readFile(path) {
+      const file = disk.names.get(nameOf(path));
+      if (file === undefined) throw new Error(`${path} does not exist`);
+      return file.content.slice(0, file.size);
+    },
+    remove: (path) => void disk.unlink(nameOf(path)),
+    lock() {
+      if (disk.locked) return 1;
+      disk.locked = true;
+      return { release: () => (disk.locked = false) };
+    },
+    supportsDirectIo: () => true,
+  };
+}
+
+/** The directory that `Database.openIn` is given with such an environment. */
+export const MEMORY_DIRECTORY = '/memory/database';
+
+export interface MemoryWorld {
+  readonly environment: Environment;
+  /** Whether a step hook has stopped the machine. */
+  readonly crashed: () => boolean;
+}
+
+export function memoryWorld(options: MemoryWorldOptions): MemoryWorld {
+  let crew: InThreadCrew | undefined;
+  let clock = 0;
+  const environment: Environment = {
+    fileSystem: fileSystemOver(options.disk),
+    acquireCrew(settings) {
+      crew = new InThreadCrew(settings, options);
+      return Promise.resolve(crew);
+    },
+    releaseCrew: () => Promise.resolve(),
+    now: () => clock++,
+    wallClockSeconds: () => 1_000_000_000,
+    random32: () => Math.floor(options.random() * 0x1_0000_0000),
+    delay: () => Promise.resolve(),
+  };
+  return { environment, crashed: () => crew?.crashed ?? false };
+}

@@ -1,0 +1,165 @@
+/**
+ * The third implementation of `Ring`: over a disk in memory, in the caller's thread, with completions in an order that
+ * a seed decides. The engine's roles run on it unchanged.
+ *
+ * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order.
+ * `onStep` is called before each operation, so that a test can crash the disk at any of them.
+ */
+import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
+import {
+  FLAG_DSYNC,
+  FLAG_LINK,
+  NAME_STRIDE_BYTES,
+  OPCODE_CLOSE,
+  OPCODE_FALLOCATE,
+  OPCODE_FSYNC,
+  OPCODE_NOP,
+  OPCODE_OPEN,
+  OPCODE_READ,
+  OPCODE_RENAME,
+  OPCODE_UNLINK,
+  OPCODE_WRITE,
+  RECORD_WORDS,
+  REGION_MASK,
+  SECOND_NAME_BYTES,
+  WORD_BUFFER_OFFSET,
+  WORD_FILE,
+  WORD_FLAGS,
+  WORD_LENGTH,
+  WORD_OFFSET_HIGH,
+  WORD_OFFSET_LOW,
+  WORD_OPCODE,
+  WORD_USER_DATA,
+  type Ring,
+} from '../../src/workers/ring.ts';
+import type { MemoryDisk } from './memory-disk.ts';
+
+const ECANCELED = 125;
+const EINVAL = 22;
+const TWO_32 = 0x1_0000_0000;
+
+interface PendingRecord {
+  readonly words: Int32Array;
+  readonly firstName: string;
+  readonly secondName: string;
+}
+
+export class MemoryRing implements Ring {
+  readonly entries: number;
+  readonly records: Int32Array;
+  readonly names: Uint8Array;
+  readonly completions: Int32Array;
+  readonly asynchronous = true;
+  readonly #disk: MemoryDisk;
+  readonly #random: () => number;
+  readonly #onStep: (operation: string) => void;
+  readonly #regions = new Map<number, Uint8Array>();
+  /** Chains of linked records, none of which has begun. */
+  #pending: PendingRecord[][] = [];
+
+  /** `random` gives numbers from 0 to below 1. */
+  constructor(entries: number, disk: MemoryDisk, random: () => number, onStep: (operation: string) => void) {
+    this.entries = entries;
+    this.records = new Int32Array(entries * RECORD_WORDS);
+    this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
+    this.completions = new Int32Array(entries * 8);
+    this.#disk = disk;
+    this.#random = random;
+    this.#onStep = onStep;
+  }
+
+  attach(region: number, memory: Uint8Array): void {
+    this.#regions.set(region, memory);
+  }
+
+  turn(count: number): number {
+    this.#take(count);
+    let completed = 0;
+    const rounds = this.#pending.length === 0 ? 0 : 1 + Math.floor(this.#random() * this.#pending.length);
+    for (let round = 0; round < rounds; round++) {
+      const [chain = []] = this.#pending.splice(Math.floor(this.#random() * this.#pending.length), 1);
+      let severed = false;
+      for (const record of chain) {
+        const result = severed ? -ECANCELED : this.#execute(record);
+        if (!severed && this.#severs(record, result)) severed = true;
+        this.completions[2 * completed] = record.words[WORD_USER_DATA]!;
+        this.completions[2 * completed + 1] = result;
+        completed++;
+      }
+    }
+    return completed;
+  }
+
+  describe(): RingDescription {
+    const completionEntries = this.entries * 4;
+    const registration = { registeredBytes: 0, registrationRefusal: null };
+    return { backend: 'memory', reason: null, flags: [], entries: this.entries, completionEntries, ...registration };
+  }
+
+  close(): void {
+    this.#pending = [];
+  }
+
+  #take(count: number): void {
+    let chain: PendingRecord[] = [];
+    for (let i = 0; i < count; i++) {
+      const words = this.records.slice(i * RECORD_WORDS, (i + 1) * RECORD_WORDS);
+      const firstName = this.#name(i * NAME_STRIDE_BYTES);
+      const secondName = this.#name(i * NAME_STRIDE_BYTES + SECOND_NAME_BYTES);
+      chain.push({ words, firstName, secondName });
+      if ((words[WORD_FLAGS]! & FLAG_LINK) !== 0) continue;
+      this.#pending.push(chain);
+      chain = [];
+    }
+  }
+
+  #name(at: number): string {
+    return Buffer.from(this.names.subarray(at, this.names.indexOf(0, at))).toString('latin1');
+  }
+
+  /** As Linux does: only what moves data, or opens and closes, stops the rest of its chain. */
+  #severs({ words }: PendingRecord, result: number): boolean {
+    const opcode = words[WORD_OPCODE]!;
+    if (opcode === OPCODE_READ || opcode === OPCODE_WRITE) return result !== words[WORD_LENGTH];
+    return (opcode === OPCODE_OPEN || opcode === OPCODE_CLOSE) && result < 0;
+  }
+
+  #execute({ words, firstName, secondName }: PendingRecord): number {
+    const opcode = words[WORD_OPCODE]!;
+    const file = words[WORD_FILE]!;
+    const length = words[WORD_LENGTH]!;
+    const offset = (words[WORD_OFFSET_LOW]! >>> 0) + words[WORD_OFFSET_HIGH]! * TWO_32;
+    const flags = words[WORD_FLAGS]!;
+    const disk = this.#disk;
+    this.#onStep(`${opcode} ${firstName}`);
+    switch (opcode) {
+      case OPCODE_NOP:
+        return 0;
+      case OPCODE_READ:
+        return disk.read(file, this.#buffer(words), offset);
+      case OPCODE_WRITE:
+        return disk.write(file, this.#buffer(words), offset, (flags & FLAG_DSYNC) !== 0);
+      case OPCODE_FSYNC:
+        return disk.sync(file);
+      case OPCODE_OPEN:
+        return disk.open(firstName, length);
+      case OPCODE_CLOSE:
+        return disk.close(file);
+      case OPCODE_FALLOCATE:
+        return disk.reserve(file, offset + length);
+      case OPCODE_RENAME:
+        return disk.rename(firstName, secondName);
+      case OPCODE_UNLINK:
+        return disk.unlink(firstName);
+      default:
+        return -EINVAL;
+    }
+  }
+
+  #buffer(words: Int32Array): Uint8Array {
+    const region = this.#regions.get(words[WORD_FLAGS]! & REGION_MASK);
+    const at = words[WORD_BUFFER_OFFSET]! >>> 0;
+    if (region === undefined) throw new Error('a record names a region that is not attached');
+    return region.subarray(at, at + words[WORD_LENGTH]!);
+  }
+}
