@@ -12,6 +12,7 @@
       'native/fixed_buffers.cc',
       'native/javascript.cc',
       'native/ring.cc',
+      'native/ring_errors.cc',
       'native/ring_setup.cc',
       'native/signal.cc',
       'native/system_calls.cc',
@@ -19,7 +20,8 @@
     'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
     'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
     'cflags_cc': [
-      '-std=c++17', '-O2', '-fno-rtti', '-fno-exceptions', '-fvisibility=hidden', '-ffunction-sections', '-fdata-sections',
+      '-std=c++17', '-O2', '-fno-rtti', '-fno-exceptions', '-fvisibility=hidden',
+      '-ffunction-sections', '-fdata-sections',
       '-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-missing-field-initializers',
     ],
     # Later flags win: the headers' common.gypi may ask for another standard or level.

@@ -42,9 +42,11 @@ napi_value Crc32c(napi_env env, napi_callback_info info) {
 void DefineChecksums(Napi::Env env, Napi::Object exports) {
   const Crc32cImplementation& fastest = Crc32cFastest();
   napi_value function;
-  napi_create_function(env, "crc32c", NAPI_AUTO_LENGTH, Crc32c, reinterpret_cast<void*>(fastest.function), &function);
+  void* implementation = reinterpret_cast<void*>(fastest.function);
+  napi_create_function(env, "crc32c", NAPI_AUTO_LENGTH, Crc32c, implementation, &function);
   exports.Set("crc32c", function);
-  napi_create_function(env, "crc32cPortable", NAPI_AUTO_LENGTH, Crc32c, reinterpret_cast<void*>(Crc32cPortable), &function);
+  implementation = reinterpret_cast<void*>(Crc32cPortable);
+  napi_create_function(env, "crc32cPortable", NAPI_AUTO_LENGTH, Crc32c, implementation, &function);
   exports.Set("crc32cPortable", function);
   exports.Set("crc32cImplementation", Napi::String::New(env, fastest.name));
 }

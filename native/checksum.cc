@@ -176,8 +176,10 @@ uint32_t Crc32cPortable(uint32_t seed, const uint8_t* bytes, size_t length) {
   uint32_t crc = ~seed;
   for (; length >= 8; length -= 8, bytes += 8) {
     const uint64_t word = LoadWord(bytes) ^ crc;
-    crc = table[7][word & 0xff] ^ table[6][word >> 8 & 0xff] ^ table[5][word >> 16 & 0xff] ^ table[4][word >> 24 & 0xff] ^
-          table[3][word >> 32 & 0xff] ^ table[2][word >> 40 & 0xff] ^ table[1][word >> 48 & 0xff] ^ table[0][word >> 56];
+    crc = table[7][word & 0xff] ^ table[6][word >> 8 & 0xff] ^
+          table[5][word >> 16 & 0xff] ^ table[4][word >> 24 & 0xff] ^
+          table[3][word >> 32 & 0xff] ^ table[2][word >> 40 & 0xff] ^
+          table[1][word >> 48 & 0xff] ^ table[0][word >> 56];
   }
   for (; length > 0; length--) crc = crc >> 8 ^ table[0][(crc ^ *bytes++) & 0xff];
   return ~crc;

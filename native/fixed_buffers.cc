@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "errors.h"
-#include "ring_setup.h"
+#include "ring_errors.h"
 
 namespace quadring {
 namespace {

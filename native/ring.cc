@@ -8,17 +8,17 @@
 //
 // ERROR HANDLING
 //   What an operation meets is its completion's result and no concern of the ring. An error of the ring itself (what
-//   io_uring_enter returns, see Submit) is either waited out within a bound or final: it is kept, every later Turn fails
-//   with it, and only Close remains. A batch that was half taken is not resumed, since chains might be torn.
+//   io_uring_enter returns, see Submit) is either waited out within a bound or final: it is kept, every later Turn
+//   fails with it, and only Close remains. A batch that was taken up to the middle of a chain is not resumed.
 //
 // SHORT TRANSFERS
 //   Are reported as they are. A short read or write severs its chain (the kernel cancels the rest); resubmitting the
 //   remainder is left to the caller, who knows what the chain meant.
 //
 // CONCURRENCY
-//   None: no lock, no thread. Another thread ends a wait by writing to the eventfd. Its read is armed when a wait begins
-//   and stays armed until it fires, so that a wake-up between two waits is met by the next one. A wake-up may therefore
-//   end a later wait than the one it was meant for; a Turn without completions is always legal.
+//   None: no lock, no thread. Another thread ends a wait by writing to the eventfd. Its read is armed when a wait
+//   begins and stays armed until it fires, so that a wake-up between two waits is met by the next one. A wake-up may
+//   therefore end a later wait than the one it was meant for; a Turn without completions is always legal.
 //
 // ACCOUNTING
 //   in_flight_ counts operations whose completion was not reported. It stays below the size of the completion queue,
@@ -36,6 +36,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <string>
+
+#include "ring_errors.h"
 
 // Linux 5.19; older kernels answer with EINVAL, which Close takes like any other answer.
 #ifndef IORING_ASYNC_CANCEL_ANY
@@ -66,42 +69,16 @@ constexpr int kDrainSlicesBeforeCancel = 10;
 /** Attach waits this many slices for the eventfd's read to be cancelled, which takes microseconds. */
 constexpr int kDisarmSlicesMax = 20;
 
-const char* EnterHint(int error_number) {
-  switch (error_number) {
-    case EAGAIN:
-      return "the kernel had no memory for requests, again and again";
-    case EBADF:
-    case EBADFD:
-    case EOPNOTSUPP:
-      return "the ring's descriptor was closed or replaced by something else in this process";
-    case EBADR:
-      return "the kernel had no memory to keep completions, and dropped some: what they belonged to is unknown";
-    case EBUSY:
-      return "completions wait that the queue has no room for; more is in flight than the ring allows";
-    case EEXIST:
-      return "another thread than the one that made this ring used it";
-    case EINTR:
-      return "signals interrupted every attempt to submit";
-    case EFAULT:
-      return "an address handed to the kernel is not mapped";
-    case EINVAL:
-      return "the kernel does not accept how this ring was entered";
-    case ENXIO:
-      return "the ring is being torn down";
-    default:
-      return "the ring cannot be used any more";
-  }
-}
-
 }  // namespace
 
 Failure Ring::Open() {
-  // Checked here, where it can be said: a read of a non-blocking eventfd would complete at once, and so would every wait.
+  // Checked here, where it can be said: a read of a non-blocking eventfd would end at once, and so would every wait.
   const int status = fcntl(options_.eventfd, F_GETFL);
   if (status < 0) return SystemFailure(errno, "fcntl", "the eventfd is not an open descriptor");
   if (status & O_NONBLOCK) return SystemFailure(EINVAL, "fcntl", "the eventfd must be a blocking one");
 
-  Failure failure = OpenRing(options_.entries, options_.entries * kCompletionQueueFactor, options_.single_issuer, &setup_);
+  const uint32_t completion_entries = options_.entries * kCompletionQueueFactor;
+  Failure failure = OpenRing(options_.entries, completion_entries, options_.single_issuer, &setup_);
   open_ = !failure;
   return failure;
 }
@@ -260,7 +237,7 @@ bool Ring::Submit(uint32_t completions_min, uint32_t wait_microseconds) {
     }
     break;
   }
-  failure_ = SystemFailure(error_number, "io_uring_enter", EnterHint(error_number));
+  failure_ = EnterFailure(error_number);
   AbandonUnsubmitted();
   return false;
 }
@@ -367,8 +344,8 @@ Failure Ring::DisarmWakeUp() {
     if (!Submit(1, kDrainSliceMicroseconds)) return failure_;
     Discard();
   }
-  if (internal_in_flight_ > 0) return SystemFailure(ETIMEDOUT, "io_uring_enter", "the eventfd's read cannot be cancelled");
-  return failure_;
+  if (internal_in_flight_ == 0) return failure_;
+  return SystemFailure(ETIMEDOUT, "io_uring_enter", "the eventfd's read cannot be cancelled");
 }
 
 BackendDescription Ring::Describe() const {
@@ -397,8 +374,9 @@ Failure Ring::Close() {
   io_uring_queue_exit(&setup_.ring);
   if (drained) return Failure{};
   wake_up_value_.release();
+  const std::string count = std::to_string(in_flight_);
   return SystemFailure(ETIMEDOUT, "io_uring_enter",
-                       std::to_string(in_flight_) + " operations did not end in time; the kernel may still use their memory");
+                       count + " operations did not end in time; the kernel may still use their memory");
 }
 
 }  // namespace quadring

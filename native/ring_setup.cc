@@ -1,11 +1,11 @@
 #include "ring_setup.h"
 
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "ring_errors.h"
 
 // Newer than some headers that this compiles against; the kernel decides whether it knows them.
 #ifndef IORING_SETUP_SUBMIT_ALL
@@ -55,62 +55,7 @@ int SetUp(uint32_t entries, io_uring_params* params, io_uring* ring) {
   return 0;
 }
 
-std::string ReadSmallFile(const char* path) {
-  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return "";
-  char text[64];
-  ssize_t length = read(descriptor, text, sizeof text);
-  close(descriptor);
-  while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' ')) length--;
-  return length > 0 ? std::string(text, static_cast<size_t>(length)) : "";
-}
-
-std::string PermissionHint() {
-  const std::string disabled = ReadSmallFile("/proc/sys/kernel/io_uring_disabled");
-  if (disabled == "2") {
-    return "io_uring is switched off on this machine (kernel.io_uring_disabled = 2); an administrator can allow it "
-           "with `sysctl kernel.io_uring_disabled=0`";
-  }
-  if (disabled == "1") {
-    return "io_uring is reserved to privileged processes on this machine (kernel.io_uring_disabled = 1); run as a "
-           "member of the group that kernel.io_uring_group names, or allow it to all with `sysctl "
-           "kernel.io_uring_disabled=0`";
-  }
-  return "a seccomp filter refuses the system call, as the default profiles of Docker and Kubernetes do; run the "
-         "container with a profile that allows io_uring_setup, io_uring_enter and io_uring_register";
-}
-
-Failure SetUpFailure(int error_number) {
-  const char* call = "io_uring_setup";
-  switch (error_number) {
-    case ENOSYS:
-      return SystemFailure(ENOSYS, call, "this kernel has no io_uring (it is older than 5.1, built without CONFIG_IO_URING, or a "
-                                         "sandbox hides it); Linux 5.11 or later is needed");
-    case EPERM:
-    case EACCES:
-      return SystemFailure(error_number, call, PermissionHint());
-    case ENOMEM:
-      return SystemFailure(ENOMEM, call,
-                           "the ring's memory is charged to the limit on locked memory, which is " + MemoryLockLimit() +
-                               " for this user; raise it with `ulimit -l`, LimitMEMLOCK= in the service's unit, or "
-                               "`--ulimit memlock=-1` for a container");
-    case EMFILE:
-      return SystemFailure(EMFILE, call, "this process has too many open files; raise `ulimit -n`");
-    case ENFILE:
-      return SystemFailure(ENFILE, call, "the machine has too many open files; raise fs.file-max");
-    default:
-      return SystemFailure(error_number, call, "the kernel refused to make a ring");
-  }
-}
-
 }  // namespace
-
-std::string MemoryLockLimit() {
-  rlimit limit;
-  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return "unknown";
-  if (limit.rlim_cur == RLIM_INFINITY) return "unlimited";
-  return std::to_string(limit.rlim_cur / 1024) + " KiB";
-}
 
 Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issuer, RingSetup* setup) {
   // From the best set down. Each step leaves out what a range of kernels does not know: NO_SQARRAY 6.6, DEFER_TASKRUN
@@ -141,7 +86,7 @@ Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issu
     // 5.11: a wait with a time limit, renameat and unlinkat. Older kernels are served by plain system calls.
     if ((params.features & IORING_FEAT_EXT_ARG) == 0 || (params.features & IORING_FEAT_NODROP) == 0) {
       io_uring_queue_exit(&setup->ring);
-      return SystemFailure(ENOSYS, "io_uring_setup", "this kernel's io_uring is too old; Linux 5.11 or later is needed");
+      return SetUpFailure(ENOSYS);
     }
     setup->flags = params.flags;
     setup->entries = params.sq_entries;

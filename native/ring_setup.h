@@ -1,11 +1,10 @@
-// Making an io_uring: the set-up flags that the kernel takes, from the best set down, and errors that say what to do.
+// Making an io_uring: the set-up flags that the kernel takes, from the best set down.
 #ifndef QUADRING_RING_SETUP_H
 #define QUADRING_RING_SETUP_H
 
 #include <liburing.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "errors.h"
@@ -35,9 +34,6 @@ struct RingSetup {
 Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issuer, RingSetup* setup);
 
 std::vector<const char*> FlagNames(const RingSetup& setup);
-
-/** "8 MiB" or "unlimited": what may be locked in memory, as `ulimit -l` says in KiB. */
-std::string MemoryLockLimit();
 
 }  // namespace quadring
 

@@ -3,7 +3,8 @@
 // LIFETIMES
 //   The registry's lock orders `signal`, which calls the threadsafe function, against the two ends of it: closeSignal,
 //   and the finalizer that Node runs when the owner's environment ends. Whoever ends a signal removes it from the
-//   registry while holding the lock alone; so a threadsafe function that `signal` finds is alive until the lock is let go.
+//   registry while holding the lock alone; so a threadsafe function that `signal` finds is alive until the lock is let
+//   go. The Signal itself is freed by the finalizer, which follows a closeSignal too.
 //
 // JOINING
 //   `queued` is set by whoever signals first and cleared on the owner's thread just before the callback runs. What was

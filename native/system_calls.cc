@@ -134,8 +134,9 @@ void SystemCalls::WaitForWakeUp(uint32_t wait_microseconds) {
   // An interrupted wait is one that ends early, which is always legal.
   if (ready <= 0) return;
   uint64_t wake_ups;
-  if ((poller.revents & POLLIN) && read(options_.eventfd, &wake_ups, sizeof wake_ups) >= 0) return;
-  failure_ = SystemFailure(poller.revents & POLLIN ? errno : EBADF, "read", "the eventfd that ends waits cannot be read");
+  const bool readable = (poller.revents & POLLIN) != 0;
+  if (readable && read(options_.eventfd, &wake_ups, sizeof wake_ups) >= 0) return;
+  failure_ = SystemFailure(readable ? errno : EBADF, "read", "the eventfd that ends waits cannot be read");
 }
 
 BackendDescription SystemCalls::Describe() const {

@@ -9,21 +9,43 @@
  *     node scripts/native.cjs --library   what to link liburing by (binding.gyp asks this)
  */
 const { spawnSync } = require('node:child_process');
-const { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } = require('node:fs');
+const {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} = require('node:fs');
 const { dirname, join, resolve } = require('node:path');
 
 const root = resolve(__dirname, '..');
 const built = join(root, 'build/Release/quadring.node');
-const compiler = process.env.CXX || 'g++';
+/** CXX may hold more than a name, e.g. `ccache g++`. */
+const [compiler, ...compilerArguments] = (process.env.CXX || 'g++').trim().split(/\s+/);
 /** The oldest liburing that has what native/ uses. */
 const liburingFloor = '2.3';
 
 /** By what /etc/os-release says: how to install, and what the compiler, make, Python and liburing are called. */
 const distributions = [
-  { match: /debian|ubuntu/, install: 'apt-get install -y', names: ['g++', 'make', 'python3', 'liburing-dev'] },
-  { match: /fedora|rhel|centos/, install: 'dnf install -y', names: ['gcc-c++', 'make', 'python3', 'liburing-devel'] },
+  {
+    match: /debian|ubuntu/,
+    install: 'apt-get install -y',
+    names: ['g++', 'make', 'python3', 'liburing-dev'],
+  },
+  {
+    match: /fedora|rhel|centos/,
+    install: 'dnf install -y',
+    names: ['gcc-c++', 'make', 'python3', 'liburing-devel'],
+  },
   { match: /arch/, install: 'pacman -S --needed', names: ['gcc', 'make', 'python', 'liburing'] },
-  { match: /alpine/, install: 'apk add', names: ['g++', 'make', 'python3', 'liburing-dev'], always: ['linux-headers'] },
+  {
+    match: /alpine/,
+    install: 'apk add',
+    names: ['g++', 'make', 'python3', 'liburing-dev'],
+    always: ['linux-headers'],
+  },
   { match: /suse/, install: 'zypper install -y', names: ['gcc-c++', 'make', 'python3', 'liburing-devel'] },
 ];
 
@@ -45,7 +67,7 @@ function hasCommand(name) {
 function hasLiburing() {
   const probe = '#include <liburing.h>\nauto probe = &io_uring_get_events;\n';
   const options = { input: probe, stdio: ['pipe', 'ignore', 'ignore'] };
-  return spawnSync(compiler, ['-fsyntax-only', '-x', 'c++', '-'], options).status === 0;
+  return spawnSync(compiler, [...compilerArguments, '-fsyntax-only', '-x', 'c++', '-'], options).status === 0;
 }
 
 /** What the system lacks to compile the addon: `{ install: 'apt-get install -y', packages: ['g++', …] }`. */
@@ -63,7 +85,7 @@ function missing() {
 
 /** The archive where the system has one (the addon then carries liburing with it), else the shared library. */
 function library() {
-  const found = spawnSync(compiler, ['-print-file-name=liburing.a'], { encoding: 'utf8' });
+  const found = spawnSync(compiler, [...compilerArguments, '-print-file-name=liburing.a'], { encoding: 'utf8' });
   const path = found.status === 0 ? found.stdout.trim() : '';
   return path.startsWith('/') ? path : '-luring';
 }
@@ -91,7 +113,8 @@ function newestSource() {
 
 function headersDirectory() {
   const hasHeaders = (directory) =>
-    existsSync(join(directory, 'include/node/node_api.h')) && existsSync(join(directory, 'include/node/common.gypi'));
+    existsSync(join(directory, 'include/node/node_api.h')) &&
+    existsSync(join(directory, 'include/node/common.gypi'));
   const asked = process.env.npm_config_nodedir;
   if (asked && hasHeaders(asked)) return asked;
   const prefix = resolve(dirname(process.execPath), '..');
@@ -154,17 +177,21 @@ function compile() {
     );
   }
   const gyp = nodeGyp();
-  if (gyp === null) return complain('the addon cannot be compiled here, because node-gyp was not found; it comes with npm.');
+  if (gyp === null)
+    return complain('the addon cannot be compiled here, because node-gyp was not found; it comes with npm.');
   const headers = headersDirectory();
   if (headers === null) {
-    return complain("the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.");
+    return complain(
+      "the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.",
+    );
   }
   // `build` alone where gyp's files are still good: it compiles only what changed.
-  const configured = existsSync(join(root, 'build/Makefile')) &&
+  const configured =
+    existsSync(join(root, 'build/Makefile')) &&
     statSync(join(root, 'build/Makefile')).mtimeMs > statSync(join(root, 'binding.gyp')).mtimeMs;
   const steps = configured ? ['build'] : ['configure', 'build'];
   for (const step of steps) {
-    const result = spawnSync(process.execPath, [gyp, step, '--loglevel=error', `--nodedir=${headers}`], {
+    const result = spawnSync(process.execPath, [gyp, step, '--loglevel=error', '--jobs=2', `--nodedir=${headers}`], {
       cwd: root,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,7 +9,8 @@
  *
  * and the checksum goes on from it over the bytes: it is the CRC of place and bytes together. A block that was written
  * to, or read from, the wrong place does not verify, and neither does a page of zeros. The salt is the database's own
- * for logs and manifests (a recycled directory's leftovers do not verify) and 0 for tables, which can be verified alone.
+ * for logs (what another database left in a recycled file does not verify) and 0 for manifests, which the salt is read
+ * from, and for tables, which can be verified alone.
  */
 import { native } from '../native.ts';
 import { writeU32 } from './integers.ts';

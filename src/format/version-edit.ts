@@ -1,5 +1,6 @@
 /**
- * Version edits: the payload of a manifest's frames, one edit a frame. Pure; any thread.
+ * Version edits: what a manifest's frames carry, one edit in a FULL frame or in a run from FIRST to LAST. Pure; any
+ * thread.
  *
  * An edit says what changes from one version of the database to the next. It is a run of fields, each a varint tag and
  * what the tag says; all numbers are varints, keys are a varint length and their bytes.

@@ -1,9 +1,9 @@
 /**
  * The public face: checks what the caller gives, and hands it to the engine. Owner only.
  *
- * Reads that memory can answer cost no promise of their own beyond the one returned, cross no thread and allocate only
- * the result. A read sees every write that was made before it, durable or not; a failure of the log freezes what is
- * seen at what is durable.
+ * Reads that memory can answer cross no thread and allocate only the result. A read sees every write that has taken
+ * effect: at once, in the call, unless the write has to wait for room (see write-path.ts). It need not be durable yet; a
+ * failure of the log freezes what is seen at what is.
  */
 import { QuadringError } from '../errors.ts';
 import { Engine } from './engine.ts';
@@ -57,7 +57,7 @@ export class Database implements AsyncDisposable {
    */
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
     try {
-      if (options?.signal?.aborted === true) throw abortError(options.signal);
+      if (options !== undefined) checkOptions(options, false);
       const outcome = this.#search(key);
       if (outcome === FOUND) return Promise.resolve(this.#takeValue());
       if (outcome !== BLOCK_NEEDED) return ABSENT_VALUE;
@@ -250,7 +250,7 @@ export class Database implements AsyncDisposable {
   #checkWritable(options: WriteOptions | undefined): void {
     this.#checkOpen();
     if (this.#engine.failure !== undefined) throw this.#engine.failure;
-    if (options?.signal?.aborted === true) throw abortError(options.signal);
+    if (options !== undefined) checkOptions(options, true);
   }
 
   #checkOpen(): void {
@@ -265,6 +265,24 @@ process.on('beforeExit', () => {
     database.close().catch((error: unknown) => process.emitWarning(error as Error));
   }
 });
+
+/** Throws INVALID_ARGUMENT for options that are none, and ABORTED for a signal that has been. */
+function checkOptions(options: WriteOptions, isWrite: boolean): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new QuadringError('INVALID_ARGUMENT', 'options must be an object');
+  }
+  for (const name in options) {
+    if (name === 'signal' || (name === 'sync' && isWrite)) continue;
+    throw new QuadringError('INVALID_ARGUMENT', `option ${name} does not exist`);
+  }
+  const { sync, signal } = options;
+  if (sync !== undefined && typeof sync !== 'boolean') {
+    throw new QuadringError('INVALID_ARGUMENT', 'sync must be true or false');
+  }
+  if (signal === undefined) return;
+  if (!(signal instanceof AbortSignal)) throw new QuadringError('INVALID_ARGUMENT', 'signal must be an AbortSignal');
+  if (signal.aborted) throw abortError(signal);
+}
 
 function copyOf(bytes: Uint8Array, start: number, length: number): Buffer {
   const value = Buffer.allocUnsafe(length);

@@ -99,7 +99,7 @@ export class Engine implements CrewListener {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
       onPrepared: () => this.#onLogPrepared(),
-      onRefused: (error) => this.#onRefused(error),
+      onRefused: (error) => this.#onLogRefused(error),
       onFailure: (error) => this.fail(error),
     });
     const { direct } = settings.io;
@@ -150,7 +150,7 @@ export class Engine implements CrewListener {
       filterBitsPerKey: settings.filterBitsPerKey,
       wallClockSeconds: () => environment.wallClockSeconds(),
       onFlushed: () => this.#onFlushed(),
-      onRefused: (error) => this.#onRefused(error),
+      onRefused: (error) => this.writes.refuseBlockedOn('memtable', error),
       onFailure: (error) => this.fail(error),
     });
     this.writes = new WritePath({
@@ -236,10 +236,12 @@ export class Engine implements CrewListener {
     return this.versions.snapshot(ends, this.versions.flushedSequence);
   }
 
-  /** No space: what waits for it is refused, and may be tried again. */
-  #onRefused(error: QuadringError): void {
-    if (this.#firstLogPrepared !== undefined) this.#firstLogPrepared.reject(error);
-    else this.writes.refuse(error);
+  /** No space for a log file: what waits for one is refused, and may be tried again. */
+  #onLogRefused(error: QuadringError): void {
+    const first = this.#firstLogPrepared;
+    this.#firstLogPrepared = undefined;
+    if (first !== undefined) first.reject(error);
+    else this.writes.refuseBlockedOn('log file', error);
   }
 
   onWake(): void {

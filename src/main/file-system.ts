@@ -2,7 +2,7 @@
  * The seam `FileSystem`: what open and recovery do to a directory before any ring runs, and the implementation over
  * Node's own calls. Owner only. Everything that must be durable goes through a ring instead.
  */
-import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { native } from '../native.ts';
 
@@ -24,7 +24,8 @@ export interface FileSystem {
   /** A handle that ring records can name files by. */
   openDirectory(path: string): number;
   closeDirectory(handle: number): void;
-  readFile(path: string): Uint8Array;
+  /** The whole file, or its first `length` bytes (fewer if it is shorter). */
+  readFile(path: string, length?: number): Uint8Array;
   remove(path: string): void;
   /** A lock, or the pid of who holds it (0 where it is not known). */
   lock(path: string): DirectoryLock | number;
@@ -64,8 +65,21 @@ export const nodeFileSystem: FileSystem = {
     closeSync(handle);
   },
 
-  readFile(path) {
-    return readFileSync(path);
+  readFile(path, length) {
+    if (length === undefined) return readFileSync(path);
+    const bytes = new Uint8Array(length);
+    const handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      let done = 0;
+      while (done < length) {
+        const read = readSync(handle, bytes, done, length - done, done);
+        if (read === 0) break;
+        done += read;
+      }
+      return bytes.subarray(0, done);
+    } finally {
+      closeSync(handle);
+    }
   },
 
   remove(path) {

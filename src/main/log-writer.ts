@@ -58,6 +58,7 @@ export class LogWriter {
   #waiters: DurabilityWaiter[] = [];
   #writing = false;
   #writingWaiters: DurabilityWaiter[] = [];
+  #idleWaiters: (() => void)[] = [];
   #handOverScheduled = false;
   #failure: QuadringError | undefined;
   #durableSequence: number;
@@ -94,10 +95,13 @@ export class LogWriter {
   }
 
   /** Resolves when nothing is gathered or under way, or nothing will be written any more. */
-  async whenIdle(): Promise<void> {
-    while (!this.isIdle && this.#failure === undefined) {
-      await new Promise<void>((resolve) => this.#waiters.push({ resolve, reject: () => resolve() }));
-    }
+  whenIdle(): Promise<void> {
+    if (this.isIdle || this.#failure !== undefined) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #resolveIdleWaiters(): void {
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   statistics(): { readonly frames: number; readonly records: number; readonly bytes: number } {
@@ -155,6 +159,7 @@ export class LogWriter {
       for (const waiter of waiters) waiter.resolve();
       waiters.length = 0;
       if (this.#count > 0) this.#handOver();
+      else this.#resolveIdleWaiters();
       this.#listener.onDurable();
     });
     this.#stagingAt = this.#stagingAt === LOG_STAGING_AT ? LOG_STAGING_AT + STAGING_BYTES : LOG_STAGING_AT;
@@ -229,6 +234,7 @@ export class LogWriter {
       start = end;
     }
     this.#durableSequence = firstSequence + count - 1;
+    this.#resolveIdleWaiters();
   }
 
   /** Nothing will be written any more: everybody who waits learns why. */
@@ -239,5 +245,6 @@ export class LogWriter {
     this.#writingWaiters = [];
     this.#waiters = [];
     this.#count = 0;
+    this.#resolveIdleWaiters();
   }
 }

@@ -3,9 +3,9 @@
  * holds. Owner only.
  */
 import { join, resolve } from 'node:path';
-import { QuadringError } from '../errors.ts';
+import { QuadringError, type ErrorCode } from '../errors.ts';
 import { LOCK_NAME } from '../format/file-names.ts';
-import { Engine } from './engine.ts';
+import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import type { Settings } from './options.ts';
@@ -17,23 +17,17 @@ const LOCK_RETRY_MS = 20;
 export async function openEngine(path: string, settings: Settings, environment: Environment): Promise<Engine> {
   const { fileSystem } = environment;
   const directory = resolve(path);
-  const before = inspectDirectory(fileSystem, directory);
+  const before = translated(directory, () => inspectDirectory(fileSystem, directory));
   checkPresence(before, settings, directory);
   const crew = await environment.acquireCrew(settings);
   let lock: DirectoryLock | undefined;
   let taken = false;
   try {
-    if (!before.present) refusedByFileSystem(directory, () => fileSystem.makeDirectory(directory));
+    if (!before.present) translated(directory, () => fileSystem.makeDirectory(directory));
     lock = await takeLock(directory, settings, environment);
-    // Somebody may have changed the directory before the lock was ours.
-    const contents = inspectDirectory(fileSystem, directory);
-    checkPresence(contents, settings, directory);
-    const state = contents.database
-      ? readManifest(fileSystem, directory, contents)
-      : freshState(environment.random32(), contents);
-    const recovered = readLogs(fileSystem, directory, contents, state);
+    const found = translated(directory, () => readDirectory(directory, settings, environment));
     taken = true;
-    return await Engine.start({ directory, settings, environment, crew, lock, contents, state, recovered });
+    return await Engine.start({ directory, settings, environment, crew, lock, ...found });
   } catch (error) {
     // An engine that has begun hands back the crew and the lock itself.
     if (!taken) {
@@ -42,6 +36,18 @@ export async function openEngine(path: string, settings: Settings, environment: 
     }
     throw error;
   }
+}
+
+/** Looks again under the lock (somebody may have changed the directory before it was ours), and reads what is there. */
+function readDirectory(
+  directory: string,
+  settings: Settings,
+  { fileSystem, random32 }: Environment,
+): Pick<EngineGround, 'contents' | 'state' | 'recovered'> {
+  const contents = inspectDirectory(fileSystem, directory);
+  checkPresence(contents, settings, directory);
+  const state = contents.database ? readManifest(fileSystem, directory, contents) : freshState(random32(), contents);
+  return { contents, state, recovered: readLogs(fileSystem, directory, contents, state) };
 }
 
 function checkPresence({ database }: DirectoryContents, settings: Settings, directory: string): void {
@@ -58,7 +64,7 @@ async function takeLock(directory: string, settings: Settings, environment: Envi
   const path = join(directory, LOCK_NAME);
   const deadline = environment.now() + settings.lockTimeoutMs;
   for (;;) {
-    const lock = refusedByFileSystem(directory, () => environment.fileSystem.lock(path));
+    const lock = translated(directory, () => environment.fileSystem.lock(path));
     if (typeof lock !== 'number') return lock;
     if (environment.now() >= deadline) {
       const holder = lock === process.pid ? `this process (pid ${lock})` : lock === 0 ? 'another process' : `process ${lock}`;
@@ -68,13 +74,31 @@ async function takeLock(directory: string, settings: Settings, environment: Envi
   }
 }
 
-function refusedByFileSystem<T>(directory: string, act: () => T): T {
+/** What a system call says of the directory, as an error that says what it means. */
+function translated<T>(directory: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const readOnly = code === 'EROFS' || code === 'EACCES' || code === 'EPERM';
-    const known = readOnly ? 'READ_ONLY' : code === 'ENOSPC' || code === 'EDQUOT' ? 'NO_SPACE' : 'IO_ERROR';
-    throw new QuadringError(known, `${directory}: ${message}`, { path: directory, cause: error });
+    if (!isSystemError(error)) throw error;
+    throw new QuadringError(CODES[error.code] ?? 'IO_ERROR', `${directory}: ${error.message}`, {
+      path: directory,
+      cause: error,
+      ...(error.path === undefined ? {} : { file: error.path }),
+    });
   }
+}
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  EROFS: 'READ_ONLY',
+  EACCES: 'READ_ONLY',
+  EPERM: 'READ_ONLY',
+  ENOSPC: 'NO_SPACE',
+  EDQUOT: 'NO_SPACE',
+  ENOTDIR: 'PARENT_MISSING',
+  ENOENT: 'PARENT_MISSING',
+  ENAMETOOLONG: 'INVALID_ARGUMENT',
+};
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  return error instanceof Error && !(error instanceof QuadringError) && typeof (error as { code?: unknown }).code === 'string';
 }

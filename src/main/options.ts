@@ -100,7 +100,7 @@ const IO_OPTION_NAMES = new Set<string>([
 /** Throws `QuadringError` INVALID_ARGUMENT naming the option that is wrong, or that does not exist. */
 export function resolveOptions(options: DatabaseOptions = {}): Settings {
   refuseUnknown(options, OPTION_NAMES, 'option');
-  const io = options.io ?? {};
+  const io = options.io === undefined ? {} : options.io;
   refuseUnknown(io, IO_OPTION_NAMES, 'option io.');
   const blockBytes = powerOfTwo('blockBytes', options.blockBytes, 16_384, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
   const blockCacheBytes = integer('blockCacheBytes', options.blockCacheBytes, 32 * MEBIBYTE, 0, CACHE_BYTES_MAX);
@@ -136,7 +136,7 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
   };
 }
 
-function refuseUnknown(options: object, known: ReadonlySet<string>, prefix: string): void {
+function refuseUnknown(options: unknown, known: ReadonlySet<string>, prefix: string): asserts options is object {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new QuadringError('INVALID_ARGUMENT', `${prefix.replace(/\.$/, '')}s must be an object`);
   }

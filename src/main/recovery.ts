@@ -205,8 +205,9 @@ export function readLogs(
   let tornBytes = 0;
   for (const number of numbers) {
     const file = join(directory, logName(number));
-    const bytes = fileSystem.readFile(file);
-    const recordedEnd = state.logEnds.get(number);
+    // After a clean close a log without a recorded end was never written to.
+    const recordedEnd = state.logEnds.get(number) ?? (state.cleanClose ? 0 : undefined);
+    const bytes = fileSystem.readFile(file, recordedEnd);
     const frames = readFrames(bytes, {
       salt: state.databaseSalt,
       fileNumber: number,
@@ -222,7 +223,8 @@ export function readLogs(
       tornFrames++;
       tornBytes += frames.tornBytes;
     }
-    logs.push({ number, bytes: bytes.length, end: frames.end, groups: frames.groups });
+    const length = fileSystem.status(file)?.bytes ?? bytes.length;
+    logs.push({ number, bytes: length, end: frames.end, groups: frames.groups });
   }
   const last = Math.max(lastSequence ?? 0, state.flushedSequence);
   if (last < state.lastSequence) {
@@ -321,13 +323,13 @@ function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
   }
   const stopped = at;
   const end = first?.offset ?? at;
-  if (place.recordedEnd !== undefined) {
-    if (end !== place.recordedEnd) throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
-    return { groups, end, tornBytes: 0 };
-  }
   if (frame?.status === 'unknown-version') {
     const message = `a frame has format version ${frame.version}, which this release does not know`;
     throw new QuadringError('UNKNOWN_FORMAT', message, { file: place.file, offset: stopped });
+  }
+  if (place.recordedEnd !== undefined) {
+    if (end !== place.recordedEnd) throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
+    return { groups, end, tornBytes: 0 };
   }
   for (let later = stopped + PAGE_BYTES; later < bytes.length; later += PAGE_BYTES) {
     const { status } = readFrame(bytes, later, bytes.length, {

@@ -23,6 +23,8 @@ export interface EncodedWrites {
 }
 
 const INITIAL_BYTES = 4096;
+/** An encoder that is used again keeps its memory up to this size. */
+const KEPT_BYTES_MAX = 1024 * 1024;
 const NO_VALUE = new Uint8Array(0);
 
 /** Gathers operations. Throws INVALID_ARGUMENT, KEY_TOO_LARGE, VALUE_TOO_LARGE or BATCH_TOO_LARGE as they are added. */
@@ -38,7 +40,7 @@ export class BatchEncoder implements EncodedWrites {
   }
 
   clear(): void {
-    if (this.bytes.length > INITIAL_BYTES) this.bytes = new Uint8Array(INITIAL_BYTES);
+    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = new Uint8Array(INITIAL_BYTES);
     this.length = 0;
     this.count = 0;
     this.rawBytes = 0;
@@ -128,8 +130,9 @@ export class WriteBatch {
     return this;
   }
 
+  /** Rejects as `Database.put` does. */
   write(options?: WriteOptions): Promise<void> {
-    this.#check();
+    if (this.#written) return Promise.reject(new QuadringError('CLOSED', 'the batch has been written'));
     this.#written = true;
     return this.#write(this.#encoder, options);
   }

@@ -54,6 +54,8 @@ export class WritePath {
   readonly #waiting = new Fifo<WaitingWrite>();
   readonly #reader = new LogRecordReader(new Uint8Array(0), 0, 0);
   #waitingBytes = 0;
+  /** What the write that waits longest last found no room in. */
+  #blockedOn: 'memtable' | 'log file' | 'staging' = 'staging';
   /** Settles when the large batch that is being written is visible, or has failed. */
   #writingLarge: Promise<void> | undefined;
   #lastSequence: number;
@@ -151,6 +153,12 @@ export class WritePath {
     while (this.#writingLarge !== undefined) await this.#writingLarge;
   }
 
+  /** No room of this kind can be made: refuses what waits for it. What waits for something else goes on waiting. */
+  refuseBlockedOn(kind: 'memtable' | 'log file', error: QuadringError): void {
+    this.resume();
+    if (this.#waiting.length > 0 && this.#blockedOn === kind) this.refuse(error);
+  }
+
   /** Refuses every write that waits. */
   refuse(error: QuadringError): void {
     for (const write of this.#waiting.takeAll()) write.reject(error);
@@ -175,13 +183,16 @@ export class WritePath {
     if (holdsLogs && this.#logs.liveBytes > this.#liveLogBytesMax) memtables.rotate();
     const hasRoom = memtables.makeRoom(count, rawBytes);
     if (memtables.active !== before || !hasRoom) this.#onFlushWanted();
+    if (!hasRoom) this.#blockedOn = 'memtable';
     return hasRoom;
   }
 
   #reserveLog(length: number): boolean {
     const reservation = this.#writer.reserve(length);
+    if (reservation === 'ready') return true;
+    this.#blockedOn = reservation === 'log-full' ? 'log file' : 'staging';
     if (reservation === 'log-full') this.#logs.prepare(length);
-    return reservation === 'ready';
+    return false;
   }
 
   #append(records: Uint8Array, length: number, count: number): void {
@@ -235,8 +246,12 @@ export class WritePath {
   #startLarge(write: WaitingWrite): boolean {
     const logBytes = LogWriter.largeBatchBytes(write.bytes.length);
     const log = this.#logs.active;
-    if (!this.#writer.isIdle) return false;
+    if (!this.#writer.isIdle) {
+      this.#blockedOn = 'staging';
+      return false;
+    }
     if (log.end + logBytes > log.bytes && !this.#logs.switch(logBytes)) {
+      this.#blockedOn = 'log file';
       this.#logs.prepare(logBytes);
       return false;
     }

@@ -21,7 +21,7 @@ import {
 } from '../protocol/crew-layout.ts';
 import type { Attachment, RoleId } from '../protocol/requests.ts';
 import { STATISTIC_PARKS, STATISTIC_SPIN_HITS } from '../protocol/ring-statistics.ts';
-import type { RingThreadEnd, RingThreadTask, RingReport } from '../protocol/ring-thread-task.ts';
+import type { FailureData, RingReport, RingThreadEnd, RingThreadTask } from '../protocol/ring-thread-task.ts';
 import { createRoleHost } from './crew-member.ts';
 import { createRing } from './native-ring.ts';
 import type { Ring } from './ring.ts';
@@ -35,24 +35,34 @@ const KERNEL_WAIT_MICROSECONDS_MAX = 250_000;
 export default function runRingThread(task: RingThreadTask): RingThreadEnd {
   const { control, role, port } = task;
   const words = roleWords(control, role);
-  let ring: Ring | undefined;
+  let failure: FailureData | undefined;
+  try {
+    serve(task);
+  } catch (error) {
+    failure = errorAsData(error);
+  }
+  Atomics.store(control, words.state, failure === undefined ? STATE_STOPPED : STATE_FAILED);
+  if (failure !== undefined) new OwnerBells(control, task.signal).ring();
+  port.close();
+  return failure === undefined ? { kind: 'stopped' } : { kind: 'failed', failure };
+}
+
+/** Returns when the crew is dismissed. The ring is given back whatever happens: nothing may stay in flight. */
+function serve(task: RingThreadTask): void {
+  const { control, role, port } = task;
+  let ring: Ring;
   try {
     ring = createRing(task.ring);
-    const started: RingReport = { ok: true, description: ring.describe() };
-    port.postMessage(started);
-    Atomics.store(control, words.state, STATE_READY);
-    new RingThread(task, ring).serve();
-    ring.close();
-    Atomics.store(control, words.state, STATE_STOPPED);
-    return { kind: 'stopped' };
   } catch (error) {
-    const failure = errorAsData(error);
-    if (ring === undefined) port.postMessage({ ok: false, failure } satisfies RingReport);
-    Atomics.store(control, words.state, STATE_FAILED);
-    wakeOwner(control, task.signal);
-    return { kind: 'failed', failure };
+    port.postMessage({ ok: false, failure: errorAsData(error) } satisfies RingReport);
+    throw error;
+  }
+  try {
+    port.postMessage({ ok: true, description: ring.describe() } satisfies RingReport);
+    Atomics.store(control, roleWords(control, role).state, STATE_READY);
+    new RingThread(task, ring).serve();
   } finally {
-    port.close();
+    ring.close();
   }
 }
 
@@ -148,11 +158,7 @@ class OwnerBells {
   }
 }
 
-function wakeOwner(control: SharedWords, signal: number): void {
-  new OwnerBells(control, signal).ring();
-}
-
-function errorAsData(error: unknown): { message: string; code: string | null; stack: string | null } {
+function errorAsData(error: unknown): FailureData {
   if (!(error instanceof Error)) return { message: String(error), code: null, stack: null };
   const code = (error as NodeJS.ErrnoException).code ?? null;
   return { message: error.message, code, stack: error.stack ?? null };

@@ -11,7 +11,10 @@ const root = join(here, here.includes('/dist/') ? '../../..' : '../..');
 const script = join(root, 'scripts/native.cjs');
 
 function run(argument: string[], environment: NodeJS.ProcessEnv = {}) {
-  return spawnSync(process.execPath, [script, ...argument], { encoding: 'utf8', env: { ...process.env, ...environment } });
+  return spawnSync(process.execPath, [script, ...argument], {
+    encoding: 'utf8',
+    env: { ...process.env, ...environment },
+  });
 }
 
 test('with a build that is up to date it says nothing and builds nothing', (t) => {
@@ -38,6 +41,8 @@ test('liburing is linked as an archive where there is one', (t) => {
 });
 
 test('other scripts can ask what is missing', (t) => {
-  const { missing } = createRequire(import.meta.url)(script) as { missing: () => { install: string; packages: string[] } };
+  const { missing } = createRequire(import.meta.url)(script) as {
+    missing: () => { install: string; packages: string[] };
+  };
   t.deepEqual(missing(), JSON.parse(run(['--missing']).stdout));
 });

@@ -2,7 +2,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync, symlinkSync, writeFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
@@ -38,11 +46,22 @@ test('a lock replaces what an earlier holder left', (t) => {
 
 test('a lock excludes another process, and ends when that is killed', async (t) => {
   const path = join(temporaryDirectory(t), 'LOCK');
-  const nativeUrl = new URL(`../../src/native${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', `
+  const nativeUrl = new URL(
+    `../../src/native${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
+    import.meta.url,
+  ).href;
+  const child = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `
     const { native } = await import(${JSON.stringify(nativeUrl)});
     console.log(native.lockFile(${JSON.stringify(path)}).descriptor >= 0);
-    setInterval(() => {}, 1000);`], { stdio: ['ignore', 'pipe', 'inherit'] });
+    setInterval(() => {}, 1000);`,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   t.teardown(() => child.kill('SIGKILL'));
   t.deepEqual(await once(createInterface(child.stdout), 'line'), ['true']);
   t.deepEqual(native.lockFile(path), { descriptor: -1, holder: child.pid });
@@ -56,10 +75,15 @@ test('a lock excludes another process, and ends when that is killed', async (t) 
 test('a lock is not passed on to a process that is started', async (t) => {
   const path = join(temporaryDirectory(t), 'LOCK');
   const lock = native.lockFile(path);
-  const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000);'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000);'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.teardown(() => child.kill('SIGKILL'));
   await once(createInterface(child.stdout), 'line');
-  t.false(existsSync(`/proc/${child.pid}/fd/${lock.descriptor}`) && statSync(`/proc/${child.pid}/fd/${lock.descriptor}`).ino === fstatSync(lock.descriptor).ino);
+  t.false(
+    existsSync(`/proc/${child.pid}/fd/${lock.descriptor}`) &&
+      statSync(`/proc/${child.pid}/fd/${lock.descriptor}`).ino === fstatSync(lock.descriptor).ino,
+  );
   native.closeDescriptor(lock.descriptor);
   const again = native.lockFile(path);
   t.true(again.descriptor >= 0);
@@ -75,7 +99,7 @@ test('a lock file that cannot be one is an error', (t) => {
   t.false(existsSync(join(directory, 'elsewhere')));
   t.throws(() => native.lockFile(`${directory}/a\0b`), { code: 'EINVAL' });
   t.throws(() => native.lockFile(7 as unknown as string), { instanceOf: TypeError });
-  const error = t.throws(() => native.lockFile(join(directory, 'none', 'LOCK'))) as NodeJS.ErrnoException;
+  const error = t.throws<NodeJS.ErrnoException>(() => native.lockFile(join(directory, 'none', 'LOCK')));
   t.is(error.errno, os.errno.ENOENT);
   t.is(error.syscall, 'open');
 });
@@ -86,12 +110,36 @@ test('an eventfd counts its wake-ups', (t) => {
   const counter = new BigUint64Array(1);
   t.is(readSync(descriptor, counter), 8);
   t.is(counter[0], 3n);
-  t.regex(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'), /flags:\s+0?2\d{6}/, 'it is closed on exec');
+  t.regex(
+    readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'),
+    /flags:\s+0?2\d{6}/,
+    'it is closed on exec',
+  );
   native.closeDescriptor(descriptor);
-  t.throws(() => { native.wakeEventfd(descriptor); }, { code: 'EBADF' });
-  t.throws(() => { native.closeDescriptor(descriptor); }, { code: 'EBADF' });
-  t.throws(() => { native.closeDescriptor(-1); }, { instanceOf: RangeError });
-  t.throws(() => { native.wakeEventfd(undefined as unknown as number); }, { instanceOf: TypeError });
+  t.throws(
+    () => {
+      native.wakeEventfd(descriptor);
+    },
+    { code: 'EBADF' },
+  );
+  t.throws(
+    () => {
+      native.closeDescriptor(descriptor);
+    },
+    { code: 'EBADF' },
+  );
+  t.throws(
+    () => {
+      native.closeDescriptor(-1);
+    },
+    { instanceOf: RangeError },
+  );
+  t.throws(
+    () => {
+      native.wakeEventfd(undefined as unknown as number);
+    },
+    { instanceOf: TypeError },
+  );
 });
 
 test('huge pages are asked for whole pages only', (t) => {
@@ -109,7 +157,10 @@ test('the alignment for O_DIRECT is a power of two, or 0 where it is not known',
   const path = join(directory, 'file');
   writeFileSync(path, 'x');
   for (const alignment of Object.values(native.directAlignment(path))) {
-    t.true(alignment === 0 || (alignment >= 1 && alignment <= 65536 && (alignment & (alignment - 1)) === 0), `${alignment}`);
+    t.true(
+      alignment === 0 || (alignment >= 1 && alignment <= 65536 && (alignment & (alignment - 1)) === 0),
+      `${alignment}`,
+    );
   }
   t.deepEqual(native.directAlignment('/proc/self/status'), { memory: 0, offset: 0 });
   t.throws(() => native.directAlignment(join(directory, 'none')), { code: 'ENOENT' });

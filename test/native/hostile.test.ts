@@ -5,7 +5,13 @@ import { childAnswer, runChild } from './ring-fixture.ts';
 
 const { EPERM, ENOSYS, ENOMEM, EMFILE } = os.errno;
 
-interface Refusal { code: string; errno: number; syscall: string; message: string; isError: boolean }
+interface Refusal {
+  code: string;
+  errno: number;
+  syscall: string;
+  message: string;
+  isError: boolean;
+}
 
 const TRY_RING = `
   try { new Fixture('Ring'); console.log('null'); } catch (error) {
@@ -31,10 +37,17 @@ for (const [code, errno, hint] of refusals) {
 }
 
 test('system calls work where io_uring is refused', (t) => {
-  t.deepEqual(childAnswer(t, `
+  t.deepEqual(
+    childAnswer(
+      t,
+      `
     const fixture = new Fixture('SystemCalls');
     console.log(JSON.stringify(fixture.run({ opcode: ring.OPCODE_NOP }, { opcode: ring.OPCODE_FSYNC, file: 1000 })));
-    fixture.close();`, { hostile: [] }), [0, -os.errno.EBADF]);
+    fixture.close();`,
+      { hostile: [] },
+    ),
+    [0, -os.errno.EBADF],
+  );
 });
 
 /** Writes a pattern from registered memory to a file and reads it back, to both halves of the region. */
@@ -57,12 +70,18 @@ const USE_FIXED = `
 const USED = [65536, 65536, 0, 65536, 0];
 
 test('memory that may not be locked stays unregistered, works, and says why', (t) => {
-  const answer = childAnswer(t, `${USE_FIXED}
+  const answer = childAnswer(
+    t,
+    `${USE_FIXED}
     const fixture = new Fixture('Ring', { fixedLength: 4 * MIB });
     console.log(JSON.stringify({ used: use(fixture), ...fixture.ring.describe() }));
-    fixture.close();`, { hostile: ['--memlock', '2500'] }) as {
-      used: number[]; registeredBytes: number; registrationRefusal: string;
-    };
+    fixture.close();`,
+    { hostile: ['--memlock', '2500'] },
+  ) as {
+    used: number[];
+    registeredBytes: number;
+    registrationRefusal: string;
+  };
   t.deepEqual(answer.used, USED);
   t.true(answer.registeredBytes < 4 << 20);
   t.regex(answer.registrationRefusal, /ENOMEM.*2500 KiB.*ulimit -l/);
@@ -72,7 +91,9 @@ const IORING_REGISTER_BUFFERS2 = '15';
 const IORING_REGISTER_RING_FDS = '20';
 
 test('without a sparse table all buffers are registered at once', (t) => {
-  const answer = childAnswer(t, `${USE_FIXED}
+  const answer = childAnswer(
+    t,
+    `${USE_FIXED}
     const fixture = new Fixture('Ring', { fixedLength: 4 * MIB });
     const registered = () => fixture.ring.describe().registeredBytes / MIB;
     const used = [use(fixture)];
@@ -90,32 +111,49 @@ test('without a sparse table all buffers are registered at once', (t) => {
     fixture.ring.attach(0, fixture.memory, 0, 0);
     sizes.push(registered());
     console.log(JSON.stringify({ used, sizes, refusal: fixture.ring.describe().registrationRefusal }));
-    fixture.close();`, { hostile: ['--register', IORING_REGISTER_BUFFERS2] });
+    fixture.close();`,
+    { hostile: ['--register', IORING_REGISTER_BUFFERS2] },
+  );
   t.deepEqual(answer, { used: [USED, USED, USED, USED], sizes: [4, 6, 3, 1, 0], refusal: null });
 });
 
 test('a kernel that registers no ring descriptor is served without', (t) => {
-  const answer = childAnswer(t, `
+  const answer = childAnswer(
+    t,
+    `
     const fixture = new Fixture('Ring');
     const results = fixture.run({ opcode: ring.OPCODE_NOP });
     const waited = fixture.turn(1000);
     console.log(JSON.stringify({ results, waited, flags: fixture.ring.describe().flags }));
-    fixture.close();`, { hostile: ['--register', IORING_REGISTER_RING_FDS] }) as {
-      results: number[]; waited: unknown[]; flags: string[];
-    };
+    fixture.close();`,
+    { hostile: ['--register', IORING_REGISTER_RING_FDS] },
+  ) as {
+    results: number[];
+    waited: unknown[];
+    flags: string[];
+  };
   t.deepEqual(answer.results, [0]);
   t.deepEqual(answer.waited, []);
   t.false(answer.flags.includes('REGISTERED_RING_FD'));
 });
 
 const enterErrors: [string, RegExp][] = [
-  ['EAGAIN', /memory/], ['EINTR', /signals/], ['EBUSY', /completions/], ['EBADR', /dropped/], ['EEXIST', /another thread/],
-  ['EBADF', /descriptor/], ['EFAULT', /address/], ['EINVAL', /entered/], ['ENXIO', /torn down/],
+  ['EAGAIN', /memory/],
+  ['EINTR', /signals/],
+  ['EBUSY', /completions/],
+  ['EBADR', /dropped/],
+  ['EEXIST', /another thread/],
+  ['EBADF', /descriptor/],
+  ['EFAULT', /address/],
+  ['EINVAL', /entered/],
+  ['ENXIO', /torn down/],
 ];
 for (const [code, hint] of enterErrors) {
   const errno = (os.errno as Record<string, number>)[code] ?? { EBADR: 53, ENXIO: 6 }[code]!;
   test(`a kernel that answers every entry with ${code} makes a turn throw, and the ring closes`, (t) => {
-    const answer = childAnswer(t, `
+    const answer = childAnswer(
+      t,
+      `
       const fixture = new Fixture('Ring');
       const errors = [];
       const attempt = (body) => {
@@ -126,7 +164,9 @@ for (const [code, hint] of enterErrors) {
       attempt(() => fixture.turn(1000));
       attempt(() => fixture.ring.attach(1, fixture.memory, 0, 0));
       attempt(() => fixture.close());
-      console.log(JSON.stringify(errors));`, { hostile: ['--enter', '--errno', String(errno)] }) as (Refusal | null)[];
+      console.log(JSON.stringify(errors));`,
+      { hostile: ['--enter', '--errno', String(errno)] },
+    ) as (Refusal | null)[];
     const [first, second, attach, close] = answer;
     t.is(first!.code, code);
     t.is(first!.errno, errno);
@@ -139,7 +179,9 @@ for (const [code, hint] of enterErrors) {
 }
 
 test('a ring that is forgotten is collected with all it holds', (t) => {
-  const answer = childAnswer(t, `
+  const answer = childAnswer(
+    t,
+    `
     import { readdirSync } from 'node:fs';
     const descriptors = () => readdirSync('/proc/self/fd').map(Number).length;
     const make = () => { const fixture = new Fixture('Ring'); fixture.turn(1); native.closeDescriptor(fixture.eventfd); };
@@ -152,15 +194,21 @@ test('a ring that is forgotten is collected with all it holds', (t) => {
       await new Promise(setImmediate);
       after = descriptors();
     }
-    console.log(JSON.stringify(after <= before));`, { nodeArguments: ['--expose-gc'] });
+    console.log(JSON.stringify(after <= before));`,
+    { nodeArguments: ['--expose-gc'] },
+  );
   t.true(answer);
 });
 
 test('turn stays good when only the function is kept', (t) => {
-  const answer = childAnswer(t, `
+  const answer = childAnswer(
+    t,
+    `
     const turns = Array.from({ length: 20 }, () => { const fixture = new Fixture('Ring'); fixture.turn(1); return fixture.ring.turn; });
     for (let i = 0; i < 5; i++) { globalThis.gc(); await new Promise(setImmediate); }
-    console.log(JSON.stringify(turns.map((turn) => turn(8, 0))));`, { nodeArguments: ['--expose-gc'] });
+    console.log(JSON.stringify(turns.map((turn) => turn(8, 0))));`,
+    { nodeArguments: ['--expose-gc'] },
+  );
   t.deepEqual(answer, new Array<number>(20).fill(8));
 });
 

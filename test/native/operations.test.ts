@@ -1,16 +1,40 @@
 /** Every operation, on io_uring and on plain system calls: both must answer alike. */
 import { constants as os } from 'node:os';
 import {
-  closeSync, constants as fs, existsSync, openSync, readFileSync, statSync, writeFileSync,
+  closeSync,
+  constants as fs,
+  existsSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
-  FLAG_DATASYNC, FLAG_DSYNC, FLAG_KEEP_SIZE, FLAG_LINK, OPCODE_CLOSE, OPCODE_FALLOCATE, OPCODE_FSYNC, OPCODE_NOP,
-  OPCODE_OPEN, OPCODE_READ, OPCODE_RENAME, OPCODE_UNLINK, OPCODE_WRITE,
+  FLAG_DATASYNC,
+  FLAG_DSYNC,
+  FLAG_KEEP_SIZE,
+  FLAG_LINK,
+  OPCODE_CLOSE,
+  OPCODE_FALLOCATE,
+  OPCODE_FSYNC,
+  OPCODE_NOP,
+  OPCODE_OPEN,
+  OPCODE_READ,
+  OPCODE_RENAME,
+  OPCODE_UNLINK,
+  OPCODE_WRITE,
 } from '../../src/workers/ring.ts';
 import {
-  BACKENDS, MEMORY_BYTES, MIB, openFixture, temporaryDirectory, type Fixture, type FixtureOptions, type Operation,
+  BACKENDS,
+  MEMORY_BYTES,
+  MIB,
+  openFixture,
+  temporaryDirectory,
+  type Fixture,
+  type FixtureOptions,
+  type Operation,
 } from './ring-fixture.ts';
 
 const { EINVAL, ECANCELED, ENOENT, EBADF, EISDIR } = os.errno;
@@ -36,7 +60,9 @@ function onBoth(
       const fixture = openFixture(t, backend, options);
       const open = (path: string, flags: number): number => {
         const descriptor = openSync(path, flags, 0o600);
-        t.teardown(() => { closeSync(descriptor); });
+        t.teardown(() => {
+          closeSync(descriptor);
+        });
         return descriptor;
       };
       const root = open(directory, fs.O_RDONLY | fs.O_DIRECTORY);
@@ -64,17 +90,23 @@ onBoth('a full batch completes, each with its own user data', (t, { fixture }) =
 onBoth('a file is made, written, made durable, read, closed', (t, { fixture, root, directory }) => {
   const flags = fs.O_CREAT | fs.O_RDWR | fs.O_EXCL;
   const [file] = fixture.run({ opcode: OPCODE_OPEN, file: root, length: flags, offset: 0o640, name: 'a' });
-  t.true(file! >= 0);
+  t.true(file >= 0);
   t.is(statSync(join(directory, 'a')).mode & 0o777, 0o640 & ~process.umask());
   t.regex(readFileSync(`/proc/self/fdinfo/${file}`, 'utf8'), /flags:\s+0?2\d{6}/, 'it is closed on exec');
 
   fill(fixture.memory, 100, 5000, 1);
-  t.deepEqual(fixture.run({ opcode: OPCODE_WRITE, file, bufferOffset: 100, length: 5000, offset: 7 }), [5000]);
+  t.deepEqual(
+    fixture.run({ opcode: OPCODE_WRITE, file, bufferOffset: 100, length: 5000, offset: 7 }),
+    [5000],
+  );
   t.deepEqual(
     fixture.run({ opcode: OPCODE_FSYNC, file }, { opcode: OPCODE_FSYNC, file, flags: FLAG_DATASYNC }),
     [0, 0],
   );
-  t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: 10_000, length: 5000, offset: 7 }), [5000]);
+  t.deepEqual(
+    fixture.run({ opcode: OPCODE_READ, file, bufferOffset: 10_000, length: 5000, offset: 7 }),
+    [5000],
+  );
   t.deepEqual(fixture.memory.slice(10_000, 15_000), fixture.memory.slice(100, 5100));
   t.deepEqual(readFileSync(join(directory, 'a')).subarray(7), Buffer.from(fixture.memory.slice(100, 5100)));
   t.deepEqual(fixture.run({ opcode: OPCODE_CLOSE, file }), [0]);
@@ -139,22 +171,53 @@ onBoth('a durable write writes', (t, { fixture, directory, open }) => {
   t.deepEqual(readFileSync(join(directory, 'durable')), Buffer.from(fixture.memory.slice(0, 4096)));
 });
 
-onBoth('O_DIRECT over fixed buffers', (t, { fixture, open }) => {
-  const file = open('direct', fs.O_CREAT | fs.O_RDWR | fs.O_DIRECT);
-  const block = 65536;
-  fill(fixture.memory, 0, 2 * MIB, 5);
-  const from = 2 * MIB;
-  for (const [buffer, offset] of [[0, 0], [MIB - block, block], [MIB - block / 2, 2 * block], [MIB, 3 * block]] as const) {
-    // The third of these lies across two slices.
-    t.deepEqual(fixture.run({ opcode: OPCODE_WRITE, file, bufferOffset: buffer, length: block, offset, flags: FLAG_DSYNC }), [block]);
-    // Into memory that is not registered, and into memory that is.
-    for (const target of [from, MIB + 3 * block]) {
-      t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: target, length: block, offset }), [block]);
-      t.is(Buffer.compare(fixture.memory.subarray(target, target + block), fixture.memory.subarray(buffer, buffer + block)), 0);
+onBoth(
+  'O_DIRECT over fixed buffers',
+  (t, { fixture, open }) => {
+    const file = open('direct', fs.O_CREAT | fs.O_RDWR | fs.O_DIRECT);
+    const block = 65536;
+    fill(fixture.memory, 0, 2 * MIB, 5);
+    const from = 2 * MIB;
+    for (const [buffer, offset] of [
+      [0, 0],
+      [MIB - block, block],
+      [MIB - block / 2, 2 * block],
+      [MIB, 3 * block],
+    ] as const) {
+      // The third of these lies across two slices.
+      t.deepEqual(
+        fixture.run({
+          opcode: OPCODE_WRITE,
+          file,
+          bufferOffset: buffer,
+          length: block,
+          offset,
+          flags: FLAG_DSYNC,
+        }),
+        [block],
+      );
+      // Into memory that is not registered, and into memory that is.
+      for (const target of [from, MIB + 3 * block]) {
+        t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: target, length: block, offset }), [
+          block,
+        ]);
+        t.is(
+          Buffer.compare(
+            fixture.memory.subarray(target, target + block),
+            fixture.memory.subarray(buffer, buffer + block),
+          ),
+          0,
+        );
+      }
     }
-  }
-  t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: 1, length: block }), [-EINVAL], 'it is O_DIRECT indeed');
-}, { fixedLength: 2 * MIB });
+    t.deepEqual(
+      fixture.run({ opcode: OPCODE_READ, file, bufferOffset: 1, length: block }),
+      [-EINVAL],
+      'it is O_DIRECT indeed',
+    );
+  },
+  { fixedLength: 2 * MIB },
+);
 
 // ---- chains
 
@@ -167,39 +230,104 @@ interface Severing {
 
 const severings: Severing[] = [
   { what: 'a NOP', severs: false, result: 0, operation: () => ({ opcode: OPCODE_NOP }) },
-  { what: 'a read of a descriptor that is not open', severs: true, result: -EBADF,
-    operation: () => ({ opcode: OPCODE_READ, file: NO_FILE, length: 16 }) },
-  { what: 'a read of a directory', severs: true, result: -EISDIR,
-    operation: ({ root }) => ({ opcode: OPCODE_READ, file: root, length: 16 }) },
-  { what: 'a short read', severs: true, result: 3,
+  {
+    what: 'a read of a descriptor that is not open',
+    severs: true,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_READ, file: NO_FILE, length: 16 }),
+  },
+  {
+    what: 'a read of a directory',
+    severs: true,
+    result: -EISDIR,
+    operation: ({ root }) => ({ opcode: OPCODE_READ, file: root, length: 16 }),
+  },
+  {
+    what: 'a short read',
+    severs: true,
+    result: 3,
     operation: ({ directory, open }) => {
       writeFileSync(join(directory, 'three'), 'abc');
       return { opcode: OPCODE_READ, file: open('three', fs.O_RDONLY), length: 16 };
-    } },
-  { what: 'a whole read', severs: false, result: 3,
+    },
+  },
+  {
+    what: 'a whole read',
+    severs: false,
+    result: 3,
     operation: ({ directory, open }) => {
       writeFileSync(join(directory, 'three'), 'abc');
       return { opcode: OPCODE_READ, file: open('three', fs.O_RDONLY), length: 3 };
-    } },
-  { what: 'a write to a file that is open for reading', severs: true, result: -EBADF,
-    operation: ({ open }) => ({ opcode: OPCODE_WRITE, file: open('r', fs.O_CREAT | fs.O_RDONLY), length: 16 }) },
-  { what: 'a failed open', severs: true, result: -ENOENT,
-    operation: ({ root }) => ({ opcode: OPCODE_OPEN, file: root, length: fs.O_RDONLY, name: 'none' }) },
-  { what: 'a failed close', severs: true, result: -EBADF, operation: () => ({ opcode: OPCODE_CLOSE, file: NO_FILE }) },
-  { what: 'an fsync of a descriptor that is not open', severs: true, result: -EBADF,
-    operation: () => ({ opcode: OPCODE_FSYNC, file: NO_FILE }) },
-  { what: 'a failed fsync', severs: false, result: -EINVAL,
-    operation: ({ fixture }) => ({ opcode: OPCODE_FSYNC, file: fixture.eventfd }) },
-  { what: 'a failed fallocate', severs: false, result: -EBADF,
-    operation: ({ open }) => ({ opcode: OPCODE_FALLOCATE, file: open('r', fs.O_CREAT | fs.O_RDONLY), length: 16 }) },
-  { what: 'a fallocate of a descriptor that is not open', severs: true, result: -EBADF,
-    operation: () => ({ opcode: OPCODE_FALLOCATE, file: NO_FILE, length: 16 }) },
-  { what: 'a failed rename', severs: false, result: -ENOENT,
-    operation: ({ root }) => ({ opcode: OPCODE_RENAME, file: root, name: 'none', secondName: 'other' }) },
-  { what: 'a rename in a directory that is not open', severs: false, result: -EBADF,
-    operation: () => ({ opcode: OPCODE_RENAME, file: NO_FILE, name: 'none', secondName: 'other' }) },
-  { what: 'a failed unlink', severs: false, result: -ENOENT,
-    operation: ({ root }) => ({ opcode: OPCODE_UNLINK, file: root, name: 'none' }) },
+    },
+  },
+  {
+    what: 'a write to a file that is open for reading',
+    severs: true,
+    result: -EBADF,
+    operation: ({ open }) => ({
+      opcode: OPCODE_WRITE,
+      file: open('r', fs.O_CREAT | fs.O_RDONLY),
+      length: 16,
+    }),
+  },
+  {
+    what: 'a failed open',
+    severs: true,
+    result: -ENOENT,
+    operation: ({ root }) => ({ opcode: OPCODE_OPEN, file: root, length: fs.O_RDONLY, name: 'none' }),
+  },
+  {
+    what: 'a failed close',
+    severs: true,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_CLOSE, file: NO_FILE }),
+  },
+  {
+    what: 'an fsync of a descriptor that is not open',
+    severs: true,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_FSYNC, file: NO_FILE }),
+  },
+  {
+    what: 'a failed fsync',
+    severs: false,
+    result: -EINVAL,
+    operation: ({ fixture }) => ({ opcode: OPCODE_FSYNC, file: fixture.eventfd }),
+  },
+  {
+    what: 'a failed fallocate',
+    severs: false,
+    result: -EBADF,
+    operation: ({ open }) => ({
+      opcode: OPCODE_FALLOCATE,
+      file: open('r', fs.O_CREAT | fs.O_RDONLY),
+      length: 16,
+    }),
+  },
+  {
+    what: 'a fallocate of a descriptor that is not open',
+    severs: true,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_FALLOCATE, file: NO_FILE, length: 16 }),
+  },
+  {
+    what: 'a failed rename',
+    severs: false,
+    result: -ENOENT,
+    operation: ({ root }) => ({ opcode: OPCODE_RENAME, file: root, name: 'none', secondName: 'other' }),
+  },
+  {
+    what: 'a rename in a directory that is not open',
+    severs: false,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_RENAME, file: NO_FILE, name: 'none', secondName: 'other' }),
+  },
+  {
+    what: 'a failed unlink',
+    severs: false,
+    result: -ENOENT,
+    operation: ({ root }) => ({ opcode: OPCODE_UNLINK, file: root, name: 'none' }),
+  },
 ];
 
 for (const { what, severs, result, operation } of severings) {
@@ -244,7 +372,10 @@ const badRecords: [string, Operation][] = [
   ['a region that does not exist', { opcode: OPCODE_READ, file: 0, length: 16, flags: 200 }],
   ['an unknown flag', { opcode: OPCODE_NOP, flags: 1 << 20 }],
   ['a buffer behind the region', { opcode: OPCODE_READ, file: 0, bufferOffset: MEMORY_BYTES + 1, length: 0 }],
-  ['a buffer that reaches out of the region', { opcode: OPCODE_WRITE, file: 0, bufferOffset: MEMORY_BYTES - 8, length: 9 }],
+  [
+    'a buffer that reaches out of the region',
+    { opcode: OPCODE_WRITE, file: 0, bufferOffset: MEMORY_BYTES - 8, length: 9 },
+  ],
   ['a buffer that wraps round', { opcode: OPCODE_READ, file: 0, bufferOffset: -8, length: 16 }],
   ['a negative length', { opcode: OPCODE_READ, file: 0, length: -1 }],
   ['a negative offset', { opcode: OPCODE_READ, file: 0, length: 16, offset: 0xffff_ffff, offsetHigh: -1 }],
@@ -266,9 +397,13 @@ onBoth('a refused record cancels its whole chain and no other', (t, { fixture, d
   const write = { opcode: OPCODE_WRITE, file, length: 16, flags: FLAG_LINK };
   t.deepEqual(
     fixture.run(
-      { opcode: OPCODE_NOP, flags: FLAG_LINK }, { opcode: OPCODE_NOP },
-      write, { opcode: 77, flags: FLAG_LINK }, { opcode: OPCODE_NOP },
-      { opcode: OPCODE_NOP, flags: FLAG_LINK }, { opcode: OPCODE_NOP },
+      { opcode: OPCODE_NOP, flags: FLAG_LINK },
+      { opcode: OPCODE_NOP },
+      write,
+      { opcode: 77, flags: FLAG_LINK },
+      { opcode: OPCODE_NOP },
+      { opcode: OPCODE_NOP, flags: FLAG_LINK },
+      { opcode: OPCODE_NOP },
     ),
     [0, 0, -ECANCELED, -EINVAL, -ECANCELED, 0, 0],
   );

@@ -10,8 +10,17 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { native, type NativeRing } from '../../src/native.ts';
 import {
-  NAME_STRIDE_BYTES, RECORD_WORDS, SECOND_NAME_BYTES, WORD_BUFFER_OFFSET, WORD_FILE, WORD_FLAGS, WORD_LENGTH,
-  WORD_OFFSET_HIGH, WORD_OFFSET_LOW, WORD_OPCODE, WORD_USER_DATA,
+  NAME_STRIDE_BYTES,
+  RECORD_WORDS,
+  SECOND_NAME_BYTES,
+  WORD_BUFFER_OFFSET,
+  WORD_FILE,
+  WORD_FLAGS,
+  WORD_LENGTH,
+  WORD_OFFSET_HIGH,
+  WORD_OFFSET_LOW,
+  WORD_OPCODE,
+  WORD_USER_DATA,
 } from '../../src/workers/ring.ts';
 
 export const BACKENDS = ['Ring', 'SystemCalls'] as const;
@@ -42,7 +51,9 @@ export interface FixtureOptions {
 
 /** As much of WebAssembly as is used here; its types come with the DOM's, which Node has no use for. */
 declare const WebAssembly: {
-  Memory: new (limits: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
+  Memory: new (limits: { initial: number; maximum: number; shared: true }) => {
+    readonly buffer: SharedArrayBuffer;
+  };
 };
 
 /** Memory that the kernel may write to while JavaScript looks: shared, 64 KiB-aligned, good for O_DIRECT. */
@@ -99,7 +110,7 @@ export class Fixture {
     const count = this.#filled;
     this.#filled = 0;
     const written = this.ring.turn(count, waitMicroseconds);
-    return Array.from({ length: written }, (_, i) => [this.completions[2 * i]!, this.completions[2 * i + 1]!]);
+    return Array.from({ length: written }, (_, i) => [this.completions[2 * i], this.completions[2 * i + 1]]);
   }
 
   /** Carries out one batch; the results in the order of the operations. */
@@ -127,13 +138,17 @@ export class Fixture {
 /** A fixture that is closed when the test ends, however it ends. */
 export function openFixture(t: ExecutionContext, backend: Backend, options: FixtureOptions = {}): Fixture {
   const fixture = new Fixture(backend, options);
-  t.teardown(() => { fixture.close(); });
+  t.teardown(() => {
+    fixture.close();
+  });
   return fixture;
 }
 
 export function temporaryDirectory(t: ExecutionContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'quadring-native-'));
-  t.teardown(() => { rmSync(directory, { recursive: true, force: true }); });
+  t.teardown(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
   return directory;
 }
 
@@ -159,14 +174,21 @@ export interface ChildResult {
 }
 
 const REFUSE_IO_URING = fileURLToPath(
-  new URL(import.meta.url.includes('/dist/') ? '../../../test/support/refuse-io-uring.py' : '../support/refuse-io-uring.py',
-    import.meta.url),
+  new URL(
+    import.meta.url.includes('/dist/')
+      ? '../../../test/support/refuse-io-uring.py'
+      : '../support/refuse-io-uring.py',
+    import.meta.url,
+  ),
 );
 
 /** Runs `body` (with `native` and `Fixture` in scope) in a process of its own; with `hostile` under refuse-io-uring.py. */
 export function runChild(
   body: string,
-  { hostile = null, nodeArguments = [] }: { hostile?: readonly string[] | null; nodeArguments?: readonly string[] } = {},
+  {
+    hostile = null,
+    nodeArguments = [],
+  }: { hostile?: readonly string[] | null; nodeArguments?: readonly string[] } = {},
 ): ChildResult {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
   const at = (path: string): string => JSON.stringify(new URL(path + extension, import.meta.url).href);
@@ -177,13 +199,14 @@ export function runChild(
     ${body}`;
   const node = [process.execPath, ...nodeArguments, '--input-type=module', '-e', script];
   const [command, ...rest] = hostile === null ? node : ['python3', REFUSE_IO_URING, ...hostile, ...node];
-  const result = spawnSync(command!, rest, { encoding: 'utf8', timeout: 60_000 });
+  const result = spawnSync(command, rest, { encoding: 'utf8', timeout: 60_000 });
   return { status: result.status, signal: result.signal, stdout: result.stdout, stderr: result.stderr };
 }
 
 /** What a child printed as JSON, having ended well. */
 export function childAnswer(t: ExecutionContext, ...argumentsOfRun: Parameters<typeof runChild>): unknown {
   const result = runChild(...argumentsOfRun);
-  if (result.status !== 0) t.fail(`the child ended with ${result.status ?? result.signal}:\n${result.stderr}`);
+  if (result.status !== 0)
+    t.fail(`the child ended with ${result.status ?? result.signal}:\n${result.stderr}`);
   return JSON.parse(result.stdout);
 }

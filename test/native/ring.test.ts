@@ -1,7 +1,15 @@
 /** The ring itself: set-up, waits, bounds, and its end in every way there is. */
 import { constants as os } from 'node:os';
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants as fs, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants as fs,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
@@ -21,7 +29,10 @@ function openPipe(t: ExecutionContext): { readonly reader: number; readonly writ
   // Opened for both, so that neither open waits for the other end.
   const reader = openSync(path, fs.O_RDWR);
   const writer = openSync(path, fs.O_WRONLY);
-  t.teardown(() => { closeSync(reader); closeSync(writer); });
+  t.teardown(() => {
+    closeSync(reader);
+    closeSync(writer);
+  });
   return { reader, writer };
 }
 
@@ -33,7 +44,9 @@ function startWaker(what: Partial<WakerData>): { readonly worker: Worker; readon
 }
 
 function ended(worker: Worker): Promise<number> {
-  return new Promise((resolve, reject) => { worker.once('exit', resolve).once('error', reject); });
+  return new Promise((resolve, reject) => {
+    worker.once('exit', resolve).once('error', reject);
+  });
 }
 
 function timed<T>(body: () => T): { readonly value: T; readonly milliseconds: number } {
@@ -63,15 +76,23 @@ test('singleIssuer: false leaves out what rests on one thread, and works', (t) =
 
 test('system calls have no flags', (t) => {
   t.deepEqual(openFixture(t, 'SystemCalls').ring.describe(), {
-    flags: [], entries: 8, completionEntries: 8, registeredBytes: 0, registrationRefusal: null,
+    flags: [],
+    entries: 8,
+    completionEntries: 8,
+    registeredBytes: 0,
+    registrationRefusal: null,
   });
 });
 
 for (const backend of BACKENDS) {
   test(`options that do not fit are refused (${backend})`, (t) => {
     const good = {
-      entries: 8, records: new Int32Array(64), names: new Uint8Array(1024), completions: new Int32Array(64),
-      eventfd: openFixture(t, 'SystemCalls').eventfd, singleIssuer: true,
+      entries: 8,
+      records: new Int32Array(64),
+      names: new Uint8Array(1024),
+      completions: new Int32Array(64),
+      eventfd: openFixture(t, 'SystemCalls').eventfd,
+      singleIssuer: true,
     };
     const make = (change: object) => () => new native[backend]({ ...good, ...change });
     make({})().close();
@@ -90,15 +111,42 @@ for (const backend of BACKENDS) {
   test(`arguments that do not fit are refused (${backend})`, (t) => {
     const { ring, memory } = openFixture(t, backend);
     const turn = ring.turn as (...values: unknown[]) => number;
-    for (const count of [-1, 9, 2 ** 31, 2 ** 32, NaN, Infinity]) t.throws(() => turn(count, 0), { instanceOf: RangeError });
+    for (const count of [-1, 9, 2 ** 31, 2 ** 32, NaN, Infinity])
+      t.throws(() => turn(count, 0), { instanceOf: RangeError });
     t.throws(() => turn(0, -1), { instanceOf: RangeError });
     t.throws(() => turn('1', 0), { instanceOf: TypeError });
     t.throws(() => turn(), { instanceOf: TypeError });
-    for (const region of [-1, 16]) t.throws(() => { ring.attach(region, memory, 0, 0); }, { instanceOf: RangeError });
-    t.throws(() => { ring.attach(0, memory, 4096, MIB); }, { instanceOf: RangeError });
-    t.throws(() => { ring.attach(0, memory, 0, 4096); }, { instanceOf: RangeError });
-    t.throws(() => { ring.attach(0, memory, 3 * MIB, 2 * MIB); }, { instanceOf: RangeError });
-    t.throws(() => { ring.attach(0, new Float64Array(8) as unknown as Uint8Array, 0, 0); }, { instanceOf: TypeError });
+    for (const region of [-1, 16])
+      t.throws(
+        () => {
+          ring.attach(region, memory, 0, 0);
+        },
+        { instanceOf: RangeError },
+      );
+    t.throws(
+      () => {
+        ring.attach(0, memory, 4096, MIB);
+      },
+      { instanceOf: RangeError },
+    );
+    t.throws(
+      () => {
+        ring.attach(0, memory, 0, 4096);
+      },
+      { instanceOf: RangeError },
+    );
+    t.throws(
+      () => {
+        ring.attach(0, memory, 3 * MIB, 2 * MIB);
+      },
+      { instanceOf: RangeError },
+    );
+    t.throws(
+      () => {
+        ring.attach(0, new Float64Array(8) as unknown as Uint8Array, 0, 0);
+      },
+      { instanceOf: TypeError },
+    );
     t.is(ring.turn(0, 0), 0);
   });
 
@@ -110,7 +158,9 @@ for (const backend of BACKENDS) {
     const closed = { message: /closed/ };
     t.throws(() => ring.turn(0, 0), closed);
     t.throws(() => ring.describe(), closed);
-    t.throws(() => { ring.attach(0, memory, 0, 0); }, closed);
+    t.throws(() => {
+      ring.attach(0, memory, 0, 0);
+    }, closed);
   });
 
   test(`what another thread gets of it is no ring (${backend})`, (t) => {
@@ -122,7 +172,12 @@ for (const backend of BACKENDS) {
     const other = openFixture(t, backend === 'Ring' ? 'SystemCalls' : 'Ring').ring;
     for (const method of [describe, close, attach]) {
       for (const receiver of [copy, other, undefined]) {
-        t.throws(() => { Reflect.apply(method, receiver, [0, new Uint8Array(8), 0, 0]); }, { instanceOf: TypeError });
+        t.throws(
+          () => {
+            Reflect.apply(method, receiver, [0, new Uint8Array(8), 0, 0]);
+          },
+          { instanceOf: TypeError },
+        );
       }
     }
     t.is(ring.turn(0, 0), 0);
@@ -163,7 +218,7 @@ for (const backend of BACKENDS) {
       t.true(woken.milliseconds < 900, `${woken.milliseconds} ms`);
       // Without DEFER_TASKRUN each of the two wake-ups may end a wait of its own; there are no more of them.
       const later = [1, 2].map(() => timed(() => fixture.turn(20_000)).milliseconds);
-      t.true(later[1]! >= 19, later.join(' ms, '));
+      t.true(later[1] >= 19, later.join(' ms, '));
     }
   });
 }
@@ -175,7 +230,8 @@ test('a wake-up from another thread ends a wait that has begun', async (t) => {
     const exit = ended(worker);
     Atomics.wait(done, 0, 0);
     // The thread wakes this one only after it saw it asleep; nothing else can set the word while a turn waits.
-    for (let turns = 0; Atomics.load(done, 0) !== 2 && turns < 30; turns++) t.deepEqual(fixture.turn(1_000_000), []);
+    for (let turns = 0; Atomics.load(done, 0) !== 2 && turns < 30; turns++)
+      t.deepEqual(fixture.turn(1_000_000), []);
     t.is(Atomics.load(done, 0), 2);
     t.is(await exit, 0);
   }
@@ -206,7 +262,10 @@ test('completions that do not fit wait for the next turn', (t) => {
   const { reader, writer } = openPipe(t);
   const fits = fixture.completions.length / 2;
   const total = fits + 16;
-  t.true(fixture.ring.describe().completionEntries >= total + 8, 'needs CQSIZE, which every kernel since 5.5 has');
+  t.true(
+    fixture.ring.describe().completionEntries >= total + 8,
+    'needs CQSIZE, which every kernel since 5.5 has',
+  );
   for (let read = 0; read < total; read++) {
     fixture.add({ opcode: OPCODE_READ, file: reader, bufferOffset: read, length: 1 }, read);
     if ((read + 1) % fixture.entries === 0) t.deepEqual(fixture.turn(), []);
@@ -226,7 +285,10 @@ test('completions that do not fit wait for the next turn', (t) => {
   }
   t.is(seen.size, total);
   t.is(Math.max(...counts), fits);
-  t.is(counts.reduce((sum, count) => sum + count), total + 1);
+  t.is(
+    counts.reduce((sum, count) => sum + count),
+    total + 1,
+  );
 });
 
 test('more cannot be put in flight than completions have room for', (t) => {
@@ -234,12 +296,15 @@ test('more cannot be put in flight than completions have room for', (t) => {
   const { reader, writer } = openPipe(t);
   const { completionEntries } = fixture.ring.describe();
   let inFlight = 0;
-  t.throws(() => {
-    for (; inFlight <= completionEntries; inFlight++) {
-      fixture.add({ opcode: OPCODE_READ, file: reader, length: 1 });
-      fixture.turn();
-    }
-  }, { instanceOf: RangeError });
+  t.throws(
+    () => {
+      for (; inFlight <= completionEntries; inFlight++) {
+        fixture.add({ opcode: OPCODE_READ, file: reader, length: 1 });
+        fixture.turn();
+      }
+    },
+    { instanceOf: RangeError },
+  );
   t.true(inFlight >= completionEntries - 8 && inFlight < completionEntries);
   writeSync(writer, 'z'.repeat(inFlight));
   for (let turns = 0; inFlight > 0 && turns < 30; turns++) inFlight -= fixture.turn(1_000_000).length;
@@ -252,7 +317,12 @@ test('nothing can be attached while something is in flight', (t) => {
   const { reader, writer } = openPipe(t);
   fixture.add({ opcode: OPCODE_READ, file: reader, length: 1 });
   fixture.turn();
-  t.throws(() => { fixture.ring.attach(1, fixture.memory, 0, 0); }, { code: 'EBUSY' });
+  t.throws(
+    () => {
+      fixture.ring.attach(1, fixture.memory, 0, 0);
+    },
+    { code: 'EBUSY' },
+  );
   writeSync(writer, 'x');
   t.is(fixture.turn(1_000_000).length, 1);
   fixture.ring.attach(1, fixture.memory, 0, 0);
@@ -271,7 +341,9 @@ test('what is attached is registered, and replaced when it is attached again', (
   const path = join(temporaryDirectory(t), 'data');
   writeFileSync(path, 'fixed');
   const file = openSync(path, fs.O_RDONLY);
-  t.teardown(() => { closeSync(file); });
+  t.teardown(() => {
+    closeSync(file);
+  });
   t.is(registered(), 0);
   ring.attach(1, sharedMemory(MIB), 0, MIB);
   for (let round = 0; round < 20; round++) {
@@ -296,7 +368,8 @@ test('a close with reads of a file in flight waits for them', (t) => {
   for (let round = 0; round < 20; round++) {
     const fixture = new Fixture('Ring', { fixedLength: 2 * MIB });
     const file = openSync(path, fs.O_RDONLY | fs.O_DIRECT);
-    for (let i = 0; i < 8; i++) fixture.add({ opcode: OPCODE_READ, file, bufferOffset: i * MIB / 2, length: MIB / 2 });
+    for (let i = 0; i < 8; i++)
+      fixture.add({ opcode: OPCODE_READ, file, bufferOffset: (i * MIB) / 2, length: MIB / 2 });
     fixture.turn();
     fixture.close();
     // Whatever was read is there now; nothing comes later.
@@ -313,7 +386,9 @@ test('a close with reads in flight that never end cancels them', (t) => {
   const { reader, writer } = openPipe(t);
   for (let i = 0; i < 8; i++) fixture.add({ opcode: OPCODE_READ, file: reader, bufferOffset: i, length: 1 });
   fixture.turn(1000);
-  const { milliseconds } = timed(() => { fixture.close(); });
+  const { milliseconds } = timed(() => {
+    fixture.close();
+  });
   t.true(milliseconds > 500 && milliseconds < 8000, `${milliseconds} ms`);
   writeSync(writer, 'late');
   t.true(fixture.memory.every((byte) => byte === 0));
@@ -343,13 +418,22 @@ test('an eventfd that was closed is an error, not an endless wake-up', (t) => {
 
 test('a descriptor that is no blocking eventfd is refused at once', (t) => {
   const options = {
-    entries: 8, records: new Int32Array(64), names: new Uint8Array(1024), completions: new Int32Array(64), singleIssuer: true,
+    entries: 8,
+    records: new Int32Array(64),
+    names: new Uint8Array(1024),
+    completions: new Int32Array(64),
+    singleIssuer: true,
   };
   t.throws(() => new native.Ring({ ...options, eventfd: 1_000_000 }), { code: 'EBADF' });
   const { reader } = openPipe(t);
   const path = readFileSync(`/proc/self/fdinfo/${reader}`, 'utf8');
   t.regex(path, /flags/);
   const nonBlocking = openSync(`/proc/self/fd/${reader}`, fs.O_RDWR | fs.O_NONBLOCK);
-  t.teardown(() => { closeSync(nonBlocking); });
-  t.throws(() => new native.Ring({ ...options, eventfd: nonBlocking }), { code: 'EINVAL', message: /blocking/ });
+  t.teardown(() => {
+    closeSync(nonBlocking);
+  });
+  t.throws(() => new native.Ring({ ...options, eventfd: nonBlocking }), {
+    code: 'EINVAL',
+    message: /blocking/,
+  });
 });

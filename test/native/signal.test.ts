@@ -25,7 +25,9 @@ async function until(condition: () => boolean): Promise<boolean> {
 
 test('a signal runs its callback on a later turn of the loop, signals before it joined', async (t) => {
   let calls = 0;
-  const id = native.createSignal(() => { calls++; });
+  const id = native.createSignal(() => {
+    calls++;
+  });
   for (let i = 0; i < 100; i++) native.signal(id);
   t.is(calls, 0);
   t.true(await until(() => calls > 0));
@@ -40,7 +42,10 @@ test('nothing written before a signal from another thread is missed', async (t) 
   const words = new Int32Array(new SharedArrayBuffer(8));
   let seen = 0;
   let calls = 0;
-  const id = native.createSignal(() => { calls++; seen = Atomics.load(words, 0); });
+  const id = native.createSignal(() => {
+    calls++;
+    seen = Atomics.load(words, 0);
+  });
   const worker = startSignaller({ role: 'sender', words, id });
   const exit = once(worker, 'exit');
   t.true(await until(() => calls > 1000));
@@ -53,8 +58,12 @@ test('nothing written before a signal from another thread is missed', async (t) 
 
 test('a closed signal is ignored, and what was queued does not run', async (t) => {
   let calls = 0;
-  const id = native.createSignal(() => { calls++; });
-  const after = native.createSignal(() => { calls += 100; });
+  const id = native.createSignal(() => {
+    calls++;
+  });
+  const after = native.createSignal(() => {
+    calls += 100;
+  });
   native.signal(id);
   native.closeSignal(id);
   native.signal(id);
@@ -88,8 +97,18 @@ test('ids are not given twice', (t) => {
 
 test('arguments that do not fit are refused', (t) => {
   t.throws(() => native.createSignal(undefined as unknown as () => void), { instanceOf: TypeError });
-  t.throws(() => { native.signal('1' as unknown as number); }, { instanceOf: TypeError });
-  t.throws(() => { native.closeSignal(undefined as unknown as number); }, { instanceOf: TypeError });
+  t.throws(
+    () => {
+      native.signal('1' as unknown as number);
+    },
+    { instanceOf: TypeError },
+  );
+  t.throws(
+    () => {
+      native.closeSignal(undefined as unknown as number);
+    },
+    { instanceOf: TypeError },
+  );
   native.signal(0);
   native.signal(0xffff_fff0);
 });
@@ -98,8 +117,18 @@ test('a signal can be raised by all and closed by its owner only', async (t) => 
   const words = new Int32Array(new SharedArrayBuffer(8));
   const worker = startSignaller({ role: 'owner', words });
   const [id] = (await once(worker, 'message')) as [number];
-  t.throws(() => { native.closeSignal(id); }, { code: 'ERR_WRONG_THREAD' });
-  t.throws(() => { native.referSignal(id, false); }, { code: 'ERR_WRONG_THREAD' });
+  t.throws(
+    () => {
+      native.closeSignal(id);
+    },
+    { code: 'ERR_WRONG_THREAD' },
+  );
+  t.throws(
+    () => {
+      native.referSignal(id, false);
+    },
+    { code: 'ERR_WRONG_THREAD' },
+  );
   native.signal(id);
   t.true(await until(() => Atomics.load(words, 0) === 1));
   await worker.terminate();
@@ -116,8 +145,15 @@ test('a signal whose environment ends can be raised all the while', async (t) =>
     t.true(await until(() => Atomics.load(words, 0) > 10), 'the sender reaches the owner');
     const terminated = owner.terminate();
     let ended = false;
-    void terminated.then(() => { ended = true; });
-    t.true(await until(() => { native.signal(id); return ended; }));
+    void terminated.then(() => {
+      ended = true;
+    });
+    t.true(
+      await until(() => {
+        native.signal(id);
+        return ended;
+      }),
+    );
     // And afterwards.
     const sent = Atomics.load(senderWords, 0);
     t.true(await until(() => Atomics.load(senderWords, 0) > sent + 100));
@@ -151,18 +187,28 @@ test('a closed signal does not keep the process alive', (t) => {
 });
 
 test('what a callback throws is an uncaught exception', (t) => {
-  t.is(childAnswer(t, `
+  t.is(
+    childAnswer(
+      t,
+      `
     process.on('uncaughtException', (error) => { console.log(JSON.stringify(error.message)); native.referSignal(id, false); });
     const id = native.createSignal(() => { throw new Error('from a callback'); });
     native.referSignal(id, true);
-    native.signal(id);`), 'from a callback');
-  const result = runChild(`native.signal(native.createSignal(() => { throw new Error('from a callback'); })); setTimeout(() => {}, 50);`);
+    native.signal(id);`,
+    ),
+    'from a callback',
+  );
+  const result = runChild(
+    `native.signal(native.createSignal(() => { throw new Error('from a callback'); })); setTimeout(() => {}, 50);`,
+  );
   t.is(result.status, 1);
   t.regex(result.stderr, /from a callback/);
 });
 
 test('a thousand signals that were closed hold nothing', (t) => {
-  const grown = childAnswer(t, `
+  const grown = childAnswer(
+    t,
+    `
     const used = async () => {
       for (let i = 0; i < 4; i++) { globalThis.gc(); await new Promise(setImmediate); }
       return process.memoryUsage().heapUsed;
@@ -172,6 +218,8 @@ test('a thousand signals that were closed hold nothing', (t) => {
     for (let i = 0; i < 100; i++) cycle();
     const before = await used();
     for (let i = 0; i < 1000; i++) { cycle(); if (i % 100 === 0) await new Promise(setImmediate); }
-    console.log(JSON.stringify((await used()) - before));`, { nodeArguments: ['--expose-gc'] }) as number;
+    console.log(JSON.stringify((await used()) - before));`,
+    { nodeArguments: ['--expose-gc'] },
+  ) as number;
   t.true(grown < 8_000_000, `${grown} bytes, where keeping all would be 80 MB`);
 });

@@ -10,7 +10,9 @@ export type SignallerData =
 
 const data = workerData as SignallerData;
 if (data.role === 'owner') {
-  const id = native.createSignal(() => { Atomics.add(data.words, 0, 1); });
+  const id = native.createSignal(() => {
+    Atomics.add(data.words, 0, 1);
+  });
   native.referSignal(id, true);
   parentPort!.postMessage(id);
 } else {

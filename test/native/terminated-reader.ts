@@ -17,7 +17,10 @@ const half = memory.length / 8;
 fixture.ring.attach(0, memory, 0, memory.length);
 const file = openSync(path, constants.O_RDONLY | constants.O_DIRECT);
 const submit = (slot: number): void => {
-  fixture.add({ opcode: OPCODE_READ, file, bufferOffset: slot * half, length: half, offset: slot * half }, slot);
+  fixture.add(
+    { opcode: OPCODE_READ, file, bufferOffset: slot * half, length: half, offset: slot * half },
+    slot,
+  );
 };
 for (let slot = 0; slot < 8; slot++) submit(slot);
 fixture.turn();

@@ -15,10 +15,12 @@ test.serial('worker.terminate() with reads in flight, again and again', async (t
   const used: Uint8Array[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const memory = sharedMemory(2 * MIB);
-    const mode = (['wait', 'spin', 'leave'] as const)[round % 3]!;
+    const mode = (['wait', 'spin', 'leave'] as const)[round % 3];
     const workerData: ReaderData = { path, memory, mode };
     const worker = new Worker(new URL(`./terminated-reader${EXTENSION}`, import.meta.url), { workerData });
-    await new Promise((resolve, reject) => { worker.once('message', resolve).once('error', reject); });
+    await new Promise((resolve, reject) => {
+      worker.once('message', resolve).once('error', reject);
+    });
     t.is(await worker.terminate(), 1);
     memory.fill(2);
     used.push(memory);

@@ -129,10 +129,10 @@ function fileSystemOver(disk: MemoryDisk): FileSystem {
     },
     openDirectory: () => disk.openDirectory(),
     closeDirectory: (handle) => void disk.close(handle),
-    readFile(path) {
+    readFile(path, length = Infinity) {
       const file = disk.names.get(nameOf(path));
       if (file === undefined) throw new Error(`${path} does not exist`);
-      return file.content.slice(0, file.size);
+      return file.content.slice(0, Math.min(file.size, length));
     },
     remove: (path) => void disk.unlink(nameOf(path)),
     lock() {

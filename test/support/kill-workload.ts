@@ -1,0 +1,222 @@
+/**
+ * The workload of the kill test: an endless stream of operations that follows from a seed alone, so that the process
+ * that writes and the one that checks need to exchange nothing but positions in it. Pure.
+ *
+ * Keys come from a small set, so that most writes overwrite and many delete. Values are told apart by everything: who
+ * wrote them stands in their first bytes (as far as they have any), and the rest is a piece of one large random text
+ * that begins somewhere else for each value.
+ */
+import type { DatabaseOptions } from '../../src/index.ts';
+import { mix, Random } from './random.ts';
+
+export const KEY_COUNT = 500;
+/** Keys beyond the set, which no operation ever writes. */
+export const ABSENT_KEY_COUNT = 20;
+/** The size of a write that deletes. */
+export const DELETED = -1;
+
+const KEY_PADDING_MAX = 180;
+const VALUE_BYTES_MAX = 2_500_000;
+const TEXT_BYTES = 2 * VALUE_BYTES_MAX;
+const MEBIBYTE = 1024 * 1024;
+
+export interface Write {
+  readonly key: number;
+  /** Bytes of the value, or DELETED. */
+  readonly size: number;
+}
+
+interface Submitted {
+  /** Position in the stream, from 0. */
+  readonly index: number;
+  /** So many operations may be under way when this one is submitted; 0 means that all before it have settled. */
+  readonly window: number;
+}
+
+/** One put, one deletion, or a batch: what must survive whole or not at all. */
+export interface WriteOperation extends Submitted {
+  readonly kind: 'write';
+  readonly writes: readonly Write[];
+  readonly batch: boolean;
+  readonly sync: boolean;
+}
+
+/** `flush()`, or a close and an open again. */
+export interface Barrier extends Submitted {
+  readonly kind: 'flush' | 'reopen';
+}
+
+export type Operation = WriteOperation | Barrier;
+
+/** Which write of which stream a value comes from. */
+export interface ValueOrigin {
+  readonly stream: number;
+  readonly index: number;
+  /** Place within the batch. */
+  readonly place: number;
+  readonly size: number;
+}
+
+/** A run of operations of one kind: lone ones, a crowd, batches … */
+type Run = Generator<Omit<WriteOperation, 'index'> | Omit<Barrier, 'index'>>;
+
+export class Workload {
+  /** Names the stream in its values. */
+  readonly stream: number;
+  readonly #random: Random;
+  #run: Run;
+  #index = 0;
+
+  constructor(seed: number) {
+    this.stream = seed >>> 0;
+    this.#random = new Random(seed);
+    this.#run = this.#nextRun();
+  }
+
+  next(): Operation {
+    for (;;) {
+      const { value, done } = this.#run.next();
+      if (done !== true) return { ...value, index: this.#index++ };
+      this.#run = this.#nextRun();
+    }
+  }
+
+  #nextRun(): Run {
+    const choice = this.#random.below(100);
+    if (choice < 24) return this.#singles(this.#random.between(1, 20), 0, 0);
+    if (choice < 46) return this.#singles(this.#random.between(50, 400), this.#random.between(16, 256), 20);
+    if (choice < 56) return this.#singles(this.#random.between(20, 300), this.#random.between(1, 64), 100);
+    if (choice < 78) return this.#batches(this.#random.between(1, 15), this.#random.between(0, 8));
+    if (choice < 86) return this.#overwrites(this.#random.between(10, 80));
+    if (choice < 93) return this.#large();
+    return this.#barrier(choice < 98 ? 'flush' : 'reopen');
+  }
+
+  /** Puts and deletions of their own, a given percentage of them not durable when they resolve. */
+  *#singles(count: number, window: number, unsyncedPercent: number): Run {
+    for (let i = 0; i < count; i++) {
+      const sync = this.#random.below(100) >= unsyncedPercent;
+      yield { kind: 'write', writes: [this.#write()], batch: false, sync, window };
+    }
+  }
+
+  *#batches(count: number, window: number): Run {
+    for (let i = 0; i < count; i++) {
+      const sync = !this.#random.oneIn(4);
+      yield { kind: 'write', writes: this.#writes(this.#random.between(1, 200)), batch: true, sync, window };
+    }
+  }
+
+  /** The same few keys again and again, batches among them. */
+  *#overwrites(count: number): Run {
+    const keys = [this.#key(), this.#key(), this.#key()];
+    for (let i = 0; i < count; i++) {
+      const batch = this.#random.oneIn(3);
+      const writes = (batch ? keys : [keys[this.#random.below(keys.length)]!]).map((key) => this.#write(key));
+      yield { kind: 'write', writes, batch, sync: !this.#random.oneIn(3), window: 32 };
+    }
+  }
+
+  /** More than a frame holds: one value, or a batch that has it among others. */
+  *#large(): Run {
+    const window = this.#random.oneIn(2) ? 0 : 64;
+    const large = { key: this.#key(), size: this.#random.between(MEBIBYTE, VALUE_BYTES_MAX) };
+    const batch = this.#random.oneIn(2);
+    const writes = batch
+      ? [...this.#writes(this.#random.between(1, 40)), large, ...this.#writes(5)]
+      : [large];
+    yield { kind: 'write', writes, batch, sync: !this.#random.oneIn(4), window };
+    // Some that queue behind it.
+    yield* this.#singles(this.#random.between(0, 10), 64, 20);
+  }
+
+  *#barrier(kind: Barrier['kind']): Run {
+    // Reopening settles first: a write that a close refuses would be neither acknowledged nor submitted.
+    yield { kind, window: kind === 'reopen' ? 0 : this.#random.below(64) };
+  }
+
+  #writes(count: number): Write[] {
+    return Array.from({ length: count }, () => this.#write());
+  }
+
+  #write(key = this.#key()): Write {
+    return { key, size: this.#random.oneIn(6) ? DELETED : this.#size() };
+  }
+
+  #key(): number {
+    return this.#random.below(KEY_COUNT);
+  }
+
+  /** Most are small, as values are; some fill pages; a few fill blocks many times over. */
+  #size(): number {
+    const random = this.#random;
+    const choice = random.below(1000);
+    if (choice < 50) return 0;
+    if (choice < 150) return random.between(1, 20);
+    if (choice < 800) return random.between(20, 400);
+    if (choice < 960) return random.between(400, 5000);
+    if (choice < 994) return random.between(5000, 40_000);
+    return random.between(40_000, 300_000);
+  }
+}
+
+/** Configurations that flush, change logs and append to the manifest all the time. */
+export function optionsOf(seed: number, backend: 'auto' | 'uring' | 'syscall'): DatabaseOptions {
+  const random = new Random(mix(seed ^ 0x0b7105));
+  return {
+    writeBufferBytes: [65_536, 262_144, 262_144, 262_144, MEBIBYTE][random.below(5)]!,
+    blockBytes: [4096, 16_384, 16_384, 65_536][random.below(4)]!,
+    blockCacheBytes: random.oneIn(3) ? 0 : 4 * MEBIBYTE,
+    filterBitsPerKey: random.oneIn(6) ? 0 : 10,
+    io: { backend },
+  };
+}
+
+/** Keys of many lengths; neighbours share long prefixes. */
+export function keyOf(key: number): Buffer {
+  const padding = mix(key + 1) >>> 0;
+  const name = `${'abc'[key % 3]}/${'~'.repeat(padding % KEY_PADDING_MAX)}/${key}`;
+  return Buffer.from(key % 7 === 0 ? `${name}\0\xff` : name, 'latin1');
+}
+
+let randomText: Buffer | undefined;
+
+function text(): Buffer {
+  if (randomText !== undefined) return randomText;
+  const random = new Random(0x7e87);
+  const words = new Uint32Array(TEXT_BYTES / 4);
+  for (let i = 0; i < words.length; i++) words[i] = random.bits();
+  randomText = Buffer.from(words.buffer);
+  return randomText;
+}
+
+const STAMP_BYTES = 20;
+
+/** Origin, as it stands at the head of a value; the first word is a mix, so that short values differ as well. */
+function stamp({ stream, index, place, size }: ValueOrigin): Buffer {
+  const bytes = Buffer.alloc(STAMP_BYTES);
+  bytes.writeInt32LE(mix(mix(mix(stream) ^ index) + place), 0);
+  bytes.writeUInt32LE(stream, 4);
+  bytes.writeUInt32LE(index, 8);
+  bytes.writeUInt32LE(place, 12);
+  bytes.writeUInt32LE(size, 16);
+  return bytes;
+}
+
+/** REQUIRES: the origin is not a deletion. */
+export function valueOf(origin: ValueOrigin): Buffer {
+  const head = stamp(origin);
+  const start = head.readUInt32LE(0) % VALUE_BYTES_MAX;
+  const value = Buffer.from(text().subarray(start, start + origin.size));
+  head.copy(value, 0, 0, Math.min(STAMP_BYTES, value.length));
+  return value;
+}
+
+/** Where a value says it comes from, for messages. */
+export function describeValue(value: Uint8Array | undefined): string {
+  if (value === undefined) return 'nothing';
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+  if (bytes.length < STAMP_BYTES) return `${bytes.length} bytes (0x${bytes.toString('hex')})`;
+  const origin = `stream ${bytes.readUInt32LE(4)}, operation ${bytes.readUInt32LE(8)}, place ${bytes.readUInt32LE(12)}`;
+  return `${bytes.length} bytes, which say ${origin}, ${bytes.readUInt32LE(16)} bytes`;
+}
