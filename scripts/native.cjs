@@ -4,7 +4,7 @@
  * install script, from scripts/bootstrap.mjs, and by hand. Node's own modules only; nothing is downloaded.
  *
  *     node scripts/native.cjs             build if there is no build, or if a source is newer than it
- *     node scripts/native.cjs --rebuild   build in any case
+ *     node scripts/native.cjs --rebuild   build in any case, from nothing
  *     node scripts/native.cjs --missing   what the system lacks to build it, as JSON
  *     node scripts/native.cjs --library   what to link liburing by (binding.gyp asks this)
  */
@@ -16,6 +16,7 @@ const {
   readFileSync,
   readdirSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } = require('node:fs');
 const { dirname, join, resolve } = require('node:path');
@@ -85,7 +86,9 @@ function missing() {
 
 /** The archive where the system has one (the addon then carries liburing with it), else the shared library. */
 function library() {
-  const found = spawnSync(compiler, [...compilerArguments, '-print-file-name=liburing.a'], { encoding: 'utf8' });
+  const found = spawnSync(compiler, [...compilerArguments, '-print-file-name=liburing.a'], {
+    encoding: 'utf8',
+  });
   const path = found.status === 0 ? found.stdout.trim() : '';
   return path.startsWith('/') ? path : '-luring';
 }
@@ -166,7 +169,7 @@ function complain(text) {
   return 1;
 }
 
-function compile() {
+function compile(fromNothing) {
   const { install, packages } = missing();
   if (packages.length > 0) {
     const command = `${process.getuid() === 0 ? '' : 'sudo '}${install} ${packages.join(' ')}`;
@@ -185,13 +188,9 @@ function compile() {
       "the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.",
     );
   }
-  // `build` alone where gyp's files are still good: it compiles only what changed.
-  const configured =
-    existsSync(join(root, 'build/Makefile')) &&
-    statSync(join(root, 'build/Makefile')).mtimeMs > statSync(join(root, 'binding.gyp')).mtimeMs;
-  const steps = configured ? ['build'] : ['configure', 'build'];
-  for (const step of steps) {
-    const result = spawnSync(process.execPath, [gyp, step, '--loglevel=error', '--jobs=2', `--nodedir=${headers}`], {
+  for (const step of fromNothing ? ['rebuild'] : ['configure', 'build']) {
+    const settings = ['--loglevel=error', '--jobs=2', `--nodedir=${headers}`];
+    const result = spawnSync(process.execPath, [gyp, step, ...settings], {
       cwd: root,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -201,8 +200,14 @@ function compile() {
     process.stderr.write((result.stdout ?? '') + (result.stderr ?? ''));
     return complain('the addon did not compile; what the compiler said stands above.');
   }
-  if (!loadsAfresh()) return complain('the addon compiled, but it does not load.');
-  return 0;
+  if (loadsAfresh()) {
+    // make leaves it alone if what changed was no part of it; the next run should see that nothing is to be done.
+    const now = new Date();
+    utimesSync(built, now, now);
+    return 0;
+  }
+  // Perhaps what was compiled earlier, and kept, came from another machine or C library.
+  return fromNothing ? complain('the addon compiled, but it does not load.') : compile(true);
 }
 
 function main(argument) {
@@ -214,15 +219,15 @@ function main(argument) {
       console.log(JSON.stringify(missing()));
       return 0;
     case '--rebuild':
-      return compile();
+      return compile(true);
     case undefined:
       break;
     default:
       return complain(`unknown argument ${argument}`);
   }
-  if (process.env.npm_config_build_from_source === 'true') return compile();
-  if (existsSync(built)) return newestSource() <= statSync(built).mtimeMs && loadsHere() ? 0 : compile();
-  return existsSync(join(root, 'prebuilds')) && loadsHere() ? 0 : compile();
+  if (process.env.npm_config_build_from_source === 'true') return compile(true);
+  if (existsSync(built)) return newestSource() <= statSync(built).mtimeMs && loadsHere() ? 0 : compile(false);
+  return existsSync(join(root, 'prebuilds')) && loadsHere() ? 0 : compile(false);
 }
 
 module.exports = { missing };

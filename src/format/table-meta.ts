@@ -25,12 +25,6 @@ import type { TableProperties } from './table-properties.ts';
 const SECTION_CHECKSUM_BYTES = 4;
 const FILTER_LINE_BYTES = 64;
 
-/**
- * Large arrays begin 16 bytes after a page with the allocators in use, so 48 bytes on a cache line begins: the filter's
- * lines then are the processor's. Where that is not so, a lookup costs two cache misses instead of one, nothing else.
- */
-const FILTER_LEAD_BYTES = 48;
-
 export interface TableMeta {
   readonly index: TableIndex;
   /** For `filterMayContain`; null when the table has no filter. */
@@ -157,8 +151,8 @@ function decodeFilter(bytes: Uint8Array, start: number, end: number): Int32Array
   if (length % FILTER_LINE_BYTES !== 4 || length < FILTER_LINE_BYTES) {
     throw new FormatError(`a filter of ${length} bytes`, start);
   }
-  const words = new Int32Array(new ArrayBuffer(FILTER_LEAD_BYTES + length), FILTER_LEAD_BYTES);
-  new Uint8Array(words.buffer, FILTER_LEAD_BYTES).set(bytes.subarray(start, end));
+  const words = new Int32Array(length / 4);
+  new Uint8Array(words.buffer).set(bytes.subarray(start, end));
   const probes = words[words.length - 1];
   if (probes < 1 || probes > FILTER_PROBES_MAX)
     throw new FormatError(`a filter of ${probes} probes`, end - 4);

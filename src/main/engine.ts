@@ -327,6 +327,7 @@ export class Engine implements CrewListener {
     await this.scheduler.whenIdle();
     // A role answers DETACH when its files are closed; a crew that failed answers nothing and is dismissed.
     await Promise.all(ROLE_IDS.map((role) => this.scheduler.ask(role, DETACH)));
+    this.memtables.resetAll();
     await environment.releaseCrew(crew);
     environment.fileSystem.closeDirectory(this.#directoryHandle);
     lock.release();

@@ -68,6 +68,7 @@ export class Memtable {
   /** Number of the log that holds its first entry. */
   firstLog = 0;
 
+  /** REQUIRES: the buffer is zero, or was used by a memtable that has been reset. */
   constructor(buffer: SharedArrayBuffer, region: number) {
     this.buffer = buffer;
     this.region = region;
@@ -77,7 +78,7 @@ export class Memtable {
     this.#slotMask = slots - 1;
     this.#nodesEnd = buffer.byteLength - slots * SLOT_BYTES;
     this.#slotsAt = this.#nodesEnd >> 2;
-    this.reset();
+    this.#last.fill(HEAD_OFFSET);
   }
 
   /** Bytes of an arena in which a batch of `entries` with `rawBytes` of keys and values has room. */
@@ -88,8 +89,9 @@ export class Memtable {
     return Math.ceil(bytes / 65_536) * 65_536;
   }
 
-  /** Forgets everything. REQUIRES: nobody reads the arena. */
+  /** Forgets everything. REQUIRES: nobody reads the arena. One that was not written to is not touched: it takes no memory. */
   reset(): void {
+    if (this.entries === 0) return;
     const words = this.#words;
     words.fill(0, this.#slotsAt);
     words.fill(0, (HEAD_OFFSET >> 2) - HEIGHT_MAX, FIRST_NODE_AT >> 2);

@@ -89,6 +89,11 @@ export class Memtables {
     this.#freeRegions.push(memtable.region);
   }
 
+  /** Leaves the arenas as the next database may find them. REQUIRES: nothing is being flushed. */
+  resetAll(): void {
+    for (const memtable of this.newestFirst()) memtable.reset();
+  }
+
   /** The lowest number of a log that some memtable still needs, or `otherwise` when all are empty. */
   oldestLog(otherwise: number, except?: Memtable): number {
     let oldest = otherwise;

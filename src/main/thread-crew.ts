@@ -206,6 +206,8 @@ export class ThreadCrew implements Crew {
     if (this.#dismissed) return;
     this.#dismissed = true;
     liveCrews.delete(this);
+    // Threads that end are work that is pending.
+    for (const worker of this.#workers) worker.ref();
     this.stop();
     if (this.failure === undefined) await Promise.all(this.#lives);
     await this.#pool.destroy();
@@ -221,6 +223,7 @@ export class ThreadCrew implements Crew {
 }
 
 interface PoolWorker {
+  ref(): void;
   unref(): void;
 }
 

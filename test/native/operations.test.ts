@@ -431,3 +431,51 @@ onBoth('a region that is attached again is the new memory', (t, { fixture, direc
   t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, length: 8, flags: 15 }), [8]);
   t.is(Buffer.from(fixture.memory.slice(0, 8)).toString(), 'quadring');
 });
+
+onBoth('no record, however random, reads to outside of its region', (t, { fixture }) => {
+  const seed = Date.now() & 0x7fff_ffff;
+  let state = seed | 1;
+  const random = (): number => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    return (state ^= state << 5);
+  };
+  // Numbers about the bounds, and any.
+  const length = 65_536;
+  const bounds = [0, 1, length, length - 1, length + 1, -1, 2 ** 31 - 1, -(2 ** 31)];
+  const word = (): number => ((random() & 3) === 0 ? random() : bounds[random() & 7] + (random() & 3));
+  const zeros = openSync('/dev/zero', fs.O_RDONLY);
+  t.teardown(() => closeSync(zeros));
+  const around = new Uint8Array(new SharedArrayBuffer(3 * length)).fill(0xee);
+  fixture.ring.attach(0, around.subarray(length, 2 * length), 0, 0);
+  fixture.ring.attach(1, around.subarray(length + 1, length + 1), 0, 0);
+  let valid = 0;
+  for (let batch = 0; batch < 500; batch++) {
+    const operations = Array.from({ length: fixture.entries }, () => {
+      const [bufferOffset, bytes] = [word(), word()];
+      return {
+        opcode: OPCODE_READ,
+        file: zeros,
+        bufferOffset,
+        length: bytes,
+        flags: random() & 0x1ff & ~0xfc,
+      };
+    });
+    fixture.run(...operations).forEach((result, index) => {
+      if (result === -EINVAL || result === -ECANCELED) return;
+      const { bufferOffset, length: bytes, flags } = operations[index];
+      valid++;
+      t.is(result, bytes, `seed ${seed}`);
+      t.true((flags & 3) === 0 || (bufferOffset | bytes) === 0, `seed ${seed}`);
+    });
+  }
+  t.true(valid > 100, `seed ${seed}: ${valid}`);
+  t.true(
+    around.subarray(0, length).every((byte) => byte === 0xee),
+    `seed ${seed}`,
+  );
+  t.true(
+    around.subarray(2 * length).every((byte) => byte === 0xee),
+    `seed ${seed}`,
+  );
+});

@@ -127,13 +127,13 @@ export class Oracle {
     if (entry === undefined) throw new OracleFailure(`operation ${index} was acknowledged but not submitted`);
     entry.acknowledged = true;
     const { operation, lastSequence, coveredSequence } = entry;
-    if (operation.kind === 'reopen') {
-      this.#raiseFloor(lastSequence, `the close at operation ${index}`);
+    if (operation.kind === 'write') {
+      this.#acknowledgedSequence = Math.max(this.#acknowledgedSequence, lastSequence);
+      if (operation.sync) this.#raiseFloor(lastSequence, `the durable write at operation ${index}`);
     } else if (operation.kind === 'flush') {
       this.#raiseFloor(coveredSequence, `the flush at operation ${index}`);
     } else {
-      this.#acknowledgedSequence = Math.max(this.#acknowledgedSequence, lastSequence);
-      if (operation.sync) this.#raiseFloor(lastSequence, `the durable write at operation ${index}`);
+      this.#raiseFloor(lastSequence, `the close at operation ${index}`);
     }
   }
 

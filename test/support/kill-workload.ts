@@ -58,7 +58,7 @@ export interface ValueOrigin {
 }
 
 /** A run of operations of one kind: lone ones, a crowd, batches … */
-type Run = Generator<Omit<WriteOperation, 'index'> | Omit<Barrier, 'index'>>;
+type Run = Generator<Omit<WriteOperation, 'index'> | Omit<Barrier, 'index'>, undefined>;
 
 export class Workload {
   /** Names the stream in its values. */
@@ -75,8 +75,8 @@ export class Workload {
 
   next(): Operation {
     for (;;) {
-      const { value, done } = this.#run.next();
-      if (done !== true) return { ...value, index: this.#index++ };
+      const { value } = this.#run.next();
+      if (value !== undefined) return { ...value, index: this.#index++ };
       this.#run = this.#nextRun();
     }
   }
@@ -112,7 +112,7 @@ export class Workload {
     const keys = [this.#key(), this.#key(), this.#key()];
     for (let i = 0; i < count; i++) {
       const batch = this.#random.oneIn(3);
-      const writes = (batch ? keys : [keys[this.#random.below(keys.length)]!]).map((key) => this.#write(key));
+      const writes = (batch ? keys : [keys[this.#random.below(keys.length)]]).map((key) => this.#write(key));
       yield { kind: 'write', writes, batch, sync: !this.#random.oneIn(3), window: 32 };
     }
   }
@@ -164,8 +164,8 @@ export class Workload {
 export function optionsOf(seed: number, backend: 'auto' | 'uring' | 'syscall'): DatabaseOptions {
   const random = new Random(mix(seed ^ 0x0b7105));
   return {
-    writeBufferBytes: [65_536, 262_144, 262_144, 262_144, MEBIBYTE][random.below(5)]!,
-    blockBytes: [4096, 16_384, 16_384, 65_536][random.below(4)]!,
+    writeBufferBytes: [65_536, 262_144, 262_144, 262_144, MEBIBYTE][random.below(5)],
+    blockBytes: [4096, 16_384, 16_384, 65_536][random.below(4)],
     blockCacheBytes: random.oneIn(3) ? 0 : 4 * MEBIBYTE,
     filterBitsPerKey: random.oneIn(6) ? 0 : 10,
     io: { backend },
