@@ -313,7 +313,8 @@ export class Engine implements CrewListener {
       await this.flusher.whenIdle();
       await this.#renewingManifest;
       await this.scheduler.whenIdle();
-      if (this.scheduler.outstanding > 0 || !this.flusher.isIdle || this.#renewingManifest !== undefined) continue;
+      const isFlushing = !this.flusher.isIdle || this.#renewingManifest !== undefined;
+      if (this.scheduler.outstanding > 0 || isFlushing || this.writes.isWritingLarge) continue;
       if (this.failure !== undefined || (this.writer.isIdle && this.writes.waiting === 0)) return;
       // Nothing is under way that these could be waiting for: the file system is full.
       if (this.writer.isIdle) {

@@ -79,6 +79,11 @@ export class WritePath {
     return this.#waiting.length + (this.#writingLarge === undefined ? 0 : 1);
   }
 
+  /** Whether a large batch is half written. */
+  get isWritingLarge(): boolean {
+    return this.#writingLarge !== undefined;
+  }
+
   /** How many writes had to wait. */
   get stalls(): number {
     return this.#stalls;

@@ -38,29 +38,29 @@ type Step =
 const write: fc.Arbitrary<Write> = fc.record({
   key: fc.nat(KEYS - 1),
   length: fc.oneof(
-    { arbitrary: fc.constant(undefined), weight: 3 },
-    { arbitrary: fc.nat(40), weight: 6 },
-    { arbitrary: fc.nat(4200), weight: 3 },
-    { arbitrary: fc.constantFrom(4096, 70_000, 1_200_000), weight: 0.2 },
+    { arbitrary: fc.constant(undefined), weight: 15 },
+    { arbitrary: fc.nat(40), weight: 30 },
+    { arbitrary: fc.nat(4200), weight: 15 },
+    { arbitrary: fc.constantFrom(4096, 70_000, 1_200_000), weight: 1 },
   ),
   seed: fc.nat(1 << 30),
 });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { arbitrary: write.map((one): Step => ({ kind: 'write', write: one })), weight: 20 },
-  { arbitrary: fc.array(write, { maxLength: 40, size: 'max' }).map((writes): Step => ({ kind: 'burst', writes })), weight: 6 },
+  { arbitrary: write.map((one): Step => ({ kind: 'write', write: one })), weight: 200 },
+  { arbitrary: fc.array(write, { maxLength: 40, size: 'max' }).map((writes): Step => ({ kind: 'burst', writes })), weight: 60 },
   {
     arbitrary: fc
       .record({ writes: fc.array(write, { maxLength: 30, size: 'max' }), chained: fc.boolean() })
       .map(({ writes, chained }): Step => ({ kind: 'batch', writes, chained })),
-    weight: 4,
+    weight: 40,
   },
   {
     arbitrary: fc.record({ key: fc.nat(KEYS + 3), room: fc.nat(5000) }).map(({ key, room }): Step => ({ kind: 'read', key, room })),
-    weight: 40,
+    weight: 400,
   },
-  { arbitrary: fc.constantFrom('flush' as const).map((kind): Step => ({ kind })), weight: 1.5 },
-  { arbitrary: fc.constantFrom('reopen' as const, 'crash' as const).map((kind): Step => ({ kind })), weight: 0.7 },
+  { arbitrary: fc.constantFrom('flush' as const).map((kind): Step => ({ kind })), weight: 15 },
+  { arbitrary: fc.constantFrom('reopen' as const, 'crash' as const).map((kind): Step => ({ kind })), weight: 7 },
 );
 
 const options: fc.Arbitrary<DatabaseOptions> = fc.record({
