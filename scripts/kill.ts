@@ -48,8 +48,13 @@ async function main(): Promise<void> {
   console.log(describeTotals(totals).join('\n'));
 }
 
-// The handler of 'exit' ends the children.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.error(`given up: ${signal}`);
+    // The handler of 'exit' ends the children.
+    process.exit(130);
+  });
+}
 
 try {
   await main();

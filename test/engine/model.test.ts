@@ -2,13 +2,12 @@
  * The engine against a Map: random operations, with flushes, reopenings and crashes between them, in a database whose
  * limits are all tiny. A failure prints fast-check's seed; `QUADRING_TEST_SEED=<seed>` repeats a run.
  */
-import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { Database, type BatchOperation, type DatabaseOptions } from '../../src/index.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
-import { temporaryDirectory } from '../support/directories.ts';
+import { crashImage, temporaryDirectory } from '../support/directories.ts';
 import { testSeed } from '../support/random.ts';
 import { valueOf } from '../support/values.ts';
 
@@ -122,9 +121,7 @@ class Pair {
         await this.close();
         return this.open();
       case 'crash': {
-        // Nothing is in flight: what is there now is what a crash would leave.
-        const image = join(temporaryDirectory(this.#t), 'db');
-        cpSync(this.#directory, image, { recursive: true });
+        const image = await crashImage(this.#t, this.database, this.#directory);
         await this.close();
         this.#directory = image;
         return this.open();

@@ -114,7 +114,7 @@ testBackends('small writes and large batches take turns, in the order they were 
   };
   await check();
   // A crash here finds logs of several sizes; they replay in the order they were written.
-  const image = crashImage(t, directory);
+  const image = await crashImage(t, database, directory);
   await database.close();
   database = await openDatabase(t, image, backend, SMALL);
   await check();
@@ -127,7 +127,7 @@ testBackends('a batch beyond one frame is split into first, middle and last', as
   for (let i = 0; i < 7; i++) batch.put(keyOf(i), valueOf(500_000, i));
   await batch.write();
   await database.put('after', 'wards');
-  const image = crashImage(t, directory);
+  const image = await crashImage(t, database, directory);
   t.deepEqual(logFrames(image).slice(0, 4).map(({ kind }) => kind), [
     FRAME_FIRST,
     FRAME_MIDDLE,
@@ -181,7 +181,7 @@ testBackends('20,000 puts in flight share frames and are all there', async (t, b
   t.is(log.records, 20_000);
   t.is(memtables.activeEntries, 20_000);
   t.true(log.frames < 200, `${log.frames} frames`);
-  const image = crashImage(t, directory);
+  const image = await crashImage(t, database, directory);
   await database.close();
   database = await openDatabase(t, image, backend);
   t.is(database.stats().recovery.replayedRecords, 20_000);
@@ -197,7 +197,7 @@ testBackends('an unsynced write is seen at once, and a durable one takes those b
   t.is(database.getString(keyOf(499)), 'unsynced 499');
   t.true(database.stats().durableSequence < 502);
   await database.put('durable', '1');
-  const image = crashImage(t, directory);
+  const image = await crashImage(t, database, directory);
   const copy = await openDatabase(t, image, backend);
   t.is(copy.stats().recovery.replayedRecords, 503);
   for (let i = 0; i < 500; i++) t.is(copy.getString(keyOf(i)), i === 7 ? undefined : `unsynced ${i}`);

@@ -52,7 +52,7 @@ export class KillCycleFailure extends Error {
 }
 
 const WRITE_MS_MAX = 300;
-const RECOVERY_MS_MAX = 60;
+const RECOVERY_MS_MAX = 150;
 /** Log files an open, idle database may have beside the live ones: active, prepared, and two to be used again. */
 const SPARE_LOGS_MAX = 4;
 
