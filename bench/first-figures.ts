@@ -11,7 +11,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Database, type DatabaseOptions } from '../src/index.ts';
-import { describeMachine, diskReadBytes, Figures, inFlight, pseudoRandom, residentMebibytes } from './support/measure.ts';
+import {
+  describeMachine,
+  diskReadBytes,
+  Figures,
+  inFlight,
+  pseudoRandom,
+  residentMebibytes,
+} from './support/measure.ts';
 
 const ARMS = ['uring', 'syscall'] as const;
 type Arm = (typeof ARMS)[number];
@@ -48,7 +55,10 @@ async function withDatabase<T>(
   options: DatabaseOptions,
   use: (database: Database) => Promise<T>,
 ): Promise<T> {
-  const database = await Database.open(join(root, `${name}-${arm}`), { ...options, io: { backend: arm, ...options.io } });
+  const database = await Database.open(join(root, `${name}-${arm}`), {
+    ...options,
+    io: { backend: arm, ...options.io },
+  });
   try {
     return await use(database);
   } finally {
@@ -60,7 +70,9 @@ async function withDatabase<T>(
 async function load(name: string, arm: Arm, writeBufferBytes: number): Promise<void> {
   await withDatabase(name, arm, { writeBufferBytes }, async (database) => {
     for (let i = 0; i < LOADED_KEYS; i += 1000) {
-      const operations = keys.slice(i, i + 1000).map((key, j) => ({ type: 'put' as const, key, value: valueOf(i + j, 0) }));
+      const operations = keys
+        .slice(i, i + 1000)
+        .map((key, j) => ({ type: 'put' as const, key, value: valueOf(i + j, 0) }));
       await database.batch(operations, { sync: false });
     }
     await database.flush();
@@ -68,34 +80,51 @@ async function load(name: string, arm: Arm, writeBufferBytes: number): Promise<v
 }
 
 async function hotReads(arm: Arm): Promise<void> {
-  await withDatabase('hot', arm, { writeBufferBytes: 128 << 20, blockCacheBytes: 128 << 20 }, async (database) => {
-    const hot = keys.slice(0, HOT_KEYS);
-    const target = Buffer.alloc(VALUE_BYTES);
-    for (const key of hot) check(database.getInto(key, target) === VALUE_BYTES, 'hot key');
-    const before = database.stats().cache;
-    const time = (name: string, read: (key: Buffer) => number): void => {
+  await withDatabase(
+    'hot',
+    arm,
+    { writeBufferBytes: 128 << 20, blockCacheBytes: 128 << 20 },
+    async (database) => {
+      const hot = keys.slice(0, HOT_KEYS);
+      const target = Buffer.alloc(VALUE_BYTES);
+      for (const key of hot) check(database.getInto(key, target) === VALUE_BYTES, 'hot key');
+      const before = database.stats().cache;
+      const time = (name: string, read: (key: Buffer) => number): void => {
+        const start = performance.now();
+        let bytes = 0;
+        for (let round = 0; round < HOT_ROUNDS; round++)
+          for (let i = 0; i < HOT_KEYS; i++) bytes += read(hot[i]);
+        figures.add(name, arm, 'ns', ((performance.now() - start) * 1e6) / (HOT_ROUNDS * HOT_KEYS));
+        check(bytes === HOT_ROUNDS * HOT_KEYS * VALUE_BYTES, name);
+      };
+      time('hot getInto, 1000 keys', (key) => database.getInto(key, target));
+      time('hot getSync, 1000 keys', (key) => database.getSync(key)!.length);
       const start = performance.now();
-      let bytes = 0;
-      for (let round = 0; round < HOT_ROUNDS; round++) for (let i = 0; i < HOT_KEYS; i++) bytes += read(hot[i]!);
-      figures.add(name, arm, 'ns', ((performance.now() - start) * 1e6) / (HOT_ROUNDS * HOT_KEYS));
-      check(bytes === HOT_ROUNDS * HOT_KEYS * VALUE_BYTES, name);
-    };
-    time('hot getInto, 1000 keys', (key) => database.getInto(key, target));
-    time('hot getSync, 1000 keys', (key) => database.getSync(key)!.length);
-    const start = performance.now();
-    for (let round = 0; round < HOT_ROUNDS / 3; round++) {
-      for (let i = 0; i < HOT_KEYS; i++) check((await database.get(hot[i]!))?.length === VALUE_BYTES, 'await get');
-    }
-    figures.add('hot await get, 1000 keys', arm, 'ns', ((performance.now() - start) * 1e6) / ((HOT_ROUNDS / 3) * HOT_KEYS));
-    const after = database.stats().cache;
-    check(after.misses === before.misses, 'hot reads hit the cache');
-    for (const key of keys) database.getInto(key, target);
-    const random = pseudoRandom(1);
-    const uniform = Array.from({ length: 300_000 }, () => keys[random(LOADED_KEYS)]!);
-    const began = performance.now();
-    for (const key of uniform) database.getInto(key, target);
-    figures.add(`cached getInto, uniform over ${LOADED_KEYS} keys`, arm, 'ns', ((performance.now() - began) * 1e6) / uniform.length);
-  });
+      for (let round = 0; round < HOT_ROUNDS / 3; round++) {
+        for (let i = 0; i < HOT_KEYS; i++)
+          check((await database.get(hot[i]))?.length === VALUE_BYTES, 'await get');
+      }
+      figures.add(
+        'hot await get, 1000 keys',
+        arm,
+        'ns',
+        ((performance.now() - start) * 1e6) / ((HOT_ROUNDS / 3) * HOT_KEYS),
+      );
+      const after = database.stats().cache;
+      check(after.misses === before.misses, 'hot reads hit the cache');
+      for (const key of keys) database.getInto(key, target);
+      const random = pseudoRandom(1);
+      const uniform = Array.from({ length: 300_000 }, () => keys[random(LOADED_KEYS)]);
+      const began = performance.now();
+      for (const key of uniform) database.getInto(key, target);
+      figures.add(
+        `cached getInto, uniform over ${LOADED_KEYS} keys`,
+        arm,
+        'ns',
+        ((performance.now() - began) * 1e6) / uniform.length,
+      );
+    },
+  );
 }
 
 async function writes(arm: Arm, round: number): Promise<void> {
@@ -106,14 +135,24 @@ async function writes(arm: Arm, round: number): Promise<void> {
       [1000, 100_000],
     ] as const) {
       const start = performance.now();
-      await inFlight(count, depth, (i) => database.put(keys[i]!, valueOf(i, round)));
-      figures.add(`durable puts, ${depth} in flight`, arm, '/s', (count * 1000) / (performance.now() - start));
+      await inFlight(count, depth, (i) => database.put(keys[i], valueOf(i, round)));
+      figures.add(
+        `durable puts, ${depth} in flight`,
+        arm,
+        '/s',
+        (count * 1000) / (performance.now() - start),
+      );
     }
     const count = 200_000;
     const value = valueOf(0, round);
     const start = performance.now();
-    for (let i = 0; i < count; i++) await database.put(keys[i]!, value, { sync: false });
-    figures.add('{ sync: false } puts, one at a time', arm, '/s', (count * 1000) / (performance.now() - start));
+    for (let i = 0; i < count; i++) await database.put(keys[i], value, { sync: false });
+    figures.add(
+      '{ sync: false } puts, one at a time',
+      arm,
+      '/s',
+      (count * 1000) / (performance.now() - start),
+    );
     await database.put('last', 'durable');
     const stats = database.stats();
     check(stats.durableSequence === stats.lastSequence, 'everything became durable');
@@ -132,7 +171,7 @@ async function coldReads(arm: Arm, round: number): Promise<void> {
       const start = performance.now();
       await inFlight(count, depth, async () => {
         const i = random(LOADED_KEYS);
-        check((await database.get(keys[i]!))?.equals(valueOf(i, 0)) === true, 'cold read');
+        check((await database.get(keys[i]))?.equals(valueOf(i, 0)) === true, 'cold read');
       });
       const seconds = (performance.now() - start) / 1000;
       figures.add(`cold reads, ${depth} in flight`, arm, '/s', count / seconds);
@@ -141,7 +180,7 @@ async function coldReads(arm: Arm, round: number): Promise<void> {
     const start = performance.now();
     for (let n = 0; n < 2000; n++) {
       const i = random(LOADED_KEYS);
-      check(database.getSync(keys[i]!)?.equals(valueOf(i, 0)) === true, 'cold getSync');
+      check(database.getSync(keys[i])?.equals(valueOf(i, 0)) === true, 'cold getSync');
     }
     figures.add('cold getSync, one at a time', arm, '/s', 2_000_000 / (performance.now() - start));
   });
@@ -166,7 +205,12 @@ async function memory(): Promise<void> {
   const bare = residentMebibytes();
   figures.add('RSS before the first open', 'uring', 'MiB', bare);
   const database = await Database.open(join(root, 'memory'), { io: { backend: 'uring' } });
-  figures.add('RSS beyond that, one idle database (32 MiB cache)', 'uring', 'MiB', residentMebibytes() - bare);
+  figures.add(
+    'RSS beyond that, one idle database (32 MiB cache)',
+    'uring',
+    'MiB',
+    residentMebibytes() - bare,
+  );
   const second = await Database.open(join(root, 'memory-2'), { io: { backend: 'uring' } });
   figures.add('RSS beyond that, two idle databases', 'uring', 'MiB', residentMebibytes() - bare);
   await Promise.all([database.put('a', '1'), second.put('a', '2')]);
@@ -182,8 +226,18 @@ async function memory(): Promise<void> {
   }
   figures.add('1000 opens and closes in a row, each', 'uring', 'ms', (performance.now() - start) / 1000);
   figures.add('1000 opens and closes in a row, RSS growth', 'uring', 'MiB', residentMebibytes() - before);
-  figures.add('1000 opens and closes in a row, thread growth', 'uring', '', readdirSync('/proc/self/task').length - threads);
-  figures.add('1000 opens and closes in a row, descriptor growth', 'uring', '', readdirSync('/proc/self/fd').length - descriptors);
+  figures.add(
+    '1000 opens and closes in a row, thread growth',
+    'uring',
+    '',
+    readdirSync('/proc/self/task').length - threads,
+  );
+  figures.add(
+    '1000 opens and closes in a row, descriptor growth',
+    'uring',
+    '',
+    readdirSync('/proc/self/fd').length - descriptors,
+  );
 }
 
 try {
@@ -198,7 +252,10 @@ try {
     }
   }
   figures.print();
-  figures.write('bench/results/first-figures.jsonl', { ...describeMachine(), command: process.argv.slice(2) });
+  figures.write('bench/results/first-figures.jsonl', {
+    ...describeMachine(),
+    command: process.argv.slice(2),
+  });
 } finally {
   rmSync(root, { recursive: true, force: true });
 }

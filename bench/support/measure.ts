@@ -22,8 +22,8 @@ export interface Spread {
 export function spreadOf(samples: readonly number[]): Spread {
   const sorted = samples.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { min: sorted[0]!, median, max: sorted.at(-1)! };
+  const median = sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return { min: sorted[0], median, max: sorted.at(-1)! };
 }
 
 /** Gathers figures by name and arm, in the order in which they first came. */
@@ -41,7 +41,15 @@ export class Figures {
   print(): void {
     const rows = [...this.#figures.values()].map(({ name, arm, unit, samples }) => {
       const { min, median, max } = spreadOf(samples);
-      return { figure: name, arm, median: format(median), min: format(min), max: format(max), unit, runs: samples.length };
+      return {
+        figure: name,
+        arm,
+        median: format(median),
+        min: format(min),
+        max: format(max),
+        unit,
+        runs: samples.length,
+      };
     });
     console.table(rows);
   }
@@ -77,7 +85,11 @@ export function residentMebibytes(): number {
 }
 
 /** Runs `count` tasks, `inFlight` at a time; resolves when all have. */
-export async function inFlight(count: number, depth: number, task: (i: number) => Promise<void>): Promise<void> {
+export async function inFlight(
+  count: number,
+  depth: number,
+  task: (i: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < count) await task(next++);

@@ -95,7 +95,7 @@ export class BlockCache {
 
   /** HOT. Where in `bytes` a cached block begins, or −1. */
   find(table: Table, block: number): number {
-    const slot = table.slots[block]!;
+    const slot = table.slots[block];
     if (slot === NOT_CACHED || this.#states[slot] !== CACHED) return -1;
     if (this.#referenced[slot] === 0) this.#referenced[slot] = 1;
     this.#hits++;
@@ -114,7 +114,7 @@ export class BlockCache {
   /** Reads a block that `find` did not find. Reads of one block that overlap share one. */
   load(table: Table, block: number, waiter: BlockWaiter): void {
     this.#misses++;
-    const slot = table.slots[block]!;
+    const slot = table.slots[block];
     if (slot !== NOT_CACHED) {
       this.#sharedReads++;
       must(this.#waiters[slot], 'a slot on its way has waiters').push(waiter);
@@ -192,13 +192,16 @@ export class BlockCache {
 
   #onRead(slot: number, result: number, detail0: number, detail1: number): void {
     const table = must(this.#tables[slot], 'a slot that was read into belongs to a table');
-    const block = this.#blocks[slot]!;
+    const block = this.#blocks[slot];
     const waiters = must(this.#waiters[slot], 'a slot that was read into has waiters');
     if (result < 0) {
       this.#waiters[slot] = undefined;
       this.#forget(slot, table, block);
       const offset = table.index.pageOf(block) * PAGE_BYTES;
-      const error = roleError(`reading ${table.fileName}`, result, detail0, detail1, { file: table.fileName, offset });
+      const error = roleError(`reading ${table.fileName}`, result, detail0, detail1, {
+        file: table.fileName,
+        offset,
+      });
       for (const waiter of waiters) waiter.onError(error);
       return;
     }
@@ -252,7 +255,7 @@ export class BlockCache {
         referenced[slot] = 0;
         continue;
       }
-      must(this.#tables[slot], 'a cached slot belongs to a table').slots[this.#blocks[slot]!] = NOT_CACHED;
+      must(this.#tables[slot], 'a cached slot belongs to a table').slots[this.#blocks[slot]] = NOT_CACHED;
       this.#tables[slot] = undefined;
       this.#evictions++;
       states[slot] = LENT;

@@ -30,7 +30,10 @@ export class KeyScratch {
 
   #loadBytes(key: Uint8Array): number {
     if (!(key instanceof Uint8Array)) {
-      throw new QuadringError('INVALID_ARGUMENT', `a key must be a Uint8Array or a string, not ${nameOf(key)}`);
+      throw new QuadringError(
+        'INVALID_ARGUMENT',
+        `a key must be a Uint8Array or a string, not ${nameOf(key)}`,
+      );
     }
     const length = key.length;
     if (length > KEY_BYTES_MAX) refuseKey(length);
@@ -62,22 +65,37 @@ export class KeyScratch {
 export function valueBytes(value: Bytes): Uint8Array {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
   if (!(bytes instanceof Uint8Array)) {
-    throw new QuadringError('INVALID_ARGUMENT', `a value must be a Uint8Array or a string, not ${nameOf(value)}`);
+    throw new QuadringError(
+      'INVALID_ARGUMENT',
+      `a value must be a Uint8Array or a string, not ${nameOf(value)}`,
+    );
   }
   if (bytes.length > VALUE_BYTES_MAX) {
-    throw new QuadringError('VALUE_TOO_LARGE', `the value has ${bytes.length} bytes, at most ${VALUE_BYTES_MAX} are allowed`);
+    throw new QuadringError(
+      'VALUE_TOO_LARGE',
+      `the value has ${bytes.length} bytes, at most ${VALUE_BYTES_MAX} are allowed`,
+    );
   }
   return bytes;
 }
 
 /** Copies between two kinds of memory; `source[start, start + length)` to `target` at `at`. */
-export function copyBytes(source: Uint8Array, start: number, length: number, target: Uint8Array, at: number): void {
+export function copyBytes(
+  source: Uint8Array,
+  start: number,
+  length: number,
+  target: Uint8Array,
+  at: number,
+): void {
   if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
   else target.set(source.subarray(start, start + length), at);
 }
 
 function refuseKey(length: number): never {
-  throw new QuadringError('KEY_TOO_LARGE', `the key has ${length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
+  throw new QuadringError(
+    'KEY_TOO_LARGE',
+    `the key has ${length} bytes, at most ${KEY_BYTES_MAX} are allowed`,
+  );
 }
 
 function nameOf(value: unknown): string {

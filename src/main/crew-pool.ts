@@ -25,11 +25,11 @@ function shapeOf(settings: Settings): string {
 export async function acquireCrew(settings: Settings): Promise<Crew> {
   const shape = shapeOf(settings);
   for (let i = idle.length - 1; i >= 0; i--) {
-    const { crew } = idle[i]!;
+    const { crew } = idle[i];
     if (crew.failure !== undefined) {
       idle.splice(i, 1);
       await crew.dismiss();
-    } else if (idle[i]!.shape === shape) {
+    } else if (idle[i].shape === shape) {
       idle.splice(i, 1);
       crew.adopted = true;
       return crew;

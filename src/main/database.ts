@@ -6,7 +6,7 @@
  * failure of the log freezes what is seen at what is.
  */
 import { QuadringError } from '../errors.ts';
-import { Engine } from './engine.ts';
+import type { Engine } from './engine.ts';
 import { copyBytes, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import type { Environment } from './environment.ts';
 import { openEngine } from './open.ts';
@@ -14,7 +14,13 @@ import { resolveOptions, type DatabaseOptions } from './options.ts';
 import { BLOCK_NEEDED, FOUND, PointLookup, type LookupHandler, type Outcome } from './point-reader.ts';
 import { productionEnvironment } from './production-environment.ts';
 import { collectStats, type DatabaseStats } from './statistics.ts';
-import { BatchEncoder, WriteBatch, type BatchOperation, type EncodedWrites, type WriteOptions } from './write-batch.ts';
+import {
+  BatchEncoder,
+  WriteBatch,
+  type BatchOperation,
+  type EncodedWrites,
+  type WriteOptions,
+} from './write-batch.ts';
 import { abortError } from './write-path.ts';
 
 export interface ReadOptions {
@@ -44,7 +50,11 @@ export class Database implements AsyncDisposable {
   }
 
   /** @internal The same over another environment; tests use it. */
-  static async openIn(environment: Environment, directory: string, options?: DatabaseOptions): Promise<Database> {
+  static async openIn(
+    environment: Environment,
+    directory: string,
+    options?: DatabaseOptions,
+  ): Promise<Database> {
     if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
       throw new QuadringError('INVALID_ARGUMENT', 'the directory must be a path');
     }
@@ -62,7 +72,7 @@ export class Database implements AsyncDisposable {
       if (outcome === FOUND) return Promise.resolve(this.#takeValue());
       if (outcome !== BLOCK_NEEDED) return ABSENT_VALUE;
     } catch (error) {
-      return Promise.reject(error as QuadringError);
+      return Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
       this.#lookup({
@@ -90,7 +100,8 @@ export class Database implements AsyncDisposable {
    * there is none. Allocates nothing when the value is in memory. Throws what `get` rejects with.
    */
   getInto(key: Bytes, target: Uint8Array): number {
-    if (!(target instanceof Uint8Array)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+    if (!(target instanceof Uint8Array))
+      throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
     const outcome = this.#search(key);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
@@ -133,9 +144,14 @@ export class Database implements AsyncDisposable {
     try {
       this.#checkWritable(options);
       this.#key.load(key);
-      return this.#engine.writes.write(this.#key, valueBytes(value), options?.sync !== false, options?.signal);
+      return this.#engine.writes.write(
+        this.#key,
+        valueBytes(value),
+        options?.sync !== false,
+        options?.signal,
+      );
     } catch (error) {
-      return Promise.reject(error as QuadringError);
+      return Promise.reject(error);
     }
   }
 
@@ -146,7 +162,7 @@ export class Database implements AsyncDisposable {
       this.#key.load(key);
       return this.#engine.writes.write(this.#key, null, options?.sync !== false, options?.signal);
     } catch (error) {
-      return Promise.reject(error as QuadringError);
+      return Promise.reject(error);
     }
   }
 
@@ -157,7 +173,9 @@ export class Database implements AsyncDisposable {
   batch(operations?: readonly BatchOperation[], options?: WriteOptions): WriteBatch | Promise<void> {
     if (arguments.length === 0) {
       this.#checkOpen();
-      return new WriteBatch(new BatchEncoder(this.#key), (batch, writeOptions) => this.#writeBatch(batch, writeOptions));
+      return new WriteBatch(new BatchEncoder(this.#key), (batch, writeOptions) =>
+        this.#writeBatch(batch, writeOptions),
+      );
     }
     try {
       this.#checkWritable(options);
@@ -165,7 +183,7 @@ export class Database implements AsyncDisposable {
       this.#batch.addAll(operations as readonly BatchOperation[]);
       return this.#writeBatch(this.#batch, options);
     } catch (error) {
-      return Promise.reject(error as QuadringError);
+      return Promise.reject(error);
     }
   }
 
@@ -201,7 +219,7 @@ export class Database implements AsyncDisposable {
     if (inActive !== undefined) return inActive;
     const { frozen } = memtables;
     for (let i = frozen.length - 1; i >= 0; i--) {
-      const inFrozen = reader.searchMemtable(frozen[i]!, scratch, visibleSequence);
+      const inFrozen = reader.searchMemtable(frozen[i], scratch, visibleSequence);
       if (inFrozen !== undefined) return inFrozen;
     }
     const { bytes, length, hash } = scratch;
@@ -243,7 +261,7 @@ export class Database implements AsyncDisposable {
       this.#checkWritable(options);
       return this.#engine.writes.writeBatch(batch, options?.sync !== false, options?.signal);
     } catch (error) {
-      return Promise.reject(error as QuadringError);
+      return Promise.reject(error);
     }
   }
 
@@ -280,8 +298,14 @@ function checkOptions(options: WriteOptions, isWrite: boolean): void {
     throw new QuadringError('INVALID_ARGUMENT', 'sync must be true or false');
   }
   if (signal === undefined) return;
-  if (!(signal instanceof AbortSignal)) throw new QuadringError('INVALID_ARGUMENT', 'signal must be an AbortSignal');
+  if (!(signal instanceof AbortSignal))
+    throw new QuadringError('INVALID_ARGUMENT', 'signal must be an AbortSignal');
   if (signal.aborted) throw abortError(signal);
+}
+
+/** A refusal of a promise-returning method. */
+function rejected(error: unknown): Promise<never> {
+  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
 }
 
 function copyOf(bytes: Uint8Array, start: number, length: number): Buffer {

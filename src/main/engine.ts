@@ -36,7 +36,13 @@ import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
 import type { Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
-import { garbageFiles, type DirectoryContents, type FrameGroup, type RecoveredLog, type RecoveredLogs } from './recovery.ts';
+import {
+  garbageFiles,
+  type DirectoryContents,
+  type FrameGroup,
+  type RecoveredLog,
+  type RecoveredLogs,
+} from './recovery.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 
@@ -114,7 +120,11 @@ export class Engine implements CrewListener {
       await engine.#start();
       return engine;
     } catch (error) {
-      engine.fail(error instanceof QuadringError ? error : new QuadringError('IO_ERROR', 'open failed', { cause: error }));
+      engine.fail(
+        error instanceof QuadringError
+          ? error
+          : new QuadringError('IO_ERROR', 'open failed', { cause: error }),
+      );
       await engine.#letGo();
       throw error;
     }
@@ -124,19 +134,27 @@ export class Engine implements CrewListener {
     const { state, recovered, contents, environment, settings } = this.ground;
     await this.#attachCrew();
     const tables = await Promise.all(state.tables.map((description) => openTable(this, description)));
-    const needed = recovered.logs.filter(({ groups }) => groups.some((group) => lastOf(group) > state.flushedSequence));
+    const needed = recovered.logs.filter(({ groups }) =>
+      groups.some((group) => lastOf(group) > state.flushedSequence),
+    );
     const logNumber = needed[0]?.number ?? state.nextFileNumber;
     this.versions = new VersionSet({ ...state, logNumber }, tables);
     const logEnds = needed.map(({ number, end }) => ({ number, end }));
     const manifestNumber = this.versions.takeFileNumber();
     await this.manifest.create(manifestNumber, () => this.versions.snapshot(logEnds, recovered.lastSequence));
-    this.writer = new LogWriter(this.scheduler, this.ground.crew.memory.pool, this.logs, recovered.lastSequence, {
-      onDurable: () => {
-        this.flusher.schedule();
-        this.writes.resume();
+    this.writer = new LogWriter(
+      this.scheduler,
+      this.ground.crew.memory.pool,
+      this.logs,
+      recovered.lastSequence,
+      {
+        onDurable: () => {
+          this.flusher.schedule();
+          this.writes.resume();
+        },
+        onFailure: (error) => this.fail(error),
       },
-      onFailure: (error) => this.fail(error),
-    });
+    );
     this.flusher = new Flusher({
       scheduler: this.scheduler,
       cache: this.cache,
@@ -223,7 +241,12 @@ export class Engine implements CrewListener {
     try {
       const number = this.versions.takeFileNumber();
       const old = await this.manifest.create(number, () => this.#snapshot());
-      const { result, detail0, detail1 } = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, old, FILE_MANIFEST);
+      const { result, detail0, detail1 } = await this.scheduler.ask(
+        ROLE_FLUSH,
+        REMOVE_FILE,
+        old,
+        FILE_MANIFEST,
+      );
       if (result < 0) throw roleError(`removing ${manifestName(old)}`, result, detail0, detail1);
     } catch (error) {
       // The old manifest may still be in force while the new one is half written: nothing can be appended safely.
@@ -250,7 +273,9 @@ export class Engine implements CrewListener {
 
   onFailure(error: Error): void {
     const failure =
-      error instanceof QuadringError ? error : new QuadringError('WORKER_FAILED', error.message, { cause: error });
+      error instanceof QuadringError
+        ? error
+        : new QuadringError('WORKER_FAILED', error.message, { cause: error });
     this.fail(failure);
     this.scheduler.fail(failure);
   }
@@ -261,7 +286,9 @@ export class Engine implements CrewListener {
     this.failure =
       error.code === 'WORKER_FAILED'
         ? error
-        : new QuadringError('FAILED', `the database takes no more writes: ${error.message}`, { cause: error });
+        : new QuadringError('FAILED', `the database takes no more writes: ${error.message}`, {
+            cause: error,
+          });
     this.#firstLogPrepared?.reject(error);
     this.#firstLogPrepared = undefined;
     if (this.writer === undefined) return;
@@ -276,7 +303,11 @@ export class Engine implements CrewListener {
     await this.writes.largeWritten();
     const sequence = this.writes.lastSequence;
     const { memtables } = this;
-    while (memtables.active.entries > 0 && memtables.active.firstSequence <= sequence && !memtables.rotate()) {
+    while (
+      memtables.active.entries > 0 &&
+      memtables.active.firstSequence <= sequence &&
+      !memtables.rotate()
+    ) {
       await this.flusher.flushOldest();
     }
     await this.flusher.whenFlushed(sequence);

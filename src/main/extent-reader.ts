@@ -84,7 +84,14 @@ class ExtentRead {
     if (this.#pending === 0) this.#handler(this.#error, this.#bytes);
   }
 
-  #onRead(slot: number, first: number, count: number, result: number, detail0: number, detail1: number): void {
+  #onRead(
+    slot: number,
+    first: number,
+    count: number,
+    result: number,
+    detail0: number,
+    detail1: number,
+  ): void {
     this.#pending--;
     if (result < 0) {
       const { fileName, page } = this.#place;

@@ -2,7 +2,18 @@
  * The seam `FileSystem`: what open and recovery do to a directory before any ring runs, and the implementation over
  * Node's own calls. Owner only. Everything that must be durable goes through a ring instead.
  */
-import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { native } from '../native.ts';
 

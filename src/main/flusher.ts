@@ -18,7 +18,13 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
 import { MAILBOX_AT } from '../protocol/crew-layout.ts';
-import { OPEN_TABLE, ROLE_FLUSH, ROLE_FOREGROUND, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
+import {
+  OPEN_TABLE,
+  ROLE_FLUSH,
+  ROLE_FOREGROUND,
+  WRITE_TABLE,
+  type WriteTableParameters,
+} from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import { readExtent } from './extent-reader.ts';
 import { roleError } from './io-errors.ts';
@@ -130,7 +136,9 @@ export class Flusher {
   #onError(error: unknown): void {
     this.#current = undefined;
     const failure =
-      error instanceof QuadringError ? error : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
+      error instanceof QuadringError
+        ? error
+        : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
     if (failure.code === 'NO_SPACE') {
       this.#rejectWaiters(failure);
       this.#options.onRefused(failure);
@@ -142,7 +150,9 @@ export class Flusher {
   #settleWaiters(): void {
     const { memtables } = this.#options;
     const oldest = memtables.frozen[0];
-    const done = this.#waiters.filter(({ sequence }) => oldest === undefined || oldest.firstSequence > sequence);
+    const done = this.#waiters.filter(
+      ({ sequence }) => oldest === undefined || oldest.firstSequence > sequence,
+    );
     this.#waiters = this.#waiters.filter((waiter) => !done.includes(waiter));
     for (const waiter of done) waiter.resolve();
   }

@@ -35,7 +35,11 @@ export function roleError(
       return new QuadringError('TABLE_CORRUPT', message, { ...fields, expected, actual });
     }
     case RESULT_SHORT_READ:
-      return new QuadringError('TABLE_CORRUPT', `${what}: the file ends ${detail0} bytes into the range`, fields);
+      return new QuadringError(
+        'TABLE_CORRUPT',
+        `${what}: the file ends ${detail0} bytes into the range`,
+        fields,
+      );
     case RESULT_SHORT_WRITE:
       return new QuadringError('IO_ERROR', `${what}: the write came back short`, fields);
     case RESULT_WORKER_FAILED:
@@ -43,7 +47,11 @@ export function roleError(
     default: {
       const name = getSystemErrorName(result);
       const step = STEP_NAMES[detail0] ?? STEP_NAMES[0];
-      const cause = Object.assign(new Error(`${step} failed with ${name}`), { code: name, errno: result, syscall: step });
+      const cause = Object.assign(new Error(`${step} failed with ${name}`), {
+        code: name,
+        errno: result,
+        syscall: step,
+      });
       const message = `${what}: ${step} failed with ${name}`;
       if (isOutOfSpace(result)) return new QuadringError('NO_SPACE', message, { ...fields, cause });
       const readOnly = result === -EROFS || result === -EACCES || result === -EPERM;

@@ -110,7 +110,7 @@ export class IoScheduler {
       queueMicrotask(() => handler(RESULT_WORKER_FAILED, 0, 0));
       return;
     }
-    const queues = this.#roles[role]!;
+    const queues = this.#roles[role];
     const id = queues.freeIds.pop();
     const args = id === undefined ? [argument0, argument1, argument2, argument3, argument4] : undefined;
     if (this.#outstanding++ === 0) this.#crew.keepAlive(true);
@@ -161,7 +161,7 @@ export class IoScheduler {
   /** Makes requests visible to the ring threads and wakes those that sleep. */
   publish(): void {
     if (this.#failure !== undefined) return;
-    for (const role of ROLE_IDS) if (this.#roles[role]!.requests.publish()) this.#crew.ring(role);
+    for (const role of ROLE_IDS) if (this.#roles[role].requests.publish()) this.#crew.ring(role);
   }
 
   /** Runs the handlers of all completions that have come; how many there were. */
@@ -188,10 +188,10 @@ export class IoScheduler {
     const words = this.#crew.control;
     let drained = 0;
     for (let at = completions.next(); at >= 0; at = completions.next()) {
-      const id = words[at]!;
-      const result = words[at + 1]!;
-      const detail0 = words[at + 2]!;
-      const detail1 = words[at + 3]!;
+      const id = words[at];
+      const result = words[at + 1];
+      const detail0 = words[at + 2];
+      const detail1 = words[at + 3];
       completions.release();
       const handler = must(handlers[id], 'a completion belongs to a request');
       handlers[id] = undefined;

@@ -68,7 +68,12 @@ export class LogFiles {
     return this.#active === undefined ? this.#live : [...this.#live, this.#active];
   }
 
-  statistics(): { readonly active: string; readonly live: number; readonly created: number; readonly recycled: number } {
+  statistics(): {
+    readonly active: string;
+    readonly live: number;
+    readonly created: number;
+    readonly recycled: number;
+  } {
     return {
       active: this.#active === undefined ? '' : logName(this.#active.number),
       live: this.#live.length,
@@ -84,7 +89,8 @@ export class LogFiles {
 
   /** A file that nobody needs any more; it is used again or removed. */
   addObsolete(number: number, bytes: number): void {
-    if (bytes === this.#options.logBytes && this.#recyclable.length < RECYCLABLE_MAX) this.#recyclable.push(number);
+    if (bytes === this.#options.logBytes && this.#recyclable.length < RECYCLABLE_MAX)
+      this.#recyclable.push(number);
     else this.#remove(number);
   }
 
@@ -97,7 +103,10 @@ export class LogFiles {
     const next = this.#prepared.shift();
     for (const { number, bytes: length } of passedOver) this.addObsolete(number, length);
     if (this.#active !== undefined) {
-      assert(must(next, 'a prepared log').number > this.#active.number, 'log numbers grow in the order of use');
+      assert(
+        must(next, 'a prepared log').number > this.#active.number,
+        'log numbers grow in the order of use',
+      );
       this.#live.push(this.#active);
     }
     this.#active = next;
@@ -118,7 +127,9 @@ export class LogFiles {
       (result, detail0, detail1) => {
         this.#preparing = false;
         if (result < 0) {
-          const error = roleError(`preparing ${logName(number)}`, result, detail0, detail1, { file: logName(number) });
+          const error = roleError(`preparing ${logName(number)}`, result, detail0, detail1, {
+            file: logName(number),
+          });
           if (isOutOfSpace(result)) this.#options.onRefused(error);
           else this.#options.onFailure(error);
           return;
@@ -136,7 +147,7 @@ export class LogFiles {
 
   /** Lets go of live logs below `number`: all that they hold is in tables. */
   releaseBelow(number: number): void {
-    while (this.#live.length > 0 && this.#live[0]!.number < number) {
+    while (this.#live.length > 0 && this.#live[0].number < number) {
       const log = must(this.#live.shift(), 'a live log');
       // What closing a file says that nobody needs any more changes nothing.
       this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, log.number);
@@ -149,7 +160,8 @@ export class LogFiles {
       ROLE_FLUSH,
       REMOVE_FILE,
       (result, detail0, detail1) => {
-        if (result < 0) this.#options.onFailure(roleError(`removing ${logName(number)}`, result, detail0, detail1));
+        if (result < 0)
+          this.#options.onFailure(roleError(`removing ${logName(number)}`, result, detail0, detail1));
       },
       number,
       FILE_LOG,

@@ -193,7 +193,9 @@ export class LogWriter {
         this.#writing = false;
         if (result < 0) {
           const name = logName(fileNumber);
-          this.#listener.onFailure(roleError(`writing ${name}`, result, detail0, detail1, { file: name, offset }));
+          this.#listener.onFailure(
+            roleError(`writing ${name}`, result, detail0, detail1, { file: name, offset }),
+          );
         } else if (this.#failure === undefined) {
           onDurable();
         }
@@ -217,7 +219,7 @@ export class LogWriter {
   async writeLarge(records: Uint8Array, count: number, firstSequence: number): Promise<void> {
     assert(this.isIdle, 'a large batch is written alone');
     const log = this.#logs.active;
-    for (let start = 0; start < records.length; ) {
+    for (let start = 0; start < records.length;) {
       const end = Math.min(start + FRAME_PAYLOAD_BYTES_MAX, records.length);
       const isFirst = start === 0;
       const isLast = end === records.length;

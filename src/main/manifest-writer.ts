@@ -4,7 +4,7 @@
  * An edit that is larger than one frame becomes first, middle and last frames. Edits are appended one after another.
  * The first append that fails after its space was reserved is final: what is on the disk is then not known.
  */
-import { QuadringError } from '../errors.ts';
+import type { QuadringError } from '../errors.ts';
 import { manifestName } from '../format/file-names.ts';
 import {
   FRAME_FIRST,
@@ -17,12 +17,7 @@ import {
 import { PAGE_BYTES } from '../format/limits.ts';
 import { encodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { MANIFEST_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
-import {
-  APPEND_MANIFEST,
-  INSTALL_CURRENT,
-  ROLE_FLUSH,
-  STEP_FALLOCATE,
-} from '../protocol/requests.ts';
+import { APPEND_MANIFEST, INSTALL_CURRENT, ROLE_FLUSH, STEP_FALLOCATE } from '../protocol/requests.ts';
 import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
@@ -64,7 +59,8 @@ export class ManifestWriter {
       this.#bytes = 0;
       for (const edit of makeEdits()) await this.#writeEdit(edit);
       const { result, detail0, detail1 } = await this.#scheduler.ask(ROLE_FLUSH, INSTALL_CURRENT, number);
-      if (result < 0) throw this.#final(roleError('installing CURRENT', result, detail0, detail1, { file: 'CURRENT' }));
+      if (result < 0)
+        throw this.#final(roleError('installing CURRENT', result, detail0, detail1, { file: 'CURRENT' }));
       return old;
     });
   }
@@ -121,7 +117,10 @@ export class ManifestWriter {
     );
     if (result < 0) {
       const name = manifestName(fileNumber);
-      const error = roleError(`appending to ${name}`, result, detail0, detail1, { file: name, offset: this.#bytes });
+      const error = roleError(`appending to ${name}`, result, detail0, detail1, {
+        file: name,
+        offset: this.#bytes,
+      });
       throw detail0 === STEP_FALLOCATE && isFirst && create === 0 ? error : this.#final(error);
     }
     this.#bytes += result * PAGE_BYTES;

@@ -160,14 +160,20 @@ export class Memtable {
   }
 
   /** HOT. The newest version of a key at or below `visibleSequence`; false if there is none. */
-  find(key: Uint8Array, keyLength: number, hash: number, visibleSequence: number, found: MemtableEntry): boolean {
+  find(
+    key: Uint8Array,
+    keyLength: number,
+    hash: number,
+    visibleSequence: number,
+    found: MemtableEntry,
+  ): boolean {
     const words = this.#words;
     const mask = this.#slotMask;
     const slotsAt = this.#slotsAt;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const node = words[slotsAt + 2 * slot + 1]!;
+      const node = words[slotsAt + 2 * slot + 1];
       if (node === 0) return false;
-      if (words[slotsAt + 2 * slot]! === hash && this.#hasKey(node, key, 0, keyLength)) {
+      if (words[slotsAt + 2 * slot] === hash && this.#hasKey(node, key, 0, keyLength)) {
         return this.#readVersion(node, visibleSequence, found);
       }
     }
@@ -175,11 +181,11 @@ export class Memtable {
 
   #readVersion(newest: number, visibleSequence: number, found: MemtableEntry): boolean {
     const words = this.#words;
-    for (let node = newest; node !== 0; ) {
+    for (let node = newest; node !== 0;) {
       const at = node >> 2;
-      const sequence = (words[at + NODE_SEQUENCE_LOW]! >>> 0) + words[at + NODE_SEQUENCE_HIGH]! * TWO_32;
+      const sequence = (words[at + NODE_SEQUENCE_LOW] >>> 0) + words[at + NODE_SEQUENCE_HIGH] * TWO_32;
       if (sequence <= visibleSequence) {
-        const keyWordOf = words[at + NODE_KEY]!;
+        const keyWordOf = words[at + NODE_KEY];
         found.kind = (keyWordOf >>> 16) & 0xff;
         found.valueStart = node + NODE_HEADER_BYTES + (keyWordOf & 0xffff);
         found.valueLength = words[at + NODE_VALUE_LENGTH]!;
@@ -198,13 +204,13 @@ export class Memtable {
     const slotsAt = this.#slotsAt;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const at = slotsAt + 2 * slot;
-      const other = words[at + 1]!;
+      const other = words[at + 1];
       if (other === 0) {
         words[at] = hash;
         words[at + 1] = node;
         return 0;
       }
-      if (words[at]! === hash && this.#hasKey(other, key, keyStart, keyLength)) {
+      if (words[at] === hash && this.#hasKey(other, key, keyStart, keyLength)) {
         words[at + 1] = node;
         return other;
       }
@@ -212,7 +218,7 @@ export class Memtable {
   }
 
   #hasKey(node: number, key: Uint8Array, keyStart: number, keyLength: number): boolean {
-    if ((this.#words[(node >> 2) + NODE_KEY]! & 0xffff) !== keyLength) return false;
+    if ((this.#words[(node >> 2) + NODE_KEY] & 0xffff) !== keyLength) return false;
     const bytes = this.bytes;
     const start = node + NODE_HEADER_BYTES;
     for (let i = 0; i < keyLength; i++) if (bytes[start + i] !== key[keyStart + i]) return false;
@@ -231,7 +237,7 @@ export class Memtable {
   ): void {
     const words = this.#words;
     const last = this.#last;
-    const tail = last[0]!;
+    const tail = last[0];
     const ascending = tail === HEAD_OFFSET || this.#compare(tail, high, low, key, keyStart, keyLength) < 0;
     const previous = ascending ? last : this.#previous;
     if (!ascending) {
@@ -239,7 +245,7 @@ export class Memtable {
       let rejected = 0;
       for (let level = this.#height - 1; level >= 0; level--) {
         for (;;) {
-          const next = words[(node >> 2) - 1 - level]!;
+          const next = words[(node >> 2) - 1 - level];
           // A node that was too far on a higher level is not compared again.
           if (next === 0 || next === rejected) break;
           if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
@@ -253,8 +259,8 @@ export class Memtable {
     }
     for (; this.#height < height; this.#height++) previous[this.#height] = HEAD_OFFSET;
     for (let level = 0; level < height; level++) {
-      const before = (previous[level]! >> 2) - 1 - level;
-      const after = words[before]!;
+      const before = (previous[level] >> 2) - 1 - level;
+      const after = words[before];
       words[(node >> 2) - 1 - level] = after;
       words[before] = node;
       if (after === 0) last[level] = node;
@@ -272,11 +278,11 @@ export class Memtable {
   ): number {
     const words = this.#words;
     const at = node >> 2;
-    const nodeHigh = words[at + NODE_PREFIX_HIGH]!;
+    const nodeHigh = words[at + NODE_PREFIX_HIGH];
     if (nodeHigh !== high) return nodeHigh < high ? -1 : 1;
-    const nodeLow = words[at + NODE_PREFIX_LOW]!;
+    const nodeLow = words[at + NODE_PREFIX_LOW];
     if (nodeLow !== low) return nodeLow < low ? -1 : 1;
-    const nodeKeyLength = words[at + NODE_KEY]! & 0xffff;
+    const nodeKeyLength = words[at + NODE_KEY] & 0xffff;
     if (nodeKeyLength <= 8 || keyLength <= 8) return nodeKeyLength - keyLength;
     const nodeKeyStart = node + NODE_HEADER_BYTES;
     return compareBytes(this.bytes, nodeKeyStart + 8, nodeKeyLength - 8, key, keyStart + 8, keyLength - 8);
@@ -302,6 +308,6 @@ export class Memtable {
 function keyWord(key: Uint8Array, keyStart: number, keyLength: number, from: number): number {
   let word = 0;
   const end = keyLength < from + 4 ? keyLength : from + 4;
-  for (let i = from; i < end; i++) word |= key[keyStart + i]! << (24 - 8 * (i - from));
+  for (let i = from; i < end; i++) word |= key[keyStart + i] << (24 - 8 * (i - from));
   return word ^ SIGN;
 }

@@ -23,7 +23,10 @@ export class Memtables {
   /** Makes an arena known to the flush thread under its region. */
   readonly #attach: (region: number, buffer: SharedArrayBuffer) => void;
 
-  constructor(arenas: readonly SharedArrayBuffer[], attach: (region: number, buffer: SharedArrayBuffer) => void) {
+  constructor(
+    arenas: readonly SharedArrayBuffer[],
+    attach: (region: number, buffer: SharedArrayBuffer) => void,
+  ) {
     this.#arenaBytes = must(arenas[0], 'a crew has arenas').byteLength;
     this.#free = arenas.map((arena, i) => new Memtable(arena, REGION_FIRST_ARENA + i));
     this.#active = must(this.#free.pop(), 'a crew has arenas');

@@ -14,7 +14,11 @@ import { freshState, inspectDirectory, readLogs, readManifest, type DirectoryCon
 /** Time between two tries to take a lock that somebody holds. */
 const LOCK_RETRY_MS = 20;
 
-export async function openEngine(path: string, settings: Settings, environment: Environment): Promise<Engine> {
+export async function openEngine(
+  path: string,
+  settings: Settings,
+  environment: Environment,
+): Promise<Engine> {
   const { fileSystem } = environment;
   const directory = resolve(path);
   const before = translated(directory, () => inspectDirectory(fileSystem, directory));
@@ -42,11 +46,14 @@ export async function openEngine(path: string, settings: Settings, environment: 
 function readDirectory(
   directory: string,
   settings: Settings,
-  { fileSystem, random32 }: Environment,
+  environment: Environment,
 ): Pick<EngineGround, 'contents' | 'state' | 'recovered'> {
+  const { fileSystem } = environment;
   const contents = inspectDirectory(fileSystem, directory);
   checkPresence(contents, settings, directory);
-  const state = contents.database ? readManifest(fileSystem, directory, contents) : freshState(random32(), contents);
+  const state = contents.database
+    ? readManifest(fileSystem, directory, contents)
+    : freshState(environment.random32(), contents);
   return { contents, state, recovered: readLogs(fileSystem, directory, contents, state) };
 }
 
@@ -60,15 +67,27 @@ function checkPresence({ database }: DirectoryContents, settings: Settings, dire
 }
 
 /** A lock may outlive the process that held it for a moment, so it is tried for a bounded time. */
-async function takeLock(directory: string, settings: Settings, environment: Environment): Promise<DirectoryLock> {
+async function takeLock(
+  directory: string,
+  settings: Settings,
+  environment: Environment,
+): Promise<DirectoryLock> {
   const path = join(directory, LOCK_NAME);
   const deadline = environment.now() + settings.lockTimeoutMs;
   for (;;) {
     const lock = translated(directory, () => environment.fileSystem.lock(path));
     if (typeof lock !== 'number') return lock;
     if (environment.now() >= deadline) {
-      const holder = lock === process.pid ? `this process (pid ${lock})` : lock === 0 ? 'another process' : `process ${lock}`;
-      throw new QuadringError('LOCKED', `${directory} is held open by ${holder}`, { path: directory, pid: lock });
+      const holder =
+        lock === process.pid
+          ? `this process (pid ${lock})`
+          : lock === 0
+            ? 'another process'
+            : `process ${lock}`;
+      throw new QuadringError('LOCKED', `${directory} is held open by ${holder}`, {
+        path: directory,
+        pid: lock,
+      });
     }
     await environment.delay(LOCK_RETRY_MS);
   }
@@ -100,5 +119,9 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 };
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
-  return error instanceof Error && !(error instanceof QuadringError) && typeof (error as { code?: unknown }).code === 'string';
+  return (
+    error instanceof Error &&
+    !(error instanceof QuadringError) &&
+    typeof (error as { code?: unknown }).code === 'string'
+  );
 }

@@ -103,8 +103,20 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
   const io = options.io === undefined ? {} : options.io;
   refuseUnknown(io, IO_OPTION_NAMES, 'option io.');
   const blockBytes = powerOfTwo('blockBytes', options.blockBytes, 16_384, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
-  const blockCacheBytes = integer('blockCacheBytes', options.blockCacheBytes, 32 * MEBIBYTE, 0, CACHE_BYTES_MAX);
-  const writeBufferBytes = integer('writeBufferBytes', options.writeBufferBytes, 32 * MEBIBYTE, 65_536, 1 << 30);
+  const blockCacheBytes = integer(
+    'blockCacheBytes',
+    options.blockCacheBytes,
+    32 * MEBIBYTE,
+    0,
+    CACHE_BYTES_MAX,
+  );
+  const writeBufferBytes = integer(
+    'writeBufferBytes',
+    options.writeBufferBytes,
+    32 * MEBIBYTE,
+    65_536,
+    1 << 30,
+  );
   const retainBlocks = blockCacheBytes >= blockBytes;
   const slotBytes = roundUpToMebibyte(Math.max(blockCacheBytes, Math.min(SLOTS_MIN * blockBytes, MEBIBYTE)));
   const logBytes = clamp(roundUpToMebibyte(writeBufferBytes / 2), LOG_BYTES_MIN, LOG_BYTES_MAX);
@@ -136,7 +148,11 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
   };
 }
 
-function refuseUnknown(options: unknown, known: ReadonlySet<string>, prefix: string): asserts options is object {
+function refuseUnknown(
+  options: unknown,
+  known: ReadonlySet<string>,
+  prefix: string,
+): asserts options is object {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new QuadringError('INVALID_ARGUMENT', `${prefix.replace(/\.$/, '')}s must be an object`);
   }
@@ -147,11 +163,18 @@ function refuseUnknown(options: unknown, known: ReadonlySet<string>, prefix: str
 
 function boolean(name: string, value: boolean | undefined, fallback: boolean): boolean {
   if (value === undefined) return fallback;
-  if (typeof value !== 'boolean') throw new QuadringError('INVALID_ARGUMENT', `${name} must be true or false`);
+  if (typeof value !== 'boolean')
+    throw new QuadringError('INVALID_ARGUMENT', `${name} must be true or false`);
   return value;
 }
 
-function integer(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
+function integer(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
   if (value === undefined) return fallback;
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new QuadringError('INVALID_ARGUMENT', `${name} must be a whole number from ${min} to ${max}`);
@@ -159,7 +182,13 @@ function integer(name: string, value: number | undefined, fallback: number, min:
   return value;
 }
 
-function powerOfTwo(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
+function powerOfTwo(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
   const checked = integer(name, value, fallback, min, max);
   if ((checked & (checked - 1)) !== 0) {
     throw new QuadringError('INVALID_ARGUMENT', `${name} must be a power of two`);

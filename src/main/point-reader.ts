@@ -70,7 +70,7 @@ export class PointReader {
     const entry = this.entry;
     let block = fromBlock;
     for (let i = from; i < tables.length; i++) {
-      const table = tables[i]!;
+      const table = tables[i];
       const { filter, index } = table;
       if (block < 0) {
         if (filter !== null && !filterMayContain(filter, hash)) {
@@ -92,7 +92,18 @@ export class PointReader {
           const prefixLength = index.prefixLengthOf(block);
           const { bytes, words } = cache;
           if (
-            searchBlock(bytes, words, base, bucketBits, prefixLength, key, keyLength, hash, visibleSequence, entry)
+            searchBlock(
+              bytes,
+              words,
+              base,
+              bucketBits,
+              prefixLength,
+              key,
+              keyLength,
+              hash,
+              visibleSequence,
+              entry,
+            )
           ) {
             this.bytes = bytes;
             return entry.kind === KIND_PUT ? FOUND : ABSENT;
@@ -150,7 +161,7 @@ export class PointLookup implements BlockWaiter {
 
   begin(): void {
     const { cache, scheduler } = this.#reader;
-    const table = this.#tables[this.#table]!;
+    const table = this.#tables[this.#table];
     if (!cache.isOversize(table, this.#block)) {
       cache.load(table, this.#block, this);
       return;
@@ -171,18 +182,22 @@ export class PointLookup implements BlockWaiter {
       return;
     }
     const fields = { file: table.fileName, offset, expected, actual };
-    this.onError(new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: the checksum does not hold`, fields));
+    this.onError(
+      new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: the checksum does not hold`, fields),
+    );
   }
 
   onBlock(bytes: Uint8Array, words: Uint16Array, base: number): void {
-    const { index } = this.#tables[this.#table]!;
+    const { index } = this.#tables[this.#table];
     const block = this.#block;
     const key = this.#key;
     const entry = this.#reader.entry;
     const bucketBits = index.bucketBitsOf(block);
     const prefixLength = index.prefixLengthOf(block);
     const visible = this.#visibleSequence;
-    if (searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, this.#hash, visible, entry)) {
+    if (
+      searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, this.#hash, visible, entry)
+    ) {
       if (entry.kind === KIND_PUT) this.#handler.onFound(bytes, entry.valueStart, entry.valueLength);
       else this.#handler.onAbsent();
       return;

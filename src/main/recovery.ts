@@ -22,7 +22,14 @@ import {
   type ParsedFileName,
 } from '../format/file-names.ts';
 import { FormatError, UnknownVersionError } from '../format/format-error.ts';
-import { FRAME_FIRST, FRAME_FULL, FRAME_LAST, FRAME_MIDDLE, readFrame, type FrameRead } from '../format/frame.ts';
+import {
+  FRAME_FIRST,
+  FRAME_FULL,
+  FRAME_LAST,
+  FRAME_MIDDLE,
+  readFrame,
+  type FrameRead,
+} from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
@@ -90,9 +97,15 @@ function highestNumber({ files }: DirectoryContents): number {
 }
 
 /** Replays the manifest that CURRENT names. Throws CURRENT_CORRUPT, MANIFEST_CORRUPT, TABLE_CORRUPT, UNKNOWN_FORMAT. */
-export function readManifest(fileSystem: FileSystem, directory: string, contents: DirectoryContents): ManifestState {
+export function readManifest(
+  fileSystem: FileSystem,
+  directory: string,
+  contents: DirectoryContents,
+): ManifestState {
   const currentFile = join(directory, CURRENT_NAME);
-  const number = decodeOr('CURRENT_CORRUPT', currentFile, () => decodeCurrent(fileSystem.readFile(currentFile)));
+  const number = decodeOr('CURRENT_CORRUPT', currentFile, () =>
+    decodeCurrent(fileSystem.readFile(currentFile)),
+  );
   const file = join(directory, manifestName(number));
   if (!contents.files.some(({ kind, number: other }) => kind === 'manifest' && other === number)) {
     throw new QuadringError('CURRENT_CORRUPT', `CURRENT names ${manifestName(number)}, which is missing`, {
@@ -130,11 +143,19 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
   const logEnds = new Map<number, number>();
   const { groups, end } = readFrames(bytes, { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT' });
   if (groups.length === 0) {
-    throw new QuadringError('MANIFEST_CORRUPT', `${manifestName(number)} has no valid edit`, { file, offset: end });
+    throw new QuadringError('MANIFEST_CORRUPT', `${manifestName(number)} has no valid edit`, {
+      file,
+      offset: end,
+    });
   }
   for (const group of groups) {
     const { payload } = group;
-    const edit = decodeOr('MANIFEST_CORRUPT', file, () => decodeVersionEdit(payload, 0, payload.length), group.offset);
+    const edit = decodeOr(
+      'MANIFEST_CORRUPT',
+      file,
+      () => decodeVersionEdit(payload, 0, payload.length),
+      group.offset,
+    );
     applyEdit(state, tables, logEnds, edit, file, group.offset);
   }
   return { ...state, tables: [...tables.values()], logEnds };
@@ -156,11 +177,17 @@ function applyEdit(
   if (flushedSequence !== undefined) state.flushedSequence = flushedSequence;
   for (const { number } of edit.deleted) {
     if (tables.delete(number)) continue;
-    throw new QuadringError('MANIFEST_CORRUPT', `an edit deletes table ${number}, which is not there`, { file, offset });
+    throw new QuadringError('MANIFEST_CORRUPT', `an edit deletes table ${number}, which is not there`, {
+      file,
+      offset,
+    });
   }
   for (const table of edit.added) {
     if (tables.has(table.number)) {
-      throw new QuadringError('MANIFEST_CORRUPT', `an edit adds table ${table.number} again`, { file, offset });
+      throw new QuadringError('MANIFEST_CORRUPT', `an edit adds table ${table.number} again`, {
+        file,
+        offset,
+      });
     }
     tables.set(table.number, table);
   }
@@ -239,12 +266,19 @@ function checkRecordedLogs(directory: string, numbers: readonly number[], state:
   for (const [number, end] of state.logEnds) {
     if (number < state.logNumber || end === 0 || numbers.includes(number)) continue;
     const file = join(directory, logName(number));
-    throw new QuadringError('LOG_CORRUPT', `${logName(number)} is missing, ${end} bytes of it are needed`, { file });
+    throw new QuadringError('LOG_CORRUPT', `${logName(number)} is missing, ${end} bytes of it are needed`, {
+      file,
+    });
   }
 }
 
 /** Frames continue each other; the first one of all may begin within what tables already hold. Returns its end. */
-function checkSequence(group: FrameGroup, previous: number | undefined, flushed: number, file: string): number {
+function checkSequence(
+  group: FrameGroup,
+  previous: number | undefined,
+  flushed: number,
+  file: string,
+): number {
   const { firstSequence, count, offset } = group;
   const continues = previous === undefined ? firstSequence <= flushed + 1 : firstSequence === previous + 1;
   if (!continues) {
@@ -306,18 +340,25 @@ function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
   let at = 0;
   let frame: FrameRead | undefined;
   while (at < limit) {
-    frame = readFrame(bytes, at, bytes.length, { salt: place.salt, fileNumber: place.fileNumber, offset: at });
+    frame = readFrame(bytes, at, bytes.length, {
+      salt: place.salt,
+      fileNumber: place.fileNumber,
+      offset: at,
+    });
     if (frame.status !== 'valid') break;
     const starts = frame.kind === FRAME_FULL || frame.kind === FRAME_FIRST;
     if (starts !== (first === undefined)) {
-      throw new QuadringError(place.code, 'the frames of a batch are out of order', { file: place.file, offset: at });
+      throw new QuadringError(place.code, 'the frames of a batch are out of order', {
+        file: place.file,
+        offset: at,
+      });
     }
     first ??= { offset: at, firstSequence: frame.firstSequence, count: frame.count };
     parts.push(bytes.subarray(frame.payloadStart, frame.payloadStart + frame.payloadLength));
     at += frame.paddedLength;
     if (frame.kind === FRAME_MIDDLE || frame.kind === FRAME_FIRST) continue;
     assert(frame.kind === FRAME_FULL || frame.kind === FRAME_LAST, 'a valid frame has one of four kinds');
-    groups.push({ ...first, payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });
+    groups.push({ ...first, payload: parts.length === 1 ? parts[0] : Buffer.concat(parts) });
     parts = [];
     first = undefined;
   }
@@ -328,7 +369,8 @@ function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
     throw new QuadringError('UNKNOWN_FORMAT', message, { file: place.file, offset: stopped });
   }
   if (place.recordedEnd !== undefined) {
-    if (end !== place.recordedEnd) throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
+    if (end !== place.recordedEnd)
+      throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
     return { groups, end, tornBytes: 0 };
   }
   for (let later = stopped + PAGE_BYTES; later < bytes.length; later += PAGE_BYTES) {
@@ -340,11 +382,17 @@ function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
     if (status === 'valid') throw damaged(place, stopped, frame, `before a valid frame at ${later}`);
   }
   const cut = first === undefined ? 0 : stopped - first.offset;
-  const torn = stopped < bytes.length && frame?.status === 'bad' ? Math.max(frame.paddedLength, PAGE_BYTES) : 0;
+  const torn =
+    stopped < bytes.length && frame?.status === 'bad' ? Math.max(frame.paddedLength, PAGE_BYTES) : 0;
   return { groups, end, tornBytes: cut + torn };
 }
 
-function damaged(place: FramesPlace, offset: number, frame: FrameRead | undefined, where: string): QuadringError {
+function damaged(
+  place: FramesPlace,
+  offset: number,
+  frame: FrameRead | undefined,
+  where: string,
+): QuadringError {
   const fields = frame === undefined ? {} : { expected: frame.expected, actual: frame.actual };
   const reason = frame === undefined || frame.reason === '' ? 'the file ends' : frame.reason;
   return new QuadringError(place.code, `no valid frame at byte ${offset}, ${where}: ${reason}`, {
@@ -361,7 +409,11 @@ function decodeOr<T>(code: ErrorCode, file: string, decode: () => T, base = 0): 
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     const fields = { file, offset: base + error.at, cause: error };
-    throw new QuadringError(error instanceof UnknownVersionError ? 'UNKNOWN_FORMAT' : code, error.message, fields);
+    throw new QuadringError(
+      error instanceof UnknownVersionError ? 'UNKNOWN_FORMAT' : code,
+      error.message,
+      fields,
+    );
   }
 }
 

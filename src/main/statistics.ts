@@ -75,14 +75,14 @@ export function collectStats(engine: Engine): DatabaseStats {
   const { crew, recovered } = engine.ground;
   const rings = ROLE_IDS.map((role) => ({
     role: ROLE_NAMES[role],
-    ...crew.rings[role]!,
-    ...readCounters(crew.statistics[role]!),
+    ...crew.rings[role],
+    ...readCounters(crew.statistics[role]),
   }));
   const backends = new Set(rings.map(({ backend }) => backend));
   const { tables } = engine.versions;
   const { active, frozen } = engine.memtables;
   return {
-    backend: backends.size === 1 ? rings[0]!.backend : 'mixed',
+    backend: backends.size === 1 ? rings[0].backend : 'mixed',
     backendReason: rings.find(({ reason }) => reason !== null)?.reason ?? null,
     directIo: engine.directIo,
     checksum: native.crc32cImplementation,

@@ -15,7 +15,14 @@ import type { SharedWords } from '../atomics-sync/words.ts';
 import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
 import { CONTROL_WORDS, OWNER_SYNC_WORD, roleWords, STATE_FAILED } from '../protocol/crew-layout.ts';
-import { ROLE_COUNT, ROLE_FOREGROUND, ROLE_IDS, ROLE_NAMES, type Attachment, type RoleId } from '../protocol/requests.ts';
+import {
+  ROLE_COUNT,
+  ROLE_FOREGROUND,
+  ROLE_IDS,
+  ROLE_NAMES,
+  type Attachment,
+  type RoleId,
+} from '../protocol/requests.ts';
 import { STATISTICS_DOUBLES } from '../protocol/ring-statistics.ts';
 import type {
   FailureData,
@@ -29,7 +36,9 @@ import { ARENA_COUNT, type Settings } from './options.ts';
 
 /** As much of WebAssembly as is used here; its types come with the DOM's, which Node has no use for. */
 declare const WebAssembly: {
-  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
+  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => {
+    readonly buffer: SharedArrayBuffer;
+  };
 };
 const WASM_PAGE_BYTES = 65_536;
 /** A ring thread that owes an answer and has not moved for this long is taken for dead. */
@@ -66,7 +75,9 @@ export class ThreadCrew implements Crew {
     for (let i = 0; i < ROLE_COUNT; i++) this.#eventfds.push(native.createEventfd());
     this.#ringers = ROLE_IDS.map((role) => {
       const eventfd = must(this.#eventfds[role], 'each role has an eventfd');
-      return new DoorbellRinger(this.control, roleWords(this.control, role).doorbell, () => native.wakeEventfd(eventfd));
+      return new DoorbellRinger(this.control, roleWords(this.control, role).doorbell, () =>
+        native.wakeEventfd(eventfd),
+      );
     });
     this.#sleeper = new DoorbellSleeper(this.control, OWNER_SYNC_WORD);
     this.#signal = native.createSignal(() => this.listener?.onWake());
@@ -124,7 +135,10 @@ export class ThreadCrew implements Crew {
     );
     this.#lives.push(ended);
     const died = ended.then(() => {
-      throw this.failure ?? new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended as it started`);
+      throw (
+        this.failure ??
+        new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended as it started`)
+      );
     });
     const [report] = (await Promise.race([once(port1, 'message'), died])) as [RingReport];
     if (!report.ok) throw startError(role, report.failure);
@@ -139,7 +153,9 @@ export class ThreadCrew implements Crew {
     if (end.kind === 'failed') {
       const { message, code, stack } = end.failure;
       const cause = Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
-      this.#fail(new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread failed: ${message}`, { cause }));
+      this.#fail(
+        new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread failed: ${message}`, { cause }),
+      );
     } else if (!this.#dismissed) {
       this.#fail(new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended by itself`));
     }
@@ -155,7 +171,7 @@ export class ThreadCrew implements Crew {
   }
 
   ring(role: RoleId): void {
-    this.#ringers[role]!.ring();
+    this.#ringers[role].ring();
   }
 
   post(role: RoleId, attachment: Attachment): void {
@@ -235,7 +251,10 @@ interface PoolWorker {
 function poolWorkerOf(announced: object): PoolWorker {
   const [symbol] = Object.getOwnPropertySymbols(announced);
   const worker = symbol === undefined ? undefined : (announced as Record<symbol, unknown>)[symbol];
-  assert(typeof (worker as Partial<PoolWorker> | undefined)?.unref === 'function', 'piscina hands out its workers');
+  assert(
+    typeof (worker as Partial<PoolWorker> | undefined)?.unref === 'function',
+    'piscina hands out its workers',
+  );
   return worker as PoolWorker;
 }
 

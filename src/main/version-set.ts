@@ -75,7 +75,10 @@ export class VersionSet {
   }
 
   /** Edits that, in an empty manifest, give this version; one for each table, so that each stays small. */
-  snapshot(logEnds: readonly { readonly number: number; readonly end: number }[], lastSequence: number): VersionEdit[] {
+  snapshot(
+    logEnds: readonly { readonly number: number; readonly end: number }[],
+    lastSequence: number,
+  ): VersionEdit[] {
     const counters: VersionEdit = {
       databaseSalt: this.databaseSalt,
       logNumber: this.#logNumber,

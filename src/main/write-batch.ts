@@ -7,7 +7,8 @@
 import { QuadringError } from '../errors.ts';
 import { BATCH_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
 import { logRecordLength, writeLogRecord } from '../format/log-record.ts';
-import { KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+import type { KeyScratch } from './bytes.ts';
+import { valueBytes, type Bytes } from './bytes.ts';
 
 export type BatchOperation =
   | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
@@ -58,7 +59,8 @@ export class BatchEncoder implements EncodedWrites {
   }
 
   addAll(operations: readonly BatchOperation[]): void {
-    if (!Array.isArray(operations)) throw new QuadringError('INVALID_ARGUMENT', 'a batch must be an array of operations');
+    if (!Array.isArray(operations))
+      throw new QuadringError('INVALID_ARGUMENT', 'a batch must be an array of operations');
     for (const operation of operations as readonly BatchOperation[]) {
       if (operation?.type === 'put') this.put(operation.key, operation.value);
       else if (operation?.type === 'del') this.del(operation.key);
@@ -70,10 +72,23 @@ export class BatchEncoder implements EncodedWrites {
     const key = this.#key;
     const end = this.length + logRecordLength(kind, key.length, value.length);
     if (end > BATCH_BYTES_MAX) {
-      throw new QuadringError('BATCH_TOO_LARGE', `the batch would have ${end} bytes, at most ${BATCH_BYTES_MAX} are allowed`);
+      throw new QuadringError(
+        'BATCH_TOO_LARGE',
+        `the batch would have ${end} bytes, at most ${BATCH_BYTES_MAX} are allowed`,
+      );
     }
     if (end > this.bytes.length) this.#grow(end);
-    this.length = writeLogRecord(this.bytes, this.length, kind, key.bytes, 0, key.length, value, 0, value.length);
+    this.length = writeLogRecord(
+      this.bytes,
+      this.length,
+      kind,
+      key.bytes,
+      0,
+      key.length,
+      value,
+      0,
+      value.length,
+    );
     this.count++;
     this.rawBytes += key.length + value.length;
   }

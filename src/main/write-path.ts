@@ -90,7 +90,12 @@ export class WritePath {
   }
 
   /** One put or, with a value of null, one deletion. The key and the value are copied before this returns. */
-  write(key: KeyScratch, value: Uint8Array | null, sync: boolean, signal: AbortSignal | undefined): Promise<void> {
+  write(
+    key: KeyScratch,
+    value: Uint8Array | null,
+    sync: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const kind = value === null ? KIND_TOMBSTONE : KIND_PUT;
     const bytes = value ?? key.bytes;
     const valueLength = value === null ? 0 : value.length;

@@ -53,16 +53,16 @@ export class ArenaCursor {
   /** Moves to the next node and reads its fields; false at the end. */
   next(): boolean {
     const words = this.#words;
-    const node = words[(this.#node >> 2) - 1]!;
+    const node = words[(this.#node >> 2) - 1];
     if (node === 0) return false;
     this.#node = node;
     const at = node >> 2;
-    const keyWord = words[at + NODE_KEY]!;
+    const keyWord = words[at + NODE_KEY];
     this.hash = words[at + NODE_HASH]!;
     this.keyLength = keyWord & 0xffff;
     this.kind = (keyWord >>> 16) & 0xff;
     this.valueLength = words[at + NODE_VALUE_LENGTH]!;
-    this.sequence = (words[at + NODE_SEQUENCE_LOW]! >>> 0) + words[at + NODE_SEQUENCE_HIGH]! * TWO_32;
+    this.sequence = (words[at + NODE_SEQUENCE_LOW] >>> 0) + words[at + NODE_SEQUENCE_HIGH] * TWO_32;
     this.keyStart = node + NODE_HEADER_BYTES;
     this.valueStart = this.keyStart + this.keyLength;
     return true;

@@ -29,7 +29,7 @@ function bucketOf(microseconds: number): number {
 }
 
 export function recordLatency(statistics: Float64Array, microseconds: number): void {
-  statistics[HISTOGRAM_AT + bucketOf(microseconds)]! += 1;
+  statistics[HISTOGRAM_AT + bucketOf(microseconds)] += 1;
 }
 
 export interface RingCounters {
@@ -52,16 +52,16 @@ export interface RingCounters {
 }
 
 export function readCounters(statistics: Float64Array): RingCounters {
-  const operations = statistics[STATISTIC_RECORDS]!;
-  const submittingTurns = statistics[STATISTIC_SUBMITTING_TURNS]!;
+  const operations = statistics[STATISTIC_RECORDS];
+  const submittingTurns = statistics[STATISTIC_SUBMITTING_TURNS];
   return {
     operations,
-    requests: statistics[STATISTIC_REQUESTS]!,
-    turns: statistics[STATISTIC_TURNS]!,
-    parks: statistics[STATISTIC_PARKS]!,
-    spinHits: statistics[STATISTIC_SPIN_HITS]!,
-    bytesRead: statistics[STATISTIC_BYTES_READ]!,
-    bytesWritten: statistics[STATISTIC_BYTES_WRITTEN]!,
+    requests: statistics[STATISTIC_REQUESTS],
+    turns: statistics[STATISTIC_TURNS],
+    parks: statistics[STATISTIC_PARKS],
+    spinHits: statistics[STATISTIC_SPIN_HITS],
+    bytesRead: statistics[STATISTIC_BYTES_READ],
+    bytesWritten: statistics[STATISTIC_BYTES_WRITTEN],
     meanBatch: submittingTurns === 0 ? 0 : operations / submittingTurns,
     latencyMicroseconds: {
       p50: percentile(statistics, 0.5),
@@ -74,11 +74,11 @@ export function readCounters(statistics: Float64Array): RingCounters {
 /** Lower edge of the bucket in which the given share of all latencies has been seen. */
 function percentile(statistics: Float64Array, share: number): number {
   let total = 0;
-  for (let i = HISTOGRAM_AT; i < STATISTICS_DOUBLES; i++) total += statistics[i]!;
+  for (let i = HISTOGRAM_AT; i < STATISTICS_DOUBLES; i++) total += statistics[i];
   if (total === 0) return 0;
   let seen = 0;
   for (let i = 0; i < STATISTICS_DOUBLES - HISTOGRAM_AT; i++) {
-    seen += statistics[HISTOGRAM_AT + i]!;
+    seen += statistics[HISTOGRAM_AT + i];
     if (seen >= share * total) {
       const exponent = Math.floor(i / BUCKETS_PER_DOUBLING);
       return Math.round(2 ** exponent * (1 + (i % BUCKETS_PER_DOUBLING) / BUCKETS_PER_DOUBLING));

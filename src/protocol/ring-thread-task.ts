@@ -43,4 +43,5 @@ export type RingReport =
   | { readonly ok: true; readonly description: RingDescription }
   | { readonly ok: false; readonly failure: FailureData };
 
-export type RingThreadEnd = { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: FailureData };
+export type RingThreadEnd =
+  { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: FailureData };

@@ -38,7 +38,10 @@ const LIMITS: Record<RoleId, RoleLimits> = {
 export function createRoleHost(options: CrewMemberOptions): RoleHost {
   const { role: id, ring, control, statistics, now, takeAttachment, onAttached } = options;
   const { recordsPerTask } = LIMITS[id];
-  const limits = { tasksMax: Math.min(LIMITS[id].tasksMax, Math.floor(ring.entries / recordsPerTask)), recordsPerTask };
+  const limits = {
+    tasksMax: Math.min(LIMITS[id].tasksMax, Math.floor(ring.entries / recordsPerTask)),
+    recordsPerTask,
+  };
   const io = new RoleIo(ring, limits);
   const basics = new RoleBasics(ring, io, id, takeAttachment, onAttached);
   const role = createRole(id, basics);

@@ -99,7 +99,7 @@ export class FlushRole implements Role {
     if (io.result(reserved) !== -EOPNOTSUPP) failure = io.result(reserved);
 
     // Whole groups: all writes of one are looked at before the next begins.
-    for (let offset = 0; offset < length && failure === 0; ) {
+    for (let offset = 0; offset < length && failure === 0;) {
       step = STEP_WRITE;
       const sizes: number[] = [];
       for (let depth = 0; depth < PREPARE_DEPTH && offset < length; depth++) {

@@ -69,7 +69,11 @@ export function createRing(options: RingOptions): Ring {
       try {
         return new NativeBackedRing('uring', options, null);
       } catch (error) {
-        return new NativeBackedRing('syscall', options, error instanceof Error ? error.message : String(error));
+        return new NativeBackedRing(
+          'syscall',
+          options,
+          error instanceof Error ? error.message : String(error),
+        );
       }
   }
 }

@@ -8,7 +8,12 @@
  */
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { AdaptiveSpin } from '../atomics-sync/adaptive-spin.ts';
-import { DoorbellRinger, DoorbellSleeper, PARKED_IN_KERNEL, PARKED_IN_WAIT } from '../atomics-sync/doorbell.ts';
+import {
+  DoorbellRinger,
+  DoorbellSleeper,
+  PARKED_IN_KERNEL,
+  PARKED_IN_WAIT,
+} from '../atomics-sync/doorbell.ts';
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { native } from '../native.ts';
 import {
@@ -107,7 +112,7 @@ class RingThread {
         this.#turn();
         if (host.publish()) this.#owner.ring();
       } else if (this.#spin.spin(hasRequest)) {
-        this.#statistics[STATISTIC_SPIN_HITS]! += 1;
+        this.#statistics[STATISTIC_SPIN_HITS] += 1;
       } else {
         this.#park();
       }
@@ -132,7 +137,7 @@ class RingThread {
       this.#sleeper.cancel();
       return;
     }
-    this.#statistics[STATISTIC_PARKS]! += 1;
+    this.#statistics[STATISTIC_PARKS] += 1;
     this.#sleeper.wait(IDLE_WAIT_MS_MAX);
   }
 

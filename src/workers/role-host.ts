@@ -133,17 +133,17 @@ export class RoleHost {
     io.batchLength = 0;
     this.#inFlight += count;
     const completed = this.#ring.turn(count, waitMicroseconds);
-    this.#statistics[STATISTIC_TURNS]! += 1;
+    this.#statistics[STATISTIC_TURNS] += 1;
     if (completed > 0) this.#settle(completed);
   }
 
   #noteSubmission(count: number): void {
     const now = this.#now();
     const records = this.#ring.records;
-    for (let i = 0; i < count; i++) this.#submittedAt[records[i * RECORD_WORDS + WORD_USER_DATA]!] = now;
+    for (let i = 0; i < count; i++) this.#submittedAt[records[i * RECORD_WORDS + WORD_USER_DATA]] = now;
     const statistics = this.#statistics;
-    statistics[STATISTIC_RECORDS]! += count;
-    statistics[STATISTIC_SUBMITTING_TURNS]! += 1;
+    statistics[STATISTIC_RECORDS] += count;
+    statistics[STATISTIC_SUBMITTING_TURNS] += 1;
     statistics[STATISTIC_BYTES_READ] = this.#io.bytesRead;
     statistics[STATISTIC_BYTES_WRITTEN] = this.#io.bytesWritten;
   }
@@ -154,9 +154,9 @@ export class RoleHost {
     this.#inFlight -= completed;
     assert(this.#inFlight >= 0, 'no more completions than submissions');
     for (let i = 0; i < completed; i++) {
-      const userData = completions[2 * i]!;
-      recordLatency(this.#statistics, (now - this.#submittedAt[userData]!) * 1000);
-      const slot = this.#io.settle(userData, completions[2 * i + 1]!);
+      const userData = completions[2 * i];
+      recordLatency(this.#statistics, (now - this.#submittedAt[userData]) * 1000);
+      const slot = this.#io.settle(userData, completions[2 * i + 1]);
       if (this.#io.outstandingOf(slot) === this.#allowances[slot]) this.#resume(slot);
     }
   }
@@ -165,14 +165,14 @@ export class RoleHost {
     const words = this.#requestWords;
     const slot = must(this.#freeSlots.pop(), 'a slot is free');
     this.#requestIds[slot] = words[at + REQUEST_ID]!;
-    this.#tasks[slot] = this.#role.start(words[at + REQUEST_OPCODE]!, [
-      words[at + REQUEST_ARGUMENTS]!,
-      words[at + REQUEST_ARGUMENTS + 1]!,
-      words[at + REQUEST_ARGUMENTS + 2]!,
-      words[at + REQUEST_ARGUMENTS + 3]!,
-      words[at + REQUEST_ARGUMENTS + 4]!,
+    this.#tasks[slot] = this.#role.start(words[at + REQUEST_OPCODE], [
+      words[at + REQUEST_ARGUMENTS],
+      words[at + REQUEST_ARGUMENTS + 1],
+      words[at + REQUEST_ARGUMENTS + 2],
+      words[at + REQUEST_ARGUMENTS + 3],
+      words[at + REQUEST_ARGUMENTS + 4],
     ]);
-    this.#statistics[STATISTIC_REQUESTS]! += 1;
+    this.#statistics[STATISTIC_REQUESTS] += 1;
     this.#resume(slot);
   }
 
@@ -185,7 +185,7 @@ export class RoleHost {
       assert(outstanding === 0, 'a task ends with nothing outstanding');
       this.#tasks[slot] = undefined;
       this.#freeSlots.push(slot);
-      this.#answer(this.#requestIds[slot]!);
+      this.#answer(this.#requestIds[slot]);
       return;
     }
     const allowance = step.value;

@@ -82,17 +82,17 @@ export class RoleIo {
     assert(this.#results[userData] === PENDING, 'a completion belongs to a record in flight');
     this.#results[userData] = result;
     const slot = Math.floor(userData / this.recordsPerTask);
-    this.#outstanding[slot]! -= 1;
+    this.#outstanding[slot] -= 1;
     return slot;
   }
 
   outstandingOf(slot: number): number {
-    return this.#outstanding[slot]!;
+    return this.#outstanding[slot];
   }
 
   /** Records of the running task that have not completed. */
   get outstanding(): number {
-    return this.#outstanding[this.#slot]!;
+    return this.#outstanding[this.#slot];
   }
 
   isPending(index: number): boolean {
@@ -101,7 +101,7 @@ export class RoleIo {
 
   /** Result of a completed record, by the index that its push returned. */
   result(index: number): number {
-    const result = this.#results[this.#slot * this.recordsPerTask + index]!;
+    const result = this.#results[this.#slot * this.recordsPerTask + index];
     assert(result !== PENDING, 'a result is read after its completion');
     return result;
   }
@@ -122,7 +122,14 @@ export class RoleIo {
     return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, 0);
   }
 
-  write(file: number, region: number, bufferOffset: number, length: number, fileOffset: number, flags = 0): number {
+  write(
+    file: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    flags = 0,
+  ): number {
     this.bytesWritten += length;
     return this.#push(OPCODE_WRITE, file, bufferOffset, length, fileOffset, region, flags);
   }
@@ -184,7 +191,7 @@ export class RoleIo {
     while (index < this.recordsPerTask && this.#results[first + index] === PENDING) index++;
     assert(index < this.recordsPerTask, 'a task pushes no more records than it may');
     this.#results[first + index] = PENDING;
-    this.#outstanding[this.#slot]! += 1;
+    this.#outstanding[this.#slot] += 1;
     const records = this.#records;
     const at = this.batchLength * RECORD_WORDS;
     records[at + WORD_OPCODE] = opcode;

@@ -87,7 +87,13 @@ export class RoleBasics {
   readonly #takeAttachment: AttachmentSource;
   readonly #onAttached: () => void;
 
-  constructor(ring: Ring, io: RoleIo, role: RoleId, takeAttachment: AttachmentSource, onAttached: () => void) {
+  constructor(
+    ring: Ring,
+    io: RoleIo,
+    role: RoleId,
+    takeAttachment: AttachmentSource,
+    onAttached: () => void,
+  ) {
     this.#ring = ring;
     this.io = io;
     this.#role = role;

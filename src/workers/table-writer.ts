@@ -39,7 +39,12 @@ import type { RoleIo, RoleTask } from './role-io.ts';
 const FILE_MODE = 0o600;
 const NOT_WRITING = -1;
 
-export function* writeTable(basics: RoleBasics, table: number, region: number, mailboxPage: number): RoleTask {
+export function* writeTable(
+  basics: RoleBasics,
+  table: number,
+  region: number,
+  mailboxPage: number,
+): RoleTask {
   const { io, memory } = basics;
   const arena = memory.region(region);
   const parameters = readParameters(memory.pool, mailboxPage * PAGE_BYTES);
@@ -111,7 +116,12 @@ export function* writeTable(basics: RoleBasics, table: number, region: number, m
 
   const description = builder.description();
   assert(description.fileBytes === writer.bytesWritten, 'the builder and the file agree on the length');
-  const answer = encodeVersionEdit({ added: [description], deleted: [], logEnds: [], compactionPointers: [] });
+  const answer = encodeVersionEdit({
+    added: [description],
+    deleted: [],
+    logEnds: [],
+    compactionPointers: [],
+  });
   assert(answer.length <= MAILBOX_BYTES, 'a table description fits the mailbox');
   memory.pool.set(answer, mailboxPage * PAGE_BYTES);
   io.respond(answer.length);
@@ -212,7 +222,13 @@ class PieceWriter {
     // A completed record's place may be taken by the next push: look at every result before.
     for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) this.#harvest(buffer);
     const at = WRITE_BUFFERS_AT + this.#buffer * WRITE_BUFFER_BYTES;
-    this.#records[this.#buffer] = this.#io.write(this.#handle, REGION_POOL, at, this.#filled, this.bytesWritten);
+    this.#records[this.#buffer] = this.#io.write(
+      this.#handle,
+      REGION_POOL,
+      at,
+      this.#filled,
+      this.bytesWritten,
+    );
     this.#lengths[this.#buffer] = this.#filled;
     this.bytesWritten += this.#filled;
     this.#filled = 0;
@@ -225,7 +241,7 @@ class PieceWriter {
 
   /** Looks at a write's result, if it has one; false while the buffer is still lent. */
   #harvest(buffer: number): boolean {
-    const record = this.#records[buffer]!;
+    const record = this.#records[buffer];
     if (record === NOT_WRITING) return true;
     if (this.#io.isPending(record)) return false;
     this.#records[buffer] = NOT_WRITING;

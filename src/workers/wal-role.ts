@@ -11,7 +11,14 @@ import { logName } from '../format/file-names.ts';
 import { sealFrame } from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
-import { CLOSE_LOG, RESULT_SHORT_WRITE, ROLE_WAL, STEP_OPEN, STEP_WRITE, WRITE_FRAME } from '../protocol/requests.ts';
+import {
+  CLOSE_LOG,
+  RESULT_SHORT_WRITE,
+  ROLE_WAL,
+  STEP_OPEN,
+  STEP_WRITE,
+  WRITE_FRAME,
+} from '../protocol/requests.ts';
 import { FLAG_DSYNC } from './ring.ts';
 import type { RequestArguments, Role, RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';

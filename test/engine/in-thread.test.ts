@@ -7,14 +7,21 @@ import test from 'ava';
 import { Database } from '../../src/main/database.ts';
 import type { DatabaseOptions } from '../../src/main/options.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
-import { Crash, MEMORY_DIRECTORY, memoryWorld, type MemoryWorldOptions } from '../support/memory-environment.ts';
+import {
+  Crash,
+  MEMORY_DIRECTORY,
+  memoryWorld,
+  type MemoryWorldOptions,
+} from '../support/memory-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
 
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096, blockCacheBytes: 16_384 };
 const KEYS = 60;
 const ROUNDS = 40;
 
-type Operation = { readonly type: 'put'; readonly key: string; readonly value: string } | { readonly type: 'del'; readonly key: string };
+type Operation =
+  | { readonly type: 'put'; readonly key: string; readonly value: string }
+  | { readonly type: 'del'; readonly key: string };
 
 /** What was asked for, in order; each step is one atomic write. */
 interface History {
@@ -42,7 +49,9 @@ async function runWorkload(world: MemoryWorldOptions, seed: number, history: His
   const pending: Promise<void>[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const large = round === ROUNDS >> 1;
-    const operations = Array.from({ length: large ? 2 : 1 + random.below(6) }, () => randomOperation(random, large));
+    const operations = Array.from({ length: large ? 2 : 1 + random.below(6) }, () =>
+      randomOperation(random, large),
+    );
     const sync = random.below(4) !== 0;
     const step = history.steps.push(operations);
     const [first] = operations as [Operation];
@@ -67,9 +76,9 @@ async function runWorkload(world: MemoryWorldOptions, seed: number, history: His
 
 /** Everything runs in microtasks, so a turn of the event loop later it has ended, or the machine has stopped. */
 async function settle(started: Promise<void>): Promise<void> {
-  let failure: unknown;
+  let failure: Error | undefined;
   started.catch((error: unknown) => {
-    failure = error;
+    failure = error instanceof Error ? error : new Error(String(error));
   });
   await new Promise((resolve) => setImmediate(resolve));
   if (failure !== undefined) throw failure;
@@ -121,7 +130,11 @@ test('the same seed gives the same steps', async (t) => {
   const trace = async (): Promise<string[]> => {
     const steps: string[] = [];
     const random = new Random(seed);
-    const world = { disk: new MemoryDisk(), random: () => random.fraction(), onStep: (step: string) => steps.push(step) };
+    const world = {
+      disk: new MemoryDisk(),
+      random: () => random.fraction(),
+      onStep: (step: string) => steps.push(step),
+    };
     await settle(runWorkload(world, seed, { steps: [], acknowledged: 0, finished: false }));
     return steps;
   };
@@ -137,11 +150,15 @@ for (const keep of ['durable', 'everything'] as const) {
     let total = 0;
     const counting = new Random(seed);
     await settle(
-      runWorkload({ disk: new MemoryDisk(), random: () => counting.fraction(), onStep: () => total++ }, seed, {
-        steps: [],
-        acknowledged: 0,
-        finished: false,
-      }),
+      runWorkload(
+        { disk: new MemoryDisk(), random: () => counting.fraction(), onStep: () => total++ },
+        seed,
+        {
+          steps: [],
+          acknowledged: 0,
+          finished: false,
+        },
+      ),
     );
     const points = Math.min(total, 60);
     for (let point = 0; point < points; point++) {
@@ -157,9 +174,16 @@ for (const keep of ['durable', 'everything'] as const) {
       t.false(history.finished);
       const after = disk.crashed(keep);
       const survived = prefixOf(history, await contentsOf(after, random));
-      t.true(survived >= history.acknowledged, `step ${crashAt}: ${survived} of ${history.acknowledged} survived`);
+      t.true(
+        survived >= history.acknowledged,
+        `step ${crashAt}: ${survived} of ${history.acknowledged} survived`,
+      );
       // What was recovered is durable itself: a second crash changes nothing.
-      t.is(prefixOf(history, await contentsOf(after.crashed('durable'), random)), survived, `step ${crashAt} again`);
+      t.is(
+        prefixOf(history, await contentsOf(after.crashed('durable'), random)),
+        survived,
+        `step ${crashAt} again`,
+      );
     }
   });
 }

@@ -61,7 +61,10 @@ export class MemoryDisk {
     after.capacityBytes = this.capacityBytes;
     for (const [name, file] of keep === 'durable' ? this.durableNames : this.names) {
       const copy = new MemoryFile();
-      const content = keep === 'durable' ? file.durableContent.slice(0, file.durableSize) : file.content.slice(0, file.size);
+      const content =
+        keep === 'durable'
+          ? file.durableContent.slice(0, file.durableSize)
+          : file.content.slice(0, file.size);
       copy.write(content, 0, true);
       after.names.set(name, copy);
       after.durableNames.set(name, copy);

@@ -13,7 +13,7 @@ import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import { createRoleHost } from '../../src/workers/crew-member.ts';
 import type { RoleHost } from '../../src/workers/role-host.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import type { MemoryDisk } from './memory-disk.ts';
 import { MemoryRing } from './memory-ring.ts';
 
 const RING_ENTRIES = 64;
@@ -52,16 +52,18 @@ class InThreadCrew implements Crew {
       arenas: Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes)),
     };
     this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
-    const rings = ROLE_IDS.map(() => new MemoryRing(RING_ENTRIES, world.disk, world.random, world.onStep ?? (() => undefined)));
+    const rings = ROLE_IDS.map(
+      () => new MemoryRing(RING_ENTRIES, world.disk, world.random, world.onStep ?? (() => undefined)),
+    );
     this.rings = rings.map((ring) => ring.describe());
     this.#hosts = ROLE_IDS.map((role) =>
       createRoleHost({
         role,
-        ring: rings[role]!,
+        ring: rings[role],
         control: this.control,
-        statistics: this.statistics[role]!,
+        statistics: this.statistics[role],
         now: () => this.#clock++,
-        takeAttachment: () => this.#attachments[role]!.shift(),
+        takeAttachment: () => this.#attachments[role].shift(),
         onAttached: () => undefined,
       }),
     );
@@ -72,7 +74,7 @@ class InThreadCrew implements Crew {
   }
 
   post(role: RoleId, attachment: Attachment): void {
-    this.#attachments[role]!.push(attachment);
+    this.#attachments[role].push(attachment);
   }
 
   keepAlive(alive: boolean): void {
@@ -101,7 +103,7 @@ class InThreadCrew implements Crew {
 
   /** One role, picked at random, goes one turn. */
   #step(): void {
-    const host = this.#hosts[Math.floor(this.#random() * this.#hosts.length)]!;
+    const host = this.#hosts[Math.floor(this.#random() * this.#hosts.length)];
     try {
       host.advance();
       host.publish();

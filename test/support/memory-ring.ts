@@ -93,7 +93,14 @@ export class MemoryRing implements Ring {
   describe(): RingDescription {
     const completionEntries = this.entries * 4;
     const registration = { registeredBytes: 0, registrationRefusal: null };
-    return { backend: 'memory', reason: null, flags: [], entries: this.entries, completionEntries, ...registration };
+    return {
+      backend: 'memory',
+      reason: null,
+      flags: [],
+      entries: this.entries,
+      completionEntries,
+      ...registration,
+    };
   }
 
   close(): void {
@@ -107,7 +114,7 @@ export class MemoryRing implements Ring {
       const firstName = this.#name(i * NAME_STRIDE_BYTES);
       const secondName = this.#name(i * NAME_STRIDE_BYTES + SECOND_NAME_BYTES);
       chain.push({ words, firstName, secondName });
-      if ((words[WORD_FLAGS]! & FLAG_LINK) !== 0) continue;
+      if ((words[WORD_FLAGS] & FLAG_LINK) !== 0) continue;
       this.#pending.push(chain);
       chain = [];
     }
@@ -119,17 +126,17 @@ export class MemoryRing implements Ring {
 
   /** As Linux does: only what moves data, or opens and closes, stops the rest of its chain. */
   #severs({ words }: PendingRecord, result: number): boolean {
-    const opcode = words[WORD_OPCODE]!;
+    const opcode = words[WORD_OPCODE];
     if (opcode === OPCODE_READ || opcode === OPCODE_WRITE) return result !== words[WORD_LENGTH];
     return (opcode === OPCODE_OPEN || opcode === OPCODE_CLOSE) && result < 0;
   }
 
   #execute({ words, firstName, secondName }: PendingRecord): number {
-    const opcode = words[WORD_OPCODE]!;
-    const file = words[WORD_FILE]!;
-    const length = words[WORD_LENGTH]!;
-    const offset = (words[WORD_OFFSET_LOW]! >>> 0) + words[WORD_OFFSET_HIGH]! * TWO_32;
-    const flags = words[WORD_FLAGS]!;
+    const opcode = words[WORD_OPCODE];
+    const file = words[WORD_FILE];
+    const length = words[WORD_LENGTH];
+    const offset = (words[WORD_OFFSET_LOW] >>> 0) + words[WORD_OFFSET_HIGH] * TWO_32;
+    const flags = words[WORD_FLAGS];
     const disk = this.#disk;
     this.#onStep(`${opcode} ${firstName}`);
     switch (opcode) {
@@ -157,9 +164,9 @@ export class MemoryRing implements Ring {
   }
 
   #buffer(words: Int32Array): Uint8Array {
-    const region = this.#regions.get(words[WORD_FLAGS]! & REGION_MASK);
-    const at = words[WORD_BUFFER_OFFSET]! >>> 0;
+    const region = this.#regions.get(words[WORD_FLAGS] & REGION_MASK);
+    const at = words[WORD_BUFFER_OFFSET] >>> 0;
     if (region === undefined) throw new Error('a record names a region that is not attached');
-    return region.subarray(at, at + words[WORD_LENGTH]!);
+    return region.subarray(at, at + words[WORD_LENGTH]);
   }
 }
