@@ -72,7 +72,7 @@ export class Database implements AsyncDisposable {
       if (outcome === FOUND) return Promise.resolve(this.#takeValue());
       if (outcome !== BLOCK_NEEDED) return ABSENT_VALUE;
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
     return new Promise((resolve, reject) => {
       this.#lookup({
@@ -151,7 +151,7 @@ export class Database implements AsyncDisposable {
         options?.signal,
       );
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
   }
 
@@ -162,7 +162,7 @@ export class Database implements AsyncDisposable {
       this.#key.load(key);
       return this.#engine.writes.write(this.#key, null, options?.sync !== false, options?.signal);
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
   }
 
@@ -183,7 +183,7 @@ export class Database implements AsyncDisposable {
       this.#batch.addAll(operations as readonly BatchOperation[]);
       return this.#writeBatch(this.#batch, options);
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
   }
 
@@ -261,7 +261,7 @@ export class Database implements AsyncDisposable {
       this.#checkWritable(options);
       return this.#engine.writes.writeBatch(batch, options?.sync !== false, options?.signal);
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
   }
 

@@ -28,7 +28,7 @@ import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { Flusher, openTable } from './flusher.ts';
-import { roleError } from './io-errors.ts';
+import { roleError, translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
@@ -191,7 +191,7 @@ export class Engine implements CrewListener {
     for (const { name, kind, number } of garbageFiles(contents, manifestNumber, state.tables, needed)) {
       const path = join(directory, name);
       if (kind === 'log') this.logs.addObsolete(number, fileSystem.status(path)?.bytes ?? 0);
-      else fileSystem.remove(path);
+      else translated(directory, () => fileSystem.remove(path));
     }
   }
 

@@ -1,6 +1,6 @@
 /** Turns a role's answer into the error that the caller gets. Pure. */
 import { getSystemErrorName } from 'node:util';
-import { QuadringError, type ErrorFields } from '../errors.ts';
+import { QuadringError, type ErrorCode, type ErrorFields } from '../errors.ts';
 import {
   RESULT_CHECKSUM,
   RESULT_SHORT_READ,
@@ -62,4 +62,37 @@ export function roleError(
 
 function hex(checksum: number): string {
   return `0x${checksum.toString(16).padStart(8, '0')}`;
+}
+
+/** What a system call of open or recovery says of the directory, as an error that says what it means. */
+export function translated<T>(directory: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw new QuadringError(CODES[error.code] ?? 'IO_ERROR', `${directory}: ${error.message}`, {
+      path: directory,
+      cause: error,
+      ...(error.path === undefined ? {} : { file: error.path }),
+    });
+  }
+}
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  EROFS: 'READ_ONLY',
+  EACCES: 'READ_ONLY',
+  EPERM: 'READ_ONLY',
+  ENOSPC: 'NO_SPACE',
+  EDQUOT: 'NO_SPACE',
+  ENOTDIR: 'PARENT_MISSING',
+  ENOENT: 'PARENT_MISSING',
+  ENAMETOOLONG: 'INVALID_ARGUMENT',
+};
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  return (
+    error instanceof Error &&
+    !(error instanceof QuadringError) &&
+    typeof (error as { code?: unknown }).code === 'string'
+  );
 }

@@ -3,11 +3,12 @@
  * holds. Owner only.
  */
 import { join, resolve } from 'node:path';
-import { QuadringError, type ErrorCode } from '../errors.ts';
+import { QuadringError } from '../errors.ts';
 import { LOCK_NAME } from '../format/file-names.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
+import { translated } from './io-errors.ts';
 import type { Settings } from './options.ts';
 import { freshState, inspectDirectory, readLogs, readManifest, type DirectoryContents } from './recovery.ts';
 
@@ -91,37 +92,4 @@ async function takeLock(
     }
     await environment.delay(LOCK_RETRY_MS);
   }
-}
-
-/** What a system call says of the directory, as an error that says what it means. */
-function translated<T>(directory: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    throw new QuadringError(CODES[error.code] ?? 'IO_ERROR', `${directory}: ${error.message}`, {
-      path: directory,
-      cause: error,
-      ...(error.path === undefined ? {} : { file: error.path }),
-    });
-  }
-}
-
-const CODES: Readonly<Record<string, ErrorCode>> = {
-  EROFS: 'READ_ONLY',
-  EACCES: 'READ_ONLY',
-  EPERM: 'READ_ONLY',
-  ENOSPC: 'NO_SPACE',
-  EDQUOT: 'NO_SPACE',
-  ENOTDIR: 'PARENT_MISSING',
-  ENOENT: 'PARENT_MISSING',
-  ENAMETOOLONG: 'INVALID_ARGUMENT',
-};
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
-  return (
-    error instanceof Error &&
-    !(error instanceof QuadringError) &&
-    typeof (error as { code?: unknown }).code === 'string'
-  );
 }

@@ -14,6 +14,7 @@ import { QuadringError, type ErrorCode } from '../errors.ts';
 import { decodeCurrent } from '../format/current.ts';
 import {
   CURRENT_NAME,
+  CURRENT_TEMPORARY_NAME,
   LOCK_NAME,
   logName,
   manifestName,
@@ -417,7 +418,10 @@ function decodeOr<T>(code: ErrorCode, file: string, decode: () => T, base = 0): 
   }
 }
 
-/** Files that no version names: garbage, at any instant of a crash. Locks, CURRENT and the manifest in force stay. */
+/**
+ * Files that no version names: garbage, at any instant of a crash. The lock, CURRENT and the manifest in force stay, and
+ * so does what a crash left of a new CURRENT: installing one writes it over and renames it.
+ */
 export function garbageFiles(
   contents: DirectoryContents,
   manifestNumber: number,
@@ -427,7 +431,7 @@ export function garbageFiles(
   const tableNumbers = new Set(tables.map(({ number }) => number));
   const logNumbers = new Set(logs.map(({ number }) => number));
   return contents.files.filter(({ kind, number, name }) => {
-    if (name === LOCK_NAME || name === CURRENT_NAME) return false;
+    if (name === LOCK_NAME || name === CURRENT_NAME || name === CURRENT_TEMPORARY_NAME) return false;
     if (kind === 'manifest') return number !== manifestNumber;
     if (kind === 'table') return !tableNumbers.has(number);
     if (kind === 'log') return !logNumbers.has(number);

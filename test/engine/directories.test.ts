@@ -14,6 +14,10 @@ import { expectValue } from '../support/values.ts';
 const HOLDER = scriptBeside(import.meta.url, 'lock-holder');
 const UNPRIVILEGED = scriptBeside(import.meta.url, 'unprivileged-opener');
 
+function openAgain(directory: string, backend: Backend): () => Promise<Database> {
+  return () => Database.open(directory, { lockTimeoutMs: 30, io: { backend } });
+}
+
 async function createDatabase(t: ExecutionContext, directory: string, backend: Backend): Promise<void> {
   const database = await openDatabase(t, directory, backend);
   await database.put('a', '1');
@@ -86,7 +90,7 @@ testBackends('a second open in the same process is refused with this process’s
   const directory = join(temporaryDirectory(t), 'db');
   const database = await openDatabase(t, directory, backend);
   await database.put('a', '1');
-  const error = await expectRefused(t, directory, backend, 'LOCKED', { lockTimeoutMs: 30 });
+  const error = await expectCode(t, 'LOCKED', openAgain(directory, backend));
   t.is(error.pid, process.pid);
   t.is(error.path, directory);
   await database.put('b', '2');
@@ -111,7 +115,7 @@ testBackends('a database that another process holds is refused with its pid, and
   const directory = join(temporaryDirectory(t), 'db');
   const holder = startChild(t, HOLDER, [directory, backend]);
   await holder.printed('open');
-  const error = await expectRefused(t, directory, backend, 'LOCKED', { lockTimeoutMs: 30 });
+  const error = await expectCode(t, 'LOCKED', openAgain(directory, backend));
   t.is(error.pid, holder.process.pid);
   // Somebody who waits gets it when the holder closes.
   const waiting = Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });

@@ -457,7 +457,8 @@ onBoth('no record, however random, reads to outside of its region', (t, { fixtur
       if (result === -EINVAL || result === -ECANCELED) return;
       valid++;
       const { bufferOffset, length: bytes, flags } = operations[index];
-      t.is(result, bytes);
+      // A read of a device may be short at any time: a pending signal is enough.
+      t.true(result >= 0 && result <= bytes, `${result} of ${bytes}`);
       t.true((bufferOffset >>> 0) + bytes <= ((flags & 3) === 0 ? length : 0));
     });
   }

@@ -136,7 +136,9 @@ function fileSystemOver(disk: MemoryDisk): FileSystem {
       if (file === undefined) throw new Error(`${path} does not exist`);
       return file.content.slice(0, Math.min(file.size, length));
     },
-    remove: (path) => void disk.unlink(nameOf(path)),
+    remove(path) {
+      if (disk.unlink(nameOf(path)) !== 0) throw new Error(`${path} does not exist`);
+    },
     lock() {
       if (disk.locked) return 1;
       disk.locked = true;
