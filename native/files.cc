@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <string>
 
 #include "javascript.h"
 
@@ -18,12 +20,35 @@ namespace {
 
 // ---- eventfds and descriptors
 
+/**
+ * Descriptors that an environment was given and has not closed. A worker that is terminated closes nothing itself: its
+ * locks would be held, and its eventfds lost, until the process ends. The environment's own workers, which use them,
+ * are stopped before its cleanup hooks run.
+ */
+class Descriptors {
+ public:
+  explicit Descriptors(Napi::Env env) {
+    env.AddCleanupHook([](Descriptors* descriptors) { delete descriptors; }, this);
+  }
+  ~Descriptors() {
+    for (const int descriptor : open_) close(descriptor);
+  }
+  void Add(int descriptor) { open_.insert(descriptor); }
+  void Remove(int descriptor) { open_.erase(descriptor); }
+
+ private:
+  std::set<int> open_;
+};
+
+Descriptors* DescriptorsOf(const Napi::CallbackInfo& info) { return static_cast<Descriptors*>(info.Data()); }
+
 Napi::Value CreateEventfd(const Napi::CallbackInfo& info) {
   const int descriptor = eventfd(0, EFD_CLOEXEC);
   if (descriptor < 0) {
     ThrowFailure(info.Env(), SystemFailure(errno, "eventfd"));
     return Napi::Value();
   }
+  DescriptorsOf(info)->Add(descriptor);
   return Napi::Number::New(info.Env(), descriptor);
 }
 
@@ -46,6 +71,7 @@ napi_value WakeEventfd(napi_env env, napi_callback_info info) {
 void CloseDescriptor(const Napi::CallbackInfo& info) {
   int64_t descriptor;
   if (!GetInteger(info.Env(), info[0], "descriptor", 0, INT32_MAX, &descriptor)) return;
+  DescriptorsOf(info)->Remove(static_cast<int>(descriptor));
   // Linux has closed it even when it says EINTR.
   if (close(static_cast<int>(descriptor)) != 0 && errno != EINTR) {
     ThrowFailure(info.Env(), SystemFailure(errno, "close"));
@@ -110,6 +136,7 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   // The pid is for people. The lock holds without it, so a full disk is no reason to refuse; but an older pid must go.
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(descriptor, 0) == 0 && pwrite(descriptor, pid.data(), pid.size(), 0) < 0) errno = 0;
+  DescriptorsOf(info)->Add(descriptor);
   return LockResult(env, descriptor, 0);
 }
 
@@ -161,12 +188,13 @@ Napi::Value DirectAlignment(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void DefineFiles(Napi::Env env, Napi::Object exports) {
+  auto* descriptors = new Descriptors(env);
   napi_value wake;
   napi_create_function(env, "wakeEventfd", NAPI_AUTO_LENGTH, WakeEventfd, nullptr, &wake);
   exports.Set("wakeEventfd", wake);
-  exports.Set("createEventfd", Napi::Function::New<CreateEventfd>(env, "createEventfd"));
-  exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
-  exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
+  exports.Set("createEventfd", Napi::Function::New<CreateEventfd>(env, "createEventfd", descriptors));
+  exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor", descriptors));
+  exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile", descriptors));
   exports.Set("adviseHugePages", Napi::Function::New<AdviseHugePages>(env, "adviseHugePages"));
   exports.Set("directAlignment", Napi::Function::New<DirectAlignment>(env, "directAlignment"));
 }

@@ -194,6 +194,8 @@ function compile(fromNothing) {
       cwd: root,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
+      // npm hands a user's own setting down by this name, and node-gyp prefers it to the argument.
+      env: { ...process.env, npm_config_nodedir: headers },
     });
     if (process.env.npm_config_loglevel === 'verbose') process.stderr.write(result.stdout + result.stderr);
     if (result.status === 0) continue;

@@ -70,17 +70,21 @@ export function decodeTableMeta(
   fileNumber: number,
   metaOffset: number,
   fileBytes: number,
+  /** What errors call the file. */
+  file = tableName(fileNumber),
 ): TableMeta {
   try {
     return decode(bytes, fileNumber, metaOffset, fileBytes);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    const file = tableName(fileNumber);
     const fields = { cause: error, file, offset: metaOffset + error.at };
     if (error instanceof UnknownVersionError)
-      throw new QuadringError('UNKNOWN_FORMAT', `${file}: ${error.message}`, fields);
+      throw new QuadringError('UNKNOWN_FORMAT', `${tableName(fileNumber)}: ${error.message}`, fields);
     const sums = error instanceof ChecksumError ? { expected: error.expected, actual: error.actual } : {};
-    throw new QuadringError('TABLE_CORRUPT', `${file} is damaged: ${error.message}`, { ...fields, ...sums });
+    throw new QuadringError('TABLE_CORRUPT', `${tableName(fileNumber)} is damaged: ${error.message}`, {
+      ...fields,
+      ...sums,
+    });
   }
 }
 

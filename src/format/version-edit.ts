@@ -74,6 +74,8 @@ export interface VersionEdit {
   logEnds: LogEnd[];
   compactionPointers: CompactionPointer[];
   cleanClose?: boolean;
+  /** In a manifest's first edit: how many edits, this one included, CURRENT was made to wait for. */
+  snapshotEdits?: number;
 }
 
 const TAG_DATABASE_SALT = 1;
@@ -86,6 +88,7 @@ const TAG_DELETED = 7;
 const TAG_LOG_END = 8;
 const TAG_COMPACTION_POINTER = 9;
 const TAG_CLEAN_CLOSE = 10;
+const TAG_SNAPSHOT_EDITS = 11;
 
 /** An edit that changes nothing yet. */
 export function emptyVersionEdit(): VersionEdit {
@@ -117,6 +120,7 @@ export function encodeVersionEdit(edit: VersionEdit): Uint8Array {
     writer.sized(pointer.key);
   }
   writeNumber(writer, TAG_CLEAN_CLOSE, edit.cleanClose === undefined ? undefined : Number(edit.cleanClose));
+  writeNumber(writer, TAG_SNAPSHOT_EDITS, edit.snapshotEdits);
   return writer.written();
 }
 
@@ -164,6 +168,10 @@ export function decodeVersionEdit(bytes: Uint8Array, start: number, end: number)
         expectOnce(edit.cleanClose, tag, at);
         edit.cleanClose = reader.varint(1) === 1;
         break;
+      case TAG_SNAPSHOT_EDITS:
+        expectOnce(edit.snapshotEdits, tag, at);
+        edit.snapshotEdits = reader.varint(2 ** 32 - 1);
+        break;
       default:
         throw new FormatError(`a version edit with unknown tag ${tag}`, at);
     }
@@ -193,6 +201,7 @@ export function describeVersionEdit(edit: VersionEdit): string {
     lines.push(`compactionPointer level=${pointer.level} key=${describeKey(pointer.key)}`);
   }
   if (edit.cleanClose !== undefined) lines.push(`cleanClose ${edit.cleanClose}`);
+  if (edit.snapshotEdits !== undefined) lines.push(`snapshotEdits ${edit.snapshotEdits}`);
   return lines.join('\n');
 }
 

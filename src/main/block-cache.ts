@@ -18,7 +18,6 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
 import { READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
 import { Fifo } from './fifo.ts';
-import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import { NOT_CACHED, type Table } from './table.ts';
 
@@ -198,10 +197,8 @@ export class BlockCache {
       this.#waiters[slot] = undefined;
       this.#forget(slot, table, block);
       const offset = table.index.pageOf(block) * PAGE_BYTES;
-      const error = roleError(`reading ${table.fileName}`, result, detail0, detail1, {
-        file: table.fileName,
-        offset,
-      });
+      const answer = { result, detail0, detail1 };
+      const error = this.#scheduler.errorOf('reading', table.fileName, answer, offset);
       for (const waiter of waiters) waiter.onError(error);
       return;
     }

@@ -27,7 +27,9 @@ import { BlockCache } from './block-cache.ts';
 import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
+import { garbageFiles, type DirectoryContents } from './directory-contents.ts';
 import { Flusher, openTable } from './flusher.ts';
+import type { FrameGroup } from './frame-groups.ts';
 import { roleError, translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
@@ -36,13 +38,7 @@ import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
 import type { Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
-import {
-  garbageFiles,
-  type DirectoryContents,
-  type FrameGroup,
-  type RecoveredLog,
-  type RecoveredLogs,
-} from './recovery.ts';
+import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 
@@ -87,7 +83,7 @@ export class Engine implements CrewListener {
     const { settings, environment, crew, directory } = ground;
     this.ground = ground;
     crew.listener = this;
-    this.scheduler = new IoScheduler(crew, {
+    this.scheduler = new IoScheduler(crew, directory, {
       spinMicroseconds: settings.io.spinMicroseconds,
       now: () => environment.now(),
     });
@@ -105,7 +101,7 @@ export class Engine implements CrewListener {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
       onPrepared: () => this.#onLogPrepared(),
-      onRefused: (error) => this.#onLogRefused(error),
+      onRefused: (error, attempt) => this.#onLogRefused(error, attempt),
       onFailure: (error) => this.fail(error),
     });
     const { direct } = settings.io;
@@ -168,7 +164,7 @@ export class Engine implements CrewListener {
       filterBitsPerKey: settings.filterBitsPerKey,
       wallClockSeconds: () => environment.wallClockSeconds(),
       onFlushed: () => this.#onFlushed(),
-      onRefused: (error) => this.writes.refuseBlockedOn('memtable', error),
+      onRefused: (error, attempt) => this.writes.refuseBlockedOn('memtable', error, attempt),
       onFailure: (error) => this.fail(error),
     });
     this.writes = new WritePath({
@@ -177,7 +173,8 @@ export class Engine implements CrewListener {
       writer: this.writer,
       lastSequence: recovered.lastSequence,
       liveLogBytesMax: settings.liveLogBytesMax,
-      onFlushWanted: () => this.flusher.schedule(),
+      onFlushWanted: () => this.flusher.retry(),
+      flushAttempts: () => this.flusher.attempts,
     });
     this.#removeGarbage(contents, manifestNumber, needed);
     await this.#replay(needed);
@@ -238,20 +235,16 @@ export class Engine implements CrewListener {
   }
 
   async #renewManifest(): Promise<void> {
+    const number = this.versions.takeFileNumber();
+    let unnamed = number;
     try {
-      const number = this.versions.takeFileNumber();
-      const old = await this.manifest.create(number, () => this.#snapshot());
-      const { result, detail0, detail1 } = await this.scheduler.ask(
-        ROLE_FLUSH,
-        REMOVE_FILE,
-        old,
-        FILE_MANIFEST,
-      );
-      if (result < 0) throw roleError(`removing ${manifestName(old)}`, result, detail0, detail1);
+      unnamed = await this.manifest.create(number, () => this.#snapshot());
     } catch (error) {
-      // The old manifest may still be in force while the new one is half written: nothing can be appended safely.
-      this.fail(error as QuadringError);
+      // Without space the old manifest goes on growing where it has room, and the next flush tries again.
+      if ((error as QuadringError).code !== 'NO_SPACE') return this.fail(error as QuadringError);
     }
+    const removed = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, unnamed, FILE_MANIFEST);
+    if (removed.result < 0) this.fail(this.scheduler.errorOf('removing', manifestName(unnamed), removed));
   }
 
   #snapshot(): VersionEdit[] {
@@ -260,11 +253,11 @@ export class Engine implements CrewListener {
   }
 
   /** No space for a log file: what waits for one is refused, and may be tried again. */
-  #onLogRefused(error: QuadringError): void {
+  #onLogRefused(error: QuadringError, attempt: number): void {
     const first = this.#firstLogPrepared;
     this.#firstLogPrepared = undefined;
     if (first !== undefined) first.reject(error);
-    else this.writes.refuseBlockedOn('log file', error);
+    else this.writes.refuseBlockedOn('log file', error, attempt);
   }
 
   onWake(): void {

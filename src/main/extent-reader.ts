@@ -9,7 +9,6 @@ import { QuadringError } from '../errors.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
-import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
 /** Chunks of one extent that are under way at once. */
@@ -95,8 +94,8 @@ class ExtentRead {
     this.#pending--;
     if (result < 0) {
       const { fileName, page } = this.#place;
-      const fields = { file: fileName, offset: (page + first) * PAGE_BYTES };
-      this.#error ??= roleError(`reading ${fileName}`, result, detail0, detail1, fields);
+      const offset = (page + first) * PAGE_BYTES;
+      this.#error ??= this.#scheduler.errorOf('reading', fileName, { result, detail0, detail1 }, offset);
       this.#asked = this.#place.pageCount;
     } else {
       const base = this.#cache.baseOf(slot);

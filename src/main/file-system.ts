@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  statSync,
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -29,8 +30,10 @@ export interface DirectoryLock {
 export interface FileSystem {
   /** Undefined if there is nothing at the path. Symbolic links are not followed: 'other'. */
   status(path: string): FileStatus | undefined;
+  /** Whether the path, or what a symbolic link there leads to, is a directory; undefined if there is nothing. */
+  isDirectory(path: string): boolean | undefined;
   list(directory: string): string[];
-  /** Makes a directory, mode 0700, and its name durable. Its parent must exist. */
+  /** Makes a directory, mode 0700, unless somebody was quicker, and its name durable. Its parent must exist. */
   makeDirectory(path: string): void;
   /** A handle that ring records can name files by. */
   openDirectory(path: string): number;
@@ -58,8 +61,16 @@ export const nodeFileSystem: FileSystem = {
     return readdirSync(directory);
   },
 
+  isDirectory(path) {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  },
+
   makeDirectory(path) {
-    mkdirSync(path, { mode: 0o700 });
+    try {
+      mkdirSync(path, { mode: 0o700 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
     const parent = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       fsyncSync(parent);

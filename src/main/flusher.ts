@@ -11,6 +11,7 @@
  * A full file system is not final: the memtable stays, and the flush is tried again when a write needs its room. Any
  * other failure is.
  */
+import { join } from 'node:path';
 import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { tableName } from '../format/file-names.ts';
@@ -27,7 +28,6 @@ import {
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import { readExtent } from './extent-reader.ts';
-import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -51,8 +51,8 @@ export interface FlusherOptions {
   readonly wallClockSeconds: () => number;
   /** A memtable's arena is free. */
   readonly onFlushed: () => void;
-  /** The file system is full. */
-  readonly onRefused: (error: QuadringError) => void;
+  /** The attempt of that number met a full file system. */
+  readonly onRefused: (error: QuadringError, attempt: number) => void;
   /** Final. */
   readonly onFailure: (error: QuadringError) => void;
 }
@@ -60,6 +60,8 @@ export interface FlusherOptions {
 interface FlushWaiter {
   /** Everything up to it must be in tables. */
   readonly sequence: number;
+  /** How many attempts had begun when it came. */
+  readonly attempt: number;
   readonly resolve: () => void;
   readonly reject: (error: QuadringError) => void;
 }
@@ -68,6 +70,10 @@ export class Flusher {
   readonly #options: FlusherOptions;
   /** Settles, without rejecting, when the flush that is under way ends. */
   #current: Promise<void> | undefined;
+  /** Attempts that have begun. */
+  #attempt = 0;
+  /** The last attempt met a full file system. */
+  #refused = false;
   #stopped: QuadringError | undefined;
   #waiters: FlushWaiter[] = [];
   #flushes = 0;
@@ -81,6 +87,11 @@ export class Flusher {
     return this.#current === undefined;
   }
 
+  /** Attempts that have begun. */
+  get attempts(): number {
+    return this.#attempt;
+  }
+
   /** Resolves when no flush is under way. */
   async whenIdle(): Promise<void> {
     while (this.#current !== undefined) await this.#current;
@@ -90,26 +101,34 @@ export class Flusher {
     return { flushes: this.#flushes, bytesWritten: this.#bytesWritten };
   }
 
-  /** Flushes what can be, unless it is under way. */
+  /** Flushes what can be, unless it is under way. After a refusal it takes somebody who needs the room: `retry`. */
   schedule(): void {
+    if (this.#refused) return;
     if (this.#current !== undefined || this.#stopped !== undefined) return;
     const memtable = this.#options.memtables.frozen[0];
     if (memtable === undefined) return;
     // Nothing is flushed before its log frames are durable.
     if (memtable.lastSequence > this.#options.writer.durableSequence) return;
+    this.#attempt++;
     this.#current = this.#flush(memtable).then(
       () => this.#onDone(),
       (error: unknown) => this.#onError(error),
     );
   }
 
+  /** Somebody needs the room that a flush would make: one that was refused for want of space is tried again. */
+  retry(): void {
+    this.#refused = false;
+    this.schedule();
+  }
+
   /** Resolves when every write up to `sequence` is in a table. */
   whenFlushed(sequence: number): Promise<void> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ sequence, resolve, reject });
+      this.#waiters.push({ sequence, attempt: this.#attempt, resolve, reject });
       this.#settleWaiters();
-      this.schedule();
+      this.retry();
     });
   }
 
@@ -140,8 +159,13 @@ export class Flusher {
         ? error
         : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
     if (failure.code === 'NO_SPACE') {
-      this.#rejectWaiters(failure);
-      this.#options.onRefused(failure);
+      this.#refused = true;
+      // Whoever came while it was under way may have made space before: they get an attempt of their own.
+      const early = this.#waiters.filter(({ attempt }) => attempt < this.#attempt);
+      this.#waiters = this.#waiters.filter(({ attempt }) => attempt >= this.#attempt);
+      for (const waiter of early) waiter.reject(failure);
+      this.#options.onRefused(failure, this.#attempt);
+      if (this.#waiters.length > 0) this.retry();
     } else {
       this.#options.onFailure(failure);
     }
@@ -195,10 +219,7 @@ export class Flusher {
     pool.set(text, MAILBOX_AT);
     const mailboxPage = MAILBOX_AT / PAGE_BYTES;
     const answer = await scheduler.ask(ROLE_FLUSH, WRITE_TABLE, number, memtable.region, mailboxPage);
-    if (answer.result < 0) {
-      const name = tableName(number);
-      throw roleError(`writing ${name}`, answer.result, answer.detail0, answer.detail1, { file: name });
-    }
+    if (answer.result < 0) throw scheduler.errorOf('writing', tableName(number), answer);
     const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
     return must(edit.added[0], 'a written table is described');
   }
@@ -212,9 +233,7 @@ export async function openTable(
   const { number, metaOffset, fileBytes } = description;
   const fileName = tableName(number);
   const opened = await scheduler.ask(ROLE_FOREGROUND, OPEN_TABLE, number);
-  if (opened.result < 0) {
-    throw roleError(`opening ${fileName}`, opened.result, opened.detail0, opened.detail1, { file: fileName });
-  }
+  if (opened.result < 0) throw scheduler.errorOf('opening', fileName, opened);
   const page = metaOffset / PAGE_BYTES;
   const pageCount = (fileBytes - metaOffset) / PAGE_BYTES;
   const bytes = await new Promise<Uint8Array>((resolve, reject) => {
@@ -223,5 +242,6 @@ export async function openTable(
       else reject(error);
     });
   });
-  return new Table(description, decodeTableMeta(bytes, number, metaOffset, fileBytes));
+  const file = join(scheduler.directory, fileName);
+  return new Table(description, decodeTableMeta(bytes, number, metaOffset, fileBytes, file));
 }

@@ -9,7 +9,9 @@
  * Bounds: OUTSTANDING_MAX requests of each role; what is more waits in a backlog whose length its callers bound (block
  * reads by the cache's slots, writes by the queue of waiting writes, a constant number from the rest).
  */
+import { join } from 'node:path';
 import { assert, must } from '../assert.ts';
+import type { QuadringError } from '../errors.ts';
 import { AdaptiveSpin } from '../atomics-sync/adaptive-spin.ts';
 import { SpscConsumer, SpscProducer } from '../atomics-sync/spsc-queue.ts';
 import { DoorbellSleeper, PARKED_IN_KERNEL } from '../atomics-sync/doorbell.ts';
@@ -24,6 +26,7 @@ import {
 } from '../protocol/requests.ts';
 import type { Crew } from './crew.ts';
 import { Fifo } from './fifo.ts';
+import { roleError } from './io-errors.ts';
 
 /** Called once, with what the role answered. */
 export type CompletionHandler = (result: number, detail0: number, detail1: number) => void;
@@ -55,6 +58,8 @@ interface RoleQueues {
 }
 
 export class IoScheduler {
+  /** The database's directory, for errors that name a file. */
+  readonly directory: string;
   readonly #crew: Crew;
   readonly #roles: readonly RoleQueues[];
   readonly #eventSleeper: DoorbellSleeper;
@@ -73,7 +78,12 @@ export class IoScheduler {
     return false;
   };
 
-  constructor(crew: Crew, options: { readonly spinMicroseconds: number; readonly now: () => number }) {
+  constructor(
+    crew: Crew,
+    directory: string,
+    options: { readonly spinMicroseconds: number; readonly now: () => number },
+  ) {
+    this.directory = directory;
     this.#crew = crew;
     this.#roles = ROLE_IDS.map((role) => {
       const words = roleWords(crew.control, role);
@@ -88,6 +98,18 @@ export class IoScheduler {
     });
     this.#eventSleeper = new DoorbellSleeper(crew.control, OWNER_EVENT_WORD);
     this.#spin = new AdaptiveSpin({ budgetMicroseconds: options.spinMicroseconds, now: options.now });
+  }
+
+  /** The error that an answer means. `act` and the file's name begin the sentence: "reading", "000012.sst". */
+  errorOf(act: string, name: string, { result, detail0, detail1 }: Answer, offset?: number): QuadringError {
+    const file = join(this.directory, name);
+    return roleError(
+      `${act} ${name}`,
+      result,
+      detail0,
+      detail1,
+      offset === undefined ? { file } : { file, offset },
+    );
   }
 
   /** Requests that have not been answered. */

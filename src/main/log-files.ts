@@ -13,7 +13,7 @@ import type { QuadringError } from '../errors.ts';
 import { logName } from '../format/file-names.ts';
 import { pagesOf } from '../format/limits.ts';
 import { CLOSE_LOG, FILE_LOG, PREPARE_LOG, REMOVE_FILE, ROLE_FLUSH, ROLE_WAL } from '../protocol/requests.ts';
-import { isOutOfSpace, roleError } from './io-errors.ts';
+import { isOutOfSpace } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
 export interface LogFile {
@@ -29,8 +29,8 @@ export interface LogFilesOptions {
   readonly takeFileNumber: () => number;
   /** A file has been prepared. */
   readonly onPrepared: () => void;
-  /** No file could be prepared for want of space; it may be tried again. */
-  readonly onRefused: (error: QuadringError) => void;
+  /** No file could be prepared for want of space, at the attempt of that number; it may be tried again. */
+  readonly onRefused: (error: QuadringError, attempt: number) => void;
   /** Anything else that went wrong. */
   readonly onFailure: (error: QuadringError) => void;
 }
@@ -46,6 +46,7 @@ export class LogFiles {
   readonly #prepared: LogFile[] = [];
   readonly #recyclable: number[] = [];
   #preparing = false;
+  #attempts = 0;
   #created = 0;
   #recycled = 0;
 
@@ -56,6 +57,11 @@ export class LogFiles {
 
   get active(): LogFile {
     return must(this.#active, 'an open database has an active log');
+  }
+
+  /** Attempts to prepare a file that have begun. */
+  get attempts(): number {
+    return this.#attempts;
   }
 
   /** Bytes of all files that recovery would have to read. */
@@ -118,6 +124,7 @@ export class LogFiles {
   prepare(bytes: number): void {
     if (this.#preparing) return;
     this.#preparing = true;
+    const attempt = ++this.#attempts;
     const number = this.#options.takeFileNumber();
     const size = Math.max(bytes, this.#options.logBytes);
     const old = size === this.#options.logBytes ? this.#recyclable.pop() : undefined;
@@ -127,10 +134,9 @@ export class LogFiles {
       (result, detail0, detail1) => {
         this.#preparing = false;
         if (result < 0) {
-          const error = roleError(`preparing ${logName(number)}`, result, detail0, detail1, {
-            file: logName(number),
-          });
-          if (isOutOfSpace(result)) this.#options.onRefused(error);
+          const answer = { result, detail0, detail1 };
+          const error = this.#scheduler.errorOf('preparing', logName(number), answer);
+          if (isOutOfSpace(result)) this.#options.onRefused(error, attempt);
           else this.#options.onFailure(error);
           return;
         }
@@ -160,8 +166,9 @@ export class LogFiles {
       ROLE_FLUSH,
       REMOVE_FILE,
       (result, detail0, detail1) => {
-        if (result < 0)
-          this.#options.onFailure(roleError(`removing ${logName(number)}`, result, detail0, detail1));
+        if (result >= 0) return;
+        const answer = { result, detail0, detail1 };
+        this.#options.onFailure(this.#scheduler.errorOf('removing', logName(number), answer));
       },
       number,
       FILE_LOG,

@@ -22,7 +22,6 @@ import {
 import { PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
 import { LOG_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
 import { ROLE_WAL, WRITE_FRAME } from '../protocol/requests.ts';
-import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
 
@@ -192,10 +191,8 @@ export class LogWriter {
       (result, detail0, detail1) => {
         this.#writing = false;
         if (result < 0) {
-          const name = logName(fileNumber);
-          this.#listener.onFailure(
-            roleError(`writing ${name}`, result, detail0, detail1, { file: name, offset }),
-          );
+          const answer = { result, detail0, detail1 };
+          this.#listener.onFailure(this.#scheduler.errorOf('writing', logName(fileNumber), answer, offset));
         } else if (this.#failure === undefined) {
           onDurable();
         }

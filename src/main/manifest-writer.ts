@@ -5,7 +5,7 @@
  * The first append that fails after its space was reserved is final: what is on the disk is then not known.
  */
 import type { QuadringError } from '../errors.ts';
-import { manifestName } from '../format/file-names.ts';
+import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
 import {
   FRAME_FIRST,
   FRAME_FULL,
@@ -17,8 +17,14 @@ import {
 import { PAGE_BYTES } from '../format/limits.ts';
 import { encodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { MANIFEST_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
-import { APPEND_MANIFEST, INSTALL_CURRENT, ROLE_FLUSH, STEP_FALLOCATE } from '../protocol/requests.ts';
-import { roleError } from './io-errors.ts';
+import {
+  APPEND_MANIFEST,
+  INSTALL_CURRENT,
+  ROLE_FLUSH,
+  STEP_DIRECTORY_FSYNC,
+  STEP_FALLOCATE,
+  STEP_RENAME,
+} from '../protocol/requests.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
 const PAYLOAD_BYTES_MAX = STAGING_BYTES - FRAME_HEADER_BYTES;
@@ -29,6 +35,8 @@ export class ManifestWriter {
   /** Told of the first failure that is final. */
   readonly #onFinalFailure: (error: QuadringError) => void;
   #number = 0;
+  /** While a new manifest is written that CURRENT does not name. */
+  #creating = false;
   #bytes = 0;
   #failure: QuadringError | undefined;
   #queue: Promise<void> = Promise.resolve();
@@ -50,19 +58,36 @@ export class ManifestWriter {
 
   /**
    * Writes a new manifest that begins with what `makeEdits` gives and makes CURRENT name it. Whatever fails before that
-   * leaves the old one in force. Resolves with the old manifest's number, which nothing names any more.
+   * leaves the old one in force; for want of space (NO_SPACE) it may be tried again. Resolves with the old manifest's
+   * number, which nothing names any more.
    */
   create(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
     return this.#enqueue(async () => {
       const old = this.#number;
+      const oldBytes = this.#bytes;
       this.#number = number;
       this.#bytes = 0;
-      for (const edit of makeEdits()) await this.#writeEdit(edit);
-      const { result, detail0, detail1 } = await this.#scheduler.ask(ROLE_FLUSH, INSTALL_CURRENT, number);
-      if (result < 0)
-        throw this.#final(roleError('installing CURRENT', result, detail0, detail1, { file: 'CURRENT' }));
-      return old;
+      this.#creating = true;
+      try {
+        for (const edit of makeEdits()) await this.#writeEdit(edit);
+        await this.#install(number);
+        return old;
+      } catch (error) {
+        this.#number = old;
+        this.#bytes = oldBytes;
+        throw error;
+      } finally {
+        this.#creating = false;
+      }
     });
+  }
+
+  async #install(number: number): Promise<void> {
+    const answer = await this.#scheduler.ask(ROLE_FLUSH, INSTALL_CURRENT, number);
+    if (answer.result >= 0) return;
+    const error = this.#scheduler.errorOf('installing', CURRENT_NAME, answer);
+    const mayBeInstalled = answer.detail0 === STEP_RENAME || answer.detail0 === STEP_DIRECTORY_FSYNC;
+    throw error.code === 'NO_SPACE' && !mayBeInstalled ? error : this.#final(error);
   }
 
   /** Durable when it resolves. Rejects with NO_SPACE where nothing was written and a later append may succeed. */
@@ -107,7 +132,7 @@ export class ManifestWriter {
     });
     this.#pool.set(payload.subarray(start, end), MANIFEST_STAGING_AT + FRAME_HEADER_BYTES);
     const create = this.#bytes === 0 ? 1 : 0;
-    const { result, detail0, detail1 } = await this.#scheduler.ask(
+    const answer = await this.#scheduler.ask(
       ROLE_FLUSH,
       APPEND_MANIFEST,
       fileNumber,
@@ -115,15 +140,13 @@ export class ManifestWriter {
       MANIFEST_STAGING_AT / PAGE_BYTES,
       create,
     );
-    if (result < 0) {
-      const name = manifestName(fileNumber);
-      const error = roleError(`appending to ${name}`, result, detail0, detail1, {
-        file: name,
-        offset: this.#bytes,
-      });
-      throw detail0 === STEP_FALLOCATE && isFirst && create === 0 ? error : this.#final(error);
+    if (answer.result < 0) {
+      const error = this.#scheduler.errorOf('appending to', manifestName(fileNumber), answer, this.#bytes);
+      // No space is met before an edit is written, or in a manifest that nothing names yet.
+      const nothingWritten = this.#creating || (answer.detail0 === STEP_FALLOCATE && isFirst);
+      throw error.code === 'NO_SPACE' && nothingWritten ? error : this.#final(error);
     }
-    this.#bytes += result * PAGE_BYTES;
+    this.#bytes += answer.result * PAGE_BYTES;
   }
 
   #final(error: QuadringError): QuadringError {

@@ -5,12 +5,13 @@
 import { join, resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { LOCK_NAME } from '../format/file-names.ts';
+import { inspectDirectory, type DirectoryContents } from './directory-contents.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { translated } from './io-errors.ts';
 import type { Settings } from './options.ts';
-import { freshState, inspectDirectory, readLogs, readManifest, type DirectoryContents } from './recovery.ts';
+import { checkUnnamedTables, freshState, readLogs, readManifest } from './recovery.ts';
 
 /** Time between two tries to take a lock that somebody holds. */
 const LOCK_RETRY_MS = 20;
@@ -55,7 +56,9 @@ function readDirectory(
   const state = contents.database
     ? readManifest(fileSystem, directory, contents)
     : freshState(environment.random32(), contents);
-  return { contents, state, recovered: readLogs(fileSystem, directory, contents, state) };
+  const recovered = readLogs(fileSystem, directory, contents, state);
+  checkUnnamedTables(fileSystem, directory, contents, state, recovered.lastSequence);
+  return { contents, state, recovered };
 }
 
 function checkPresence({ database }: DirectoryContents, settings: Settings, directory: string): void {

@@ -6,6 +6,7 @@
  * if need be. Whoever made it learns the outcome through its handler, so an asynchronous read and one that blocks its
  * thread share it.
  */
+import { join } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { verifyBlock } from '../format/block-check.ts';
 import { BlockEntry, searchBlock } from '../format/block.ts';
@@ -181,7 +182,8 @@ export class PointLookup implements BlockWaiter {
       this.onBlock(bytes, new Uint16Array(bytes.buffer), 0);
       return;
     }
-    const fields = { file: table.fileName, offset, expected, actual };
+    const file = join(this.#reader.scheduler.directory, table.fileName);
+    const fields = { file, offset, expected, actual };
     this.onError(
       new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: the checksum does not hold`, fields),
     );

@@ -1,82 +1,26 @@
 /**
- * What a directory holds, read without changing anything: the manifest's state and the logs' frames. Owner only; all of
- * it through the `FileSystem` seam.
+ * What a database's files say, read without changing anything: the manifest's state and the logs' frames. Owner only;
+ * all of it through the `FileSystem` seam.
  *
  *     CURRENT ─► manifest ─► tables (exist, right length) ─► logs, oldest first ─► frames, in order
  *
- * A frame is only issued when the one before it is durable. So a bad frame is a torn tail if nothing valid follows it
- * in its log, and corruption if a valid frame does, if the manifest recorded an end beyond it, or if sequence numbers
- * do not go on from one frame, or one log, to the next.
+ * Within a file frame-groups.ts tells a torn tail from corruption. Beyond that, sequence numbers must go on from one
+ * frame, and one log, to the next, and files must be there as far as the manifest knows of them.
  */
 import { join } from 'node:path';
-import { assert } from '../assert.ts';
-import { QuadringError, type ErrorCode } from '../errors.ts';
+import { QuadringError } from '../errors.ts';
 import { decodeCurrent } from '../format/current.ts';
-import {
-  CURRENT_NAME,
-  CURRENT_TEMPORARY_NAME,
-  LOCK_NAME,
-  logName,
-  manifestName,
-  parseFileName,
-  tableName,
-  type ParsedFileName,
-} from '../format/file-names.ts';
-import { FormatError, UnknownVersionError } from '../format/format-error.ts';
-import {
-  FRAME_FIRST,
-  FRAME_FULL,
-  FRAME_LAST,
-  FRAME_MIDDLE,
-  readFrame,
-  type FrameRead,
-} from '../format/frame.ts';
+import { CURRENT_NAME, logName, manifestName, tableName } from '../format/file-names.ts';
+import { FOOTER_BYTES, readFooter } from '../format/footer.ts';
+import { FormatError } from '../format/format-error.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
+import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
+import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import type { FileSystem } from './file-system.ts';
+import { decodeOr, readFrames, type FrameGroup } from './frame-groups.ts';
 import type { ManifestState } from './version-set.ts';
-
-export interface DirectoryContents {
-  /** Whether the directory is there. */
-  readonly present: boolean;
-  /** Whether it holds a database. */
-  readonly database: boolean;
-  readonly files: readonly (ParsedFileName & { readonly name: string })[];
-}
-
-/** Looks before anything is touched. Throws NOT_A_DATABASE, PARENT_MISSING, CURRENT_CORRUPT or READ_ONLY. */
-export function inspectDirectory(fileSystem: FileSystem, directory: string): DirectoryContents {
-  const status = fileSystem.status(directory);
-  if (status === undefined) {
-    const parent = join(directory, '..');
-    if (fileSystem.status(parent)?.kind !== 'directory') {
-      throw new QuadringError('PARENT_MISSING', `${parent} is not a directory`, { path: directory });
-    }
-    return { present: false, database: false, files: [] };
-  }
-  if (status.kind !== 'directory') {
-    throw new QuadringError('NOT_A_DATABASE', `${directory} is not a directory`, { path: directory });
-  }
-  const files = [];
-  for (const name of fileSystem.list(directory)) {
-    const parsed = parseFileName(name);
-    const isFile = fileSystem.status(join(directory, name))?.kind === 'file';
-    if (parsed === undefined || !isFile) {
-      const message = `${directory} holds ${name}, which is not a file of a database`;
-      throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
-    }
-    files.push({ ...parsed, name });
-  }
-  const database = files.some(({ kind }) => kind === 'current');
-  const orphan = files.find(({ kind }) => kind === 'table' || kind === 'log');
-  if (!database && orphan !== undefined) {
-    // A crash while a database is created leaves a manifest at most.
-    const message = `${directory} holds ${orphan.name} but no CURRENT`;
-    throw new QuadringError('CURRENT_CORRUPT', message, { file: join(directory, CURRENT_NAME) });
-  }
-  return { present: true, database, files };
-}
 
 /** The state of a database that is to be created. */
 export function freshState(databaseSalt: number, contents: DirectoryContents): ManifestState {
@@ -91,10 +35,6 @@ export function freshState(databaseSalt: number, contents: DirectoryContents): M
     logEnds: new Map(),
     cleanClose: true,
   };
-}
-
-function highestNumber({ files }: DirectoryContents): number {
-  return files.reduce((highest, { number }) => Math.max(highest, number), 0);
 }
 
 /** Replays the manifest that CURRENT names. Throws CURRENT_CORRUPT, MANIFEST_CORRUPT, TABLE_CORRUPT, UNKNOWN_FORMAT. */
@@ -142,6 +82,7 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
   };
   const tables = new Map<number, TableDescription>();
   const logEnds = new Map<number, number>();
+  let snapshotEdits = 1;
   const { groups, end } = readFrames(bytes, { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT' });
   if (groups.length === 0) {
     throw new QuadringError('MANIFEST_CORRUPT', `${manifestName(number)} has no valid edit`, {
@@ -158,6 +99,12 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
       group.offset,
     );
     applyEdit(state, tables, logEnds, edit, file, group.offset);
+    snapshotEdits = Math.max(snapshotEdits, edit.snapshotEdits ?? 0);
+  }
+  // The edits that a manifest began with were durable before CURRENT named it: if one is missing, it was damaged.
+  if (groups.length < snapshotEdits) {
+    const message = `${manifestName(number)} has ${groups.length} valid edits, it began with ${snapshotEdits}`;
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset: end });
   }
   return { ...state, tables: [...tables.values()], logEnds };
 }
@@ -262,6 +209,41 @@ export function readLogs(
   return { logs, lastSequence: last, tornFrames, tornBytes };
 }
 
+/**
+ * A table that no version names is what a crash left of a flush: the logs still hold all of it. If they do not, then the
+ * manifest lost the edit that named the table, and it is the only copy. Throws MANIFEST_CORRUPT.
+ */
+export function checkUnnamedTables(
+  fileSystem: FileSystem,
+  directory: string,
+  contents: DirectoryContents,
+  state: ManifestState,
+  lastSequence: number,
+): void {
+  const named = new Set(state.tables.map(({ number }) => number));
+  for (const { kind, number, name } of contents.files) {
+    if (kind !== 'table' || named.has(number)) continue;
+    const largest = largestSequenceOf(fileSystem.readFile(join(directory, name)), number);
+    if (largest === undefined || largest <= lastSequence) continue;
+    const message = `${name} holds sequence numbers up to ${largest}, which neither the manifest nor the logs know of`;
+    const file = join(directory, manifestName(state.manifestNumber));
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file });
+  }
+}
+
+/** Undefined if the bytes are no whole table. */
+function largestSequenceOf(bytes: Uint8Array, number: number): number | undefined {
+  try {
+    const footerAt = bytes.length - FOOTER_BYTES;
+    const metaOffset = readFooter(bytes, footerAt, number, footerAt).metaPage * PAGE_BYTES;
+    return decodeTableMeta(bytes.subarray(metaOffset), number, metaOffset, bytes.length).properties
+      .largestSequence;
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof QuadringError) return undefined;
+    throw error;
+  }
+}
+
 /** A log whose end was recorded is there. */
 function checkRecordedLogs(directory: string, numbers: readonly number[], state: ManifestState): void {
   for (const [number, end] of state.logEnds) {
@@ -305,136 +287,4 @@ function checkRecords(group: FrameGroup, file: string): void {
   if (count === group.count) return;
   const message = `a frame says it has ${group.count} records, it has ${count}`;
   throw new QuadringError('LOG_CORRUPT', message, { file, offset });
-}
-
-/** One frame, or the frames of one batch, put together. */
-export interface FrameGroup {
-  /** Where its first frame begins. */
-  readonly offset: number;
-  readonly firstSequence: number;
-  readonly count: number;
-  readonly payload: Uint8Array;
-}
-
-interface FramesPlace {
-  readonly salt: number;
-  readonly fileNumber: number;
-  readonly file: string;
-  readonly code: ErrorCode;
-  /** The file was known to hold frames up to here. */
-  readonly recordedEnd?: number;
-}
-
-interface Frames {
-  readonly groups: FrameGroup[];
-  readonly end: number;
-  /** Bytes of a frame, or of a batch without its last frame, that were cut. */
-  readonly tornBytes: number;
-}
-
-/** Reads frames up to the first that is not valid, and tells a torn tail from corruption. */
-function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
-  const limit = place.recordedEnd ?? bytes.length;
-  const groups: FrameGroup[] = [];
-  let parts: Uint8Array[] = [];
-  let first: { offset: number; firstSequence: number; count: number } | undefined;
-  let at = 0;
-  let frame: FrameRead | undefined;
-  while (at < limit) {
-    frame = readFrame(bytes, at, bytes.length, {
-      salt: place.salt,
-      fileNumber: place.fileNumber,
-      offset: at,
-    });
-    if (frame.status !== 'valid') break;
-    const starts = frame.kind === FRAME_FULL || frame.kind === FRAME_FIRST;
-    if (starts !== (first === undefined)) {
-      throw new QuadringError(place.code, 'the frames of a batch are out of order', {
-        file: place.file,
-        offset: at,
-      });
-    }
-    first ??= { offset: at, firstSequence: frame.firstSequence, count: frame.count };
-    parts.push(bytes.subarray(frame.payloadStart, frame.payloadStart + frame.payloadLength));
-    at += frame.paddedLength;
-    if (frame.kind === FRAME_MIDDLE || frame.kind === FRAME_FIRST) continue;
-    assert(frame.kind === FRAME_FULL || frame.kind === FRAME_LAST, 'a valid frame has one of four kinds');
-    groups.push({ ...first, payload: parts.length === 1 ? parts[0] : Buffer.concat(parts) });
-    parts = [];
-    first = undefined;
-  }
-  const stopped = at;
-  const end = first?.offset ?? at;
-  if (frame?.status === 'unknown-version') {
-    const message = `a frame has format version ${frame.version}, which this release does not know`;
-    throw new QuadringError('UNKNOWN_FORMAT', message, { file: place.file, offset: stopped });
-  }
-  if (place.recordedEnd !== undefined) {
-    if (end !== place.recordedEnd)
-      throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
-    return { groups, end, tornBytes: 0 };
-  }
-  for (let later = stopped + PAGE_BYTES; later < bytes.length; later += PAGE_BYTES) {
-    const { status } = readFrame(bytes, later, bytes.length, {
-      salt: place.salt,
-      fileNumber: place.fileNumber,
-      offset: later,
-    });
-    if (status === 'valid') throw damaged(place, stopped, frame, `before a valid frame at ${later}`);
-  }
-  const cut = first === undefined ? 0 : stopped - first.offset;
-  const torn =
-    stopped < bytes.length && frame?.status === 'bad' ? Math.max(frame.paddedLength, PAGE_BYTES) : 0;
-  return { groups, end, tornBytes: cut + torn };
-}
-
-function damaged(
-  place: FramesPlace,
-  offset: number,
-  frame: FrameRead | undefined,
-  where: string,
-): QuadringError {
-  const fields = frame === undefined ? {} : { expected: frame.expected, actual: frame.actual };
-  const reason = frame === undefined || frame.reason === '' ? 'the file ends' : frame.reason;
-  return new QuadringError(place.code, `no valid frame at byte ${offset}, ${where}: ${reason}`, {
-    file: place.file,
-    offset,
-    ...fields,
-  });
-}
-
-/** Turns what a decoder throws into the error of the file it read. */
-function decodeOr<T>(code: ErrorCode, file: string, decode: () => T, base = 0): T {
-  try {
-    return decode();
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    const fields = { file, offset: base + error.at, cause: error };
-    throw new QuadringError(
-      error instanceof UnknownVersionError ? 'UNKNOWN_FORMAT' : code,
-      error.message,
-      fields,
-    );
-  }
-}
-
-/**
- * Files that no version names: garbage, at any instant of a crash. The lock, CURRENT and the manifest in force stay, and
- * so does what a crash left of a new CURRENT: installing one writes it over and renames it.
- */
-export function garbageFiles(
-  contents: DirectoryContents,
-  manifestNumber: number,
-  tables: readonly TableDescription[],
-  logs: readonly RecoveredLog[],
-): DirectoryContents['files'] {
-  const tableNumbers = new Set(tables.map(({ number }) => number));
-  const logNumbers = new Set(logs.map(({ number }) => number));
-  return contents.files.filter(({ kind, number, name }) => {
-    if (name === LOCK_NAME || name === CURRENT_NAME || name === CURRENT_TEMPORARY_NAME) return false;
-    if (kind === 'manifest') return number !== manifestNumber;
-    if (kind === 'table') return !tableNumbers.has(number);
-    if (kind === 'log') return !logNumbers.has(number);
-    return true;
-  });
 }

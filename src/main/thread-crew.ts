@@ -29,7 +29,6 @@ import type {
   RingDescription,
   RingThreadEnd,
   RingThreadTask,
-  RingReport,
 } from '../protocol/ring-thread-task.ts';
 import type { Crew, CrewListener, CrewMemory } from './crew.ts';
 import { ARENA_COUNT, type Settings } from './options.ts';
@@ -129,33 +128,28 @@ export class ThreadCrew implements Crew {
       },
     };
     const life = this.#pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;
-    const ended = life.then(
-      (end) => this.#onEnd(role, end),
-      (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+    this.#lives.push(
+      life.then(
+        (end) => this.#onEnd(role, end),
+        (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+      ),
     );
-    this.#lives.push(ended);
-    const died = ended.then(() => {
-      throw (
-        this.failure ??
-        new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended as it started`)
-      );
+    // What a thread says first is its ring; one that cannot have any ends.
+    const endedEarly = life.then((end) => {
+      throw startError(role, io.backend, end);
     });
-    const [report] = (await Promise.race([once(port1, 'message'), died])) as [RingReport];
-    if (!report.ok) throw startError(role, report.failure);
-    this.rings[role] = report.description;
-    port1.on('message', (later: RingReport) => {
-      if (later.ok) this.rings[role] = later.description;
+    const [description] = (await Promise.race([once(port1, 'message'), endedEarly])) as [RingDescription];
+    this.rings[role] = description;
+    port1.on('message', (later: RingDescription) => {
+      this.rings[role] = later;
     });
     port1.unref();
   }
 
   #onEnd(role: RoleId, end: RingThreadEnd): void {
     if (end.kind === 'failed') {
-      const { message, code, stack } = end.failure;
-      const cause = Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
-      this.#fail(
-        new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread failed: ${message}`, { cause }),
-      );
+      const message = `the ${ROLE_NAMES[role]} thread failed: ${end.failure.message}`;
+      this.#fail(new QuadringError('WORKER_FAILED', message, { cause: errorOf(end.failure) }));
     } else if (!this.#dismissed) {
       this.#fail(new QuadringError('WORKER_FAILED', `the ${ROLE_NAMES[role]} thread ended by itself`));
     }
@@ -280,8 +274,14 @@ function allocateMemory(settings: Settings): CrewMemory {
   return { pool, arenas };
 }
 
-function startError(role: RoleId, { message, code, stack }: FailureData): QuadringError {
-  const cause = Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
-  const text = `the ${ROLE_NAMES[role]} ring could not be created: ${message}`;
-  return new QuadringError('URING_UNAVAILABLE', text, { cause });
+function startError(role: RoleId, backend: Settings['io']['backend'], end: RingThreadEnd): QuadringError {
+  const what = `the ${ROLE_NAMES[role]} ring could not be created`;
+  if (end.kind !== 'failed') return new QuadringError('WORKER_FAILED', `${what}: its thread ended`);
+  const code = backend === 'syscall' ? 'WORKER_FAILED' : 'URING_UNAVAILABLE';
+  return new QuadringError(code, `${what}: ${end.failure.message}`, { cause: errorOf(end.failure) });
+}
+
+/** An error again, from what crossed threads as data. */
+function errorOf({ message, code, stack }: FailureData): Error {
+  return Object.assign(new Error(message), { code, ...(stack === null ? {} : { stack }) });
 }

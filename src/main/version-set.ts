@@ -89,6 +89,7 @@ export class VersionSet {
       deleted: [],
       logEnds: [...logEnds],
       compactionPointers: [],
+      snapshotEdits: 1 + this.#tables.length,
     };
     const tables = this.#tables.map(({ description }) => ({
       added: [description],

@@ -31,6 +31,9 @@ interface WaitingWrite {
   readonly rawBytes: number;
   readonly sync: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Attempts to make room that had begun when it came; a later one is its own. */
+  readonly flushAttempts: number;
+  readonly logAttempts: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -43,6 +46,8 @@ export interface WritePathOptions {
   readonly liveLogBytesMax: number;
   /** A memtable was frozen, or a write waits for one to be flushed. */
   readonly onFlushWanted: () => void;
+  /** Attempts to flush that have begun. */
+  readonly flushAttempts: () => number;
 }
 
 export class WritePath {
@@ -51,6 +56,7 @@ export class WritePath {
   readonly #writer: LogWriter;
   readonly #liveLogBytesMax: number;
   readonly #onFlushWanted: () => void;
+  readonly #flushAttempts: () => number;
   readonly #waiting = new Fifo<WaitingWrite>();
   readonly #reader = new LogRecordReader(new Uint8Array(0), 0, 0);
   #waitingBytes = 0;
@@ -68,6 +74,7 @@ export class WritePath {
     this.#lastSequence = options.lastSequence;
     this.#liveLogBytesMax = options.liveLogBytesMax;
     this.#onFlushWanted = options.onFlushWanted;
+    this.#flushAttempts = options.flushAttempts;
   }
 
   get lastSequence(): number {
@@ -163,10 +170,17 @@ export class WritePath {
     while (this.#writingLarge !== undefined) await this.#writingLarge;
   }
 
-  /** No room of this kind can be made: refuses what waits for it. What waits for something else goes on waiting. */
-  refuseBlockedOn(kind: 'memtable' | 'log file', error: QuadringError): void {
+  /**
+   * An attempt to make room met a full file system: refuses what was waiting for such room when it began. What came
+   * later gets an attempt of its own: there may be space by then.
+   */
+  refuseBlockedOn(kind: 'memtable' | 'log file', error: QuadringError, attempt: number): void {
+    while (this.#waiting.length > 0 && this.#blockedOn === kind) {
+      const { flushAttempts, logAttempts } = must(this.#waiting.peek(), 'a write waits');
+      if ((kind === 'memtable' ? flushAttempts : logAttempts) >= attempt) break;
+      this.#dequeue().reject(error);
+    }
     this.resume();
-    if (this.#waiting.length > 0 && this.#blockedOn === kind) this.refuse(error);
   }
 
   /** Refuses every write that waits. */
@@ -242,14 +256,16 @@ export class WritePath {
     const { count, rawBytes } = batch;
     const bytes = batch.bytes.slice(0, batch.length);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ bytes, count, rawBytes, sync, signal, resolve, reject });
+      const attempts = { flushAttempts: this.#flushAttempts(), logAttempts: this.#logs.attempts };
+      this.#waiting.push({ bytes, count, rawBytes, sync, signal, ...attempts, resolve, reject });
       if (this.#waiting.length === 1) this.resume();
     });
   }
 
-  #dequeue(): void {
+  #dequeue(): WaitingWrite {
     const write = this.#waiting.shift();
     this.#waitingBytes -= write.bytes.length;
+    return write;
   }
 
   /** A batch that is larger than a frame or an arena: written alone, frame by frame, then made visible as one. */

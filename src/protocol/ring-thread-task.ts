@@ -10,7 +10,7 @@ export interface RingThreadTask {
   readonly role: RoleId;
   readonly control: SharedWords;
   readonly statistics: Float64Array;
-  /** Attachments come in, the start report goes out. */
+  /** Attachments come in. Out goes the ring's description, when it is there and again when memory was registered. */
   readonly port: MessagePort;
   /** Wakes the owner's event loop; see `Native.createSignal`. */
   readonly signal: number;
@@ -37,11 +37,6 @@ export interface RingDescription extends NativeRingDescription {
   /** Why this backend and not io_uring, or null. */
   readonly reason: string | null;
 }
-
-/** Sent when the ring is there, or could not be made; again when memory was attached, with what could be registered. */
-export type RingReport =
-  | { readonly ok: true; readonly description: RingDescription }
-  | { readonly ok: false; readonly failure: FailureData };
 
 export type RingThreadEnd =
   { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: FailureData };

@@ -101,6 +101,7 @@ export class FlushRole implements Role {
     // Whole groups: all writes of one are looked at before the next begins.
     for (let offset = 0; offset < length && failure === 0;) {
       step = STEP_WRITE;
+      const first = offset;
       const sizes: number[] = [];
       for (let depth = 0; depth < PREPARE_DEPTH && offset < length; depth++) {
         const size = Math.min(WRITE_BUFFER_BYTES, length - offset);
@@ -109,8 +110,16 @@ export class FlushRole implements Role {
         offset += size;
       }
       yield 0;
+      const results = sizes.map((_, i) => io.result(i));
       for (let i = 0; i < sizes.length && failure === 0; i++) {
-        if (io.result(i) !== sizes[i]) failure = io.result(i) < 0 ? io.result(i) : RESULT_SHORT_WRITE;
+        let result = results[i];
+        if (result >= 0 && result < sizes[i]) {
+          // It met the end of the space, or was interrupted: the same write again says which.
+          const again = io.write(handle, REGION_POOL, ZEROS_AT, sizes[i], first + i * WRITE_BUFFER_BYTES);
+          yield 0;
+          result = io.result(again);
+        }
+        if (result !== sizes[i]) failure = result < 0 ? result : RESULT_SHORT_WRITE;
       }
     }
     if (failure === 0) {

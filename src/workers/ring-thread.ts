@@ -26,7 +26,7 @@ import {
 } from '../protocol/crew-layout.ts';
 import type { Attachment, RoleId } from '../protocol/requests.ts';
 import { STATISTIC_PARKS, STATISTIC_SPIN_HITS } from '../protocol/ring-statistics.ts';
-import type { FailureData, RingReport, RingThreadEnd, RingThreadTask } from '../protocol/ring-thread-task.ts';
+import type { FailureData, RingThreadEnd, RingThreadTask } from '../protocol/ring-thread-task.ts';
 import { createRoleHost } from './crew-member.ts';
 import { createRing } from './native-ring.ts';
 import type { Ring } from './ring.ts';
@@ -55,15 +55,9 @@ export default function runRingThread(task: RingThreadTask): RingThreadEnd {
 /** Returns when the crew is dismissed. The ring is given back whatever happens: nothing may stay in flight. */
 function serve(task: RingThreadTask): void {
   const { control, role, port } = task;
-  let ring: Ring;
+  const ring = createRing(task.ring);
   try {
-    ring = createRing(task.ring);
-  } catch (error) {
-    port.postMessage({ ok: false, failure: errorAsData(error) } satisfies RingReport);
-    throw error;
-  }
-  try {
-    port.postMessage({ ok: true, description: ring.describe() } satisfies RingReport);
+    port.postMessage(ring.describe());
     Atomics.store(control, roleWords(control, role).state, STATE_READY);
     new RingThread(task, ring).serve();
   } finally {
@@ -92,8 +86,7 @@ class RingThread {
     const now = (): number => performance.now();
     const takeAttachment = (): Attachment | undefined =>
       receiveMessageOnPort(this.#port)?.message as Attachment | undefined;
-    const onAttached = (): void =>
-      this.#port.postMessage({ ok: true, description: ring.describe() } satisfies RingReport);
+    const onAttached = (): void => this.#port.postMessage(ring.describe());
     this.#host = createRoleHost({ role, ring, control, statistics, now, takeAttachment, onAttached });
     this.#sleeper = new DoorbellSleeper(control, roleWords(control, role).doorbell);
     this.#spin = new AdaptiveSpin({ budgetMicroseconds: task.spinMicroseconds, now });

@@ -38,6 +38,8 @@ import type { RoleIo, RoleTask } from './role-io.ts';
 
 const FILE_MODE = 0o600;
 const NOT_WRITING = -1;
+/** Times that a piece whose write comes back short is written in all. */
+const WRITE_ATTEMPTS_MAX = 3;
 
 export function* writeTable(
   basics: RoleBasics,
@@ -172,7 +174,12 @@ class VisibleCursor {
   }
 }
 
-/** Gathers a builder's output in the pool's write buffers and keeps several of them under way. */
+/**
+ * Gathers a builder's output in the pool's write buffers and keeps several of them under way.
+ *
+ * A write that comes back short met the end of the space, or was interrupted: it is written again whole, and then says
+ * which. Pieces do not overlap, so doing one again harms no other.
+ */
 class PieceWriter {
   /** 0, a negative errno, or RESULT_SHORT_WRITE: of the first write that went wrong. */
   failure = 0;
@@ -181,9 +188,11 @@ class PieceWriter {
   readonly #io: RoleIo;
   readonly #pool: Uint8Array;
   readonly #handle: number;
-  /** Record index and length of the write that each buffer is lent to. */
+  /** For each buffer that is lent: index of its record, length and place of its piece, and how often it was written. */
   readonly #records = new Array<number>(WRITE_BUFFER_COUNT).fill(NOT_WRITING);
   readonly #lengths = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
+  readonly #offsets = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
+  readonly #attempts = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
   #buffer = 0;
   #filled = 0;
 
@@ -200,7 +209,7 @@ class PieceWriter {
       const at = WRITE_BUFFERS_AT + this.#buffer * WRITE_BUFFER_BYTES;
       this.#filled += builder.drain(this.#pool, at + this.#filled, at + WRITE_BUFFER_BYTES);
       if (this.#filled === WRITE_BUFFER_BYTES) {
-        this.#write();
+        this.#writeNext();
         // Let the ring submit, and other tasks run, before the next piece is built.
         yield this.#io.outstanding;
       }
@@ -209,7 +218,7 @@ class PieceWriter {
 
   /** Writes what is left and waits for everything. */
   *finish(): RoleTask {
-    if (this.#filled > 0 && this.failure === 0) this.#write();
+    if (this.#filled > 0 && this.failure === 0) this.#writeNext();
     yield* this.settle();
   }
 
@@ -218,37 +227,49 @@ class PieceWriter {
     for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) yield* this.#awaitBuffer(buffer);
   }
 
-  #write(): void {
-    // A completed record's place may be taken by the next push: look at every result before.
-    for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) this.#harvest(buffer);
-    const at = WRITE_BUFFERS_AT + this.#buffer * WRITE_BUFFER_BYTES;
-    this.#records[this.#buffer] = this.#io.write(
-      this.#handle,
-      REGION_POOL,
-      at,
-      this.#filled,
-      this.bytesWritten,
-    );
-    this.#lengths[this.#buffer] = this.#filled;
+  #writeNext(): void {
+    const buffer = this.#buffer;
+    this.#lengths[buffer] = this.#filled;
+    this.#offsets[buffer] = this.bytesWritten;
+    this.#attempts[buffer] = 0;
+    this.#harvest();
+    this.#write(buffer);
     this.bytesWritten += this.#filled;
     this.#filled = 0;
-    this.#buffer = (this.#buffer + 1) % WRITE_BUFFER_COUNT;
+    this.#buffer = (buffer + 1) % WRITE_BUFFER_COUNT;
+  }
+
+  #write(buffer: number): void {
+    const at = WRITE_BUFFERS_AT + buffer * WRITE_BUFFER_BYTES;
+    const length = this.#lengths[buffer];
+    this.#records[buffer] = this.#io.write(this.#handle, REGION_POOL, at, length, this.#offsets[buffer]);
+    this.#attempts[buffer] += 1;
   }
 
   *#awaitBuffer(buffer: number): RoleTask {
-    while (!this.#harvest(buffer)) yield this.#io.outstanding - 1;
+    this.#harvest();
+    while (this.#records[buffer] !== NOT_WRITING) {
+      yield this.#io.outstanding - 1;
+      this.#harvest();
+    }
   }
 
-  /** Looks at a write's result, if it has one; false while the buffer is still lent. */
-  #harvest(buffer: number): boolean {
-    const record = this.#records[buffer];
-    if (record === NOT_WRITING) return true;
-    if (this.#io.isPending(record)) return false;
-    this.#records[buffer] = NOT_WRITING;
-    const result = this.#io.result(record);
-    if (result !== this.#lengths[buffer] && this.failure === 0) {
-      this.failure = result < 0 ? result : RESULT_SHORT_WRITE;
+  /**
+   * Looks at the results of all writes that have completed; only then are short ones pushed again, since a push takes
+   * the place of a completed record.
+   */
+  #harvest(): void {
+    const again: number[] = [];
+    for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) {
+      const record = this.#records[buffer];
+      if (record === NOT_WRITING || this.#io.isPending(record)) continue;
+      this.#records[buffer] = NOT_WRITING;
+      const result = this.#io.result(record);
+      if (result === this.#lengths[buffer] || this.failure !== 0) continue;
+      if (result < 0) this.failure = result;
+      else if (this.#attempts[buffer] < WRITE_ATTEMPTS_MAX) again.push(buffer);
+      else this.failure = RESULT_SHORT_WRITE;
     }
-    return true;
+    for (const buffer of again) this.#write(buffer);
   }
 }

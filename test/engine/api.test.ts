@@ -90,7 +90,8 @@ testBackends('values of every size, from memory, from tables and after reopening
   const directory = join(temporaryDirectory(t), 'db');
   let database = await openDatabase(t, directory, backend, SMALL);
   const check = async (): Promise<void> => {
-    for (const length of LENGTHS) await expectValue(t, database, `value of ${length}`, valueOf(length, length));
+    for (const length of LENGTHS)
+      await expectValue(t, database, `value of ${length}`, valueOf(length, length));
   };
   for (const length of LENGTHS) await database.put(`value of ${length}`, valueOf(length, length));
   await check();
@@ -159,7 +160,8 @@ testBackends('reads look into frozen memtables', async (t, backend) => {
   const writes: Promise<void>[] = [];
   let last = 0;
   // Synchronously, so that no flush can end in between.
-  while (database.stats().memtables.frozen === 0) writes.push(database.put(keyOf(last++), valueOf(500, last)));
+  while (database.stats().memtables.frozen === 0)
+    writes.push(database.put(keyOf(last++), valueOf(500, last)));
   writes.push(database.put(keyOf(0), 'newer'), database.del(keyOf(1)));
   t.is(database.getString(keyOf(0)), 'newer');
   t.is(database.getSync(keyOf(1)), undefined);
@@ -180,7 +182,7 @@ const VARIANTS: Record<string, DatabaseOptions> = {
   'no O_DIRECT': { io: { direct: false } },
   'no huge pages': { hugePages: 'off' },
   'rings of 64 entries that any thread may use': { io: { queueDepth: 64, singleIssuer: false } },
-  'spinning': { io: { spinMicroseconds: 50 } },
+  spinning: { io: { spinMicroseconds: 50 } },
 };
 
 for (const [name, options] of Object.entries(VARIANTS)) {
@@ -188,7 +190,8 @@ for (const [name, options] of Object.entries(VARIANTS)) {
     const directory = join(temporaryDirectory(t), 'db');
     let database = await openDatabase(t, directory, backend, options);
     const operations: BatchOperation[] = [];
-    for (let i = 0; i < 3000; i++) operations.push({ type: 'put', key: keyOf(i * 2), value: valueOf(i % 300, i) });
+    for (let i = 0; i < 3000; i++)
+      operations.push({ type: 'put', key: keyOf(i * 2), value: valueOf(i % 300, i) });
     await database.batch(operations);
     await database.flush();
     for (let i = 0; i < 3000; i += 100) await database.del(keyOf(i * 2));
@@ -217,13 +220,19 @@ testBackends('stats tell what was done', async (t, backend) => {
   const database = await openDatabase(t, directory, backend);
   const before = database.stats();
   t.is(before.backend, backend);
-  t.deepEqual(before.rings.map(({ role }) => role), ['foreground', 'flush', 'compaction', 'wal']);
+  t.deepEqual(
+    before.rings.map(({ role }) => role),
+    ['foreground', 'flush', 'compaction', 'wal'],
+  );
   t.true(before.rings.every((ring) => ring.backend === backend));
   t.is(before.lastSequence, 0);
   t.is(before.failure, null);
   t.deepEqual(before.recovery, { replayedRecords: 0, tornFrames: 0, tornBytes: 0 });
   await database.put('a', '1');
-  await database.batch([{ type: 'put', key: 'b', value: '2' }, { type: 'del', key: 'a' }]);
+  await database.batch([
+    { type: 'put', key: 'b', value: '2' },
+    { type: 'del', key: 'a' },
+  ]);
   const written = database.stats();
   t.is(written.lastSequence, 3);
   t.is(written.durableSequence, 3);

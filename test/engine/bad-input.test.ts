@@ -1,7 +1,13 @@
 /** What callers can get wrong in an argument: each a `QuadringError` with its own code, and nothing is changed. */
 import { join } from 'node:path';
 import { readdirSync } from 'node:fs';
-import { Database, ERROR_CODES, type BatchOperation, type Bytes, type DatabaseOptions } from '../../src/index.ts';
+import {
+  Database,
+  ERROR_CODES,
+  type BatchOperation,
+  type Bytes,
+  type DatabaseOptions,
+} from '../../src/index.ts';
 import { testBackends } from '../support/backends.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
@@ -37,8 +43,12 @@ testBackends('keys and values of wrong types', async (t, backend) => {
     await expectCode(t, 'INVALID_ARGUMENT', () => database.put(wrong, 'value'));
     await expectCode(t, 'INVALID_ARGUMENT', () => database.put('key', wrong));
     await expectCode(t, 'INVALID_ARGUMENT', () => database.del(wrong));
-    await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([{ type: 'put', key: wrong, value: 'value' }]));
-    await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([{ type: 'put', key: 'key', value: wrong }]));
+    await expectCode(t, 'INVALID_ARGUMENT', () =>
+      database.batch([{ type: 'put', key: wrong, value: 'value' }]),
+    );
+    await expectCode(t, 'INVALID_ARGUMENT', () =>
+      database.batch([{ type: 'put', key: 'key', value: wrong }]),
+    );
     await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([{ type: 'del', key: wrong }]));
     await expectCode(t, 'INVALID_ARGUMENT', () => database.batch().put(wrong, 'value'));
     await expectCode(t, 'INVALID_ARGUMENT', () => database.batch().put('key', wrong));
@@ -52,18 +62,38 @@ testBackends('keys and values of wrong types', async (t, backend) => {
 
 testBackends('batches, encodings and options of wrong types', async (t, backend) => {
   const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend);
-  const batches: readonly unknown[] = [undefined, null, 5, 'put', {}, [null], [5], [{}], [{ type: 'set', key: 'a', value: 'b' }]];
+  const batches: readonly unknown[] = [
+    undefined,
+    null,
+    5,
+    'put',
+    {},
+    [null],
+    [5],
+    [{}],
+    [{ type: 'set', key: 'a', value: 'b' }],
+  ];
   for (const wrong of batches as readonly BatchOperation[][]) {
     await expectCode(t, 'INVALID_ARGUMENT', () => database.batch(wrong));
   }
   for (const encoding of ['utf-16', '', null, 5] as readonly unknown[] as readonly 'utf8'[]) {
     await expectCode(t, 'INVALID_ARGUMENT', () => database.getString('key', encoding));
   }
-  const writeOptions: readonly unknown[] = [null, 5, 'sync', { sync: 'no' }, { sync: 0 }, { signal: 5 }, { signal: {} }];
+  const writeOptions: readonly unknown[] = [
+    null,
+    5,
+    'sync',
+    { sync: 'no' },
+    { sync: 0 },
+    { signal: 5 },
+    { signal: {} },
+  ];
   for (const wrong of writeOptions as readonly { sync: boolean }[]) {
     await expectCode(t, 'INVALID_ARGUMENT', () => database.put('key', 'value', wrong));
     await expectCode(t, 'INVALID_ARGUMENT', () => database.del('key', wrong));
-    await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([{ type: 'put', key: 'key', value: '' }], wrong));
+    await expectCode(t, 'INVALID_ARGUMENT', () =>
+      database.batch([{ type: 'put', key: 'key', value: '' }], wrong),
+    );
     await expectCode(t, 'INVALID_ARGUMENT', () => database.batch().put('key', '').write(wrong));
   }
   const readOptions: readonly unknown[] = [null, 5, 'signal', { signal: 5 }];
@@ -103,7 +133,9 @@ testBackends('values and batches at their limits and beyond', async (t, backend)
   const tooLarge = Buffer.alloc(VALUE_BYTES_MAX + 1);
   await expectCode(t, 'VALUE_TOO_LARGE', () => database.put('key', tooLarge));
   await expectCode(t, 'VALUE_TOO_LARGE', () => database.put('key', 'x'.repeat(VALUE_BYTES_MAX + 1)));
-  await expectCode(t, 'VALUE_TOO_LARGE', () => database.batch([{ type: 'put', key: 'key', value: tooLarge }]));
+  await expectCode(t, 'VALUE_TOO_LARGE', () =>
+    database.batch([{ type: 'put', key: 'key', value: tooLarge }]),
+  );
   const operations: BatchOperation[] = [
     { type: 'put', key: 'first', value: largest },
     { type: 'put', key: 'second', value: largest },
@@ -160,7 +192,9 @@ const WRONG_OPTIONS: readonly unknown[] = [
 testBackends('options that do not exist or are out of range', async (t) => {
   const parent = temporaryDirectory(t);
   for (const wrong of WRONG_OPTIONS) {
-    const error = await expectCode(t, 'INVALID_ARGUMENT', () => Database.open(join(parent, 'db'), wrong as DatabaseOptions));
+    const error = await expectCode(t, 'INVALID_ARGUMENT', () =>
+      Database.open(join(parent, 'db'), wrong as DatabaseOptions),
+    );
     const name = Object.keys((wrong as object | null) ?? {})[0];
     if (name !== undefined && !Array.isArray(wrong) && typeof wrong === 'object') {
       t.true(error.message.includes(name), `"${error.message}" names ${name}`);
@@ -185,5 +219,8 @@ testBackends('a database goes on working after every one of these mistakes', asy
   await Promise.all(writes.flat());
   for (let i = 0; i < 50; i++) await expectValue(t, database, `key ${i}`, value);
   t.is(database.stats().lastSequence, 50);
-  t.true(Object.values(ERROR_CODES).every((meaning) => meaning.length > 10), 'every code says what it means');
+  t.true(
+    Object.values(ERROR_CODES).every((meaning) => meaning.length > 10),
+    'every code says what it means',
+  );
 });

@@ -72,7 +72,10 @@ testBackends('close settles writes and reads that are in flight', async (t, back
   t.true(database.stats().writes.waiting > 0, 'some of them wait for room');
   const closing = database.close();
   const results = await Promise.allSettled(writes);
-  t.deepEqual(results.filter(({ status }) => status === 'rejected'), []);
+  t.deepEqual(
+    results.filter(({ status }) => status === 'rejected'),
+    [],
+  );
   const values = await Promise.all(reads);
   t.is(values.filter((value, i) => value === undefined || !value.equals(valueOf(700, i))).length, 0);
   await closing;
@@ -104,22 +107,28 @@ testBackends('a clean close records the end of the log and its last sequence num
   const last = manifestEdits(directory).at(-1)!;
   t.true(last.cleanClose);
   t.is(last.lastSequence, 2);
-  t.deepEqual(last.logEnds.map(({ end }) => end), [8192]);
+  t.deepEqual(
+    last.logEnds.map(({ end }) => end),
+    [8192],
+  );
 });
 
-testBackends('opening and closing without a write changes nothing that matters, again and again', async (t, backend) => {
-  const directory = join(temporaryDirectory(t), 'db');
-  let database = await openDatabase(t, directory, backend);
-  await database.put('a', '1');
-  await database.flush();
-  await database.put('b', '2');
-  await database.close();
-  const files = Object.keys(contentsOf(directory)).length;
-  for (let i = 0; i < 10; i++) {
-    database = await openDatabase(t, directory, backend);
-    await expectValue(t, database, 'a', '1');
-    await expectValue(t, database, 'b', '2');
+testBackends(
+  'opening and closing without a write changes nothing that matters, again and again',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    let database = await openDatabase(t, directory, backend);
+    await database.put('a', '1');
+    await database.flush();
+    await database.put('b', '2');
     await database.close();
-    t.true(Object.keys(contentsOf(directory)).length <= files + 2, 'no files pile up');
-  }
-});
+    const files = Object.keys(contentsOf(directory)).length;
+    for (let i = 0; i < 10; i++) {
+      database = await openDatabase(t, directory, backend);
+      await expectValue(t, database, 'a', '1');
+      await expectValue(t, database, 'b', '2');
+      await database.close();
+      t.true(Object.keys(contentsOf(directory)).length <= files + 2, 'no files pile up');
+    }
+  },
+);

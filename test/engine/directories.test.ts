@@ -66,16 +66,22 @@ testBackends('a database behind a symbolic link, and one below a linked director
   symlinkSync(join(parent, 'real', 'db'), join(parent, 'db'));
   const database = await openDatabase(t, join(parent, 'db'), backend);
   await expectValue(t, database, 'a', '1');
-  await expectCode(t, 'LOCKED', () => Database.open(join(parent, 'real', 'db'), { lockTimeoutMs: 0, io: { backend } }));
+  await expectCode(t, 'LOCKED', () =>
+    Database.open(join(parent, 'real', 'db'), { lockTimeoutMs: 0, io: { backend } }),
+  );
 });
 
 testBackends('createIfMissing and errorIfExists', async (t, backend) => {
   const parent = temporaryDirectory(t);
   const directory = join(parent, 'db');
-  await expectCode(t, 'NOT_FOUND', () => Database.open(directory, { createIfMissing: false, io: { backend } }));
+  await expectCode(t, 'NOT_FOUND', () =>
+    Database.open(directory, { createIfMissing: false, io: { backend } }),
+  );
   t.deepEqual(readdirSync(parent), []);
   mkdirSync(directory);
-  await expectCode(t, 'NOT_FOUND', () => Database.open(directory, { createIfMissing: false, io: { backend } }));
+  await expectCode(t, 'NOT_FOUND', () =>
+    Database.open(directory, { createIfMissing: false, io: { backend } }),
+  );
   t.deepEqual(readdirSync(directory), []);
   const database = await openDatabase(t, directory, backend, { errorIfExists: true });
   await database.put('a', '1');
@@ -106,25 +112,33 @@ testBackends('two opens at once: one gets the directory, the other is refused', 
   const results = await Promise.allSettled(opens);
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   t.teardown(() => Promise.all(opened.map((database) => database.close())));
-  const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as { code: string }] : []));
+  const refused = results.flatMap((result) =>
+    result.status === 'rejected' ? [result.reason as { code: string }] : [],
+  );
   t.is(opened.length, 1);
-  t.deepEqual(refused.map(({ code }) => code), ['LOCKED']);
+  t.deepEqual(
+    refused.map(({ code }) => code),
+    ['LOCKED'],
+  );
 });
 
-testBackends('a database that another process holds is refused with its pid, and waited for', async (t, backend) => {
-  const directory = join(temporaryDirectory(t), 'db');
-  const holder = startChild(t, HOLDER, [directory, backend]);
-  await holder.printed('open');
-  const error = await expectCode(t, 'LOCKED', openAgain(directory, backend));
-  t.is(error.pid, holder.process.pid);
-  // Somebody who waits gets it when the holder closes.
-  const waiting = Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });
-  holder.process.stdin?.end('close\n');
-  const database = await waiting;
-  t.teardown(() => database.close());
-  await expectValue(t, database, 'holder', 'was here');
-  endedWell(t, await holder.ended);
-});
+testBackends(
+  'a database that another process holds is refused with its pid, and waited for',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const holder = startChild(t, HOLDER, [directory, backend]);
+    await holder.printed('open');
+    const error = await expectCode(t, 'LOCKED', openAgain(directory, backend));
+    t.is(error.pid, holder.process.pid);
+    // Somebody who waits gets it when the holder closes.
+    const waiting = Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });
+    holder.process.stdin?.end('close\n');
+    const database = await waiting;
+    t.teardown(() => database.close());
+    await expectValue(t, database, 'holder', 'was here');
+    endedWell(t, await holder.ended);
+  },
+);
 
 testBackends('a lock does not outlive a process that was killed', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
@@ -166,7 +180,8 @@ testBackends('directories that the process may not write, or not even read', asy
   chmodSync(join(parent, 'unreadable'), 0o300);
   chmodSync(parent, 0o555);
   t.teardown(() => {
-    for (const path of [parent, directory, join(parent, 'empty'), join(parent, 'unreadable')]) chmodSync(path, 0o755);
+    for (const path of [parent, directory, join(parent, 'empty'), join(parent, 'unreadable')])
+      chmodSync(path, 0o755);
   });
   const scratch = temporaryDirectory(t);
   chmodSync(scratch, 0o777);

@@ -3,7 +3,7 @@ import { Database } from '../../src/index.ts';
 import type { Backend } from '../support/backends.ts';
 
 const [, , directory, backend] = process.argv;
-const database = await Database.open(directory!, { io: { backend: backend as Backend } });
+const database = await Database.open(directory, { io: { backend: backend as Backend } });
 await database.put('holder', 'was here');
 process.stdout.write('open\n');
 for await (const _ of process.stdin);

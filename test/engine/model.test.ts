@@ -47,7 +47,12 @@ const write: fc.Arbitrary<Write> = fc.record({
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: write.map((one): Step => ({ kind: 'write', write: one })), weight: 200 },
-  { arbitrary: fc.array(write, { maxLength: 40, size: 'max' }).map((writes): Step => ({ kind: 'burst', writes })), weight: 60 },
+  {
+    arbitrary: fc
+      .array(write, { maxLength: 40, size: 'max' })
+      .map((writes): Step => ({ kind: 'burst', writes })),
+    weight: 60,
+  },
   {
     arbitrary: fc
       .record({ writes: fc.array(write, { maxLength: 30, size: 'max' }), chained: fc.boolean() })
@@ -55,11 +60,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 40,
   },
   {
-    arbitrary: fc.record({ key: fc.nat(KEYS + 3), room: fc.nat(5000) }).map(({ key, room }): Step => ({ kind: 'read', key, room })),
+    arbitrary: fc
+      .record({ key: fc.nat(KEYS + 3), room: fc.nat(5000) })
+      .map(({ key, room }): Step => ({ kind: 'read', key, room })),
     weight: 400,
   },
   { arbitrary: fc.constantFrom('flush' as const).map((kind): Step => ({ kind })), weight: 15 },
-  { arbitrary: fc.constantFrom('reopen' as const, 'crash' as const).map((kind): Step => ({ kind })), weight: 7 },
+  {
+    arbitrary: fc.constantFrom('reopen' as const, 'crash' as const).map((kind): Step => ({ kind })),
+    weight: 7,
+  },
 );
 
 const options: fc.Arbitrary<DatabaseOptions> = fc.record({
@@ -92,7 +102,10 @@ class Pair {
   }
 
   async open(): Promise<void> {
-    this.#database = await Database.open(this.#directory, { ...this.#options, io: { backend: this.#backend } });
+    this.#database = await Database.open(this.#directory, {
+      ...this.#options,
+      io: { backend: this.#backend },
+    });
   }
 
   async close(): Promise<void> {
@@ -204,7 +217,12 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
       }
     },
   );
-  await fc.assert(agrees, { seed, numRuns: 6, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false });
+  await fc.assert(agrees, {
+    seed,
+    numRuns: 6,
+    interruptAfterTimeLimit: 60_000,
+    markInterruptAsFailure: false,
+  });
   t.log(`${operations} operations`);
   t.true(operations > 2000);
 });

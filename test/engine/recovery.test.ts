@@ -5,12 +5,27 @@
 import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { Database, type DatabaseOptions } from '../../src/index.ts';
+import type { Database} from '../../src/index.ts';
+import { type DatabaseOptions } from '../../src/index.ts';
 import { FRAME_FIRST, FRAME_HEADER_BYTES, FRAME_LAST, FRAME_MAGIC } from '../../src/format/frame.ts';
 import { readU16, readU48 } from '../../src/format/integers.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
-import { flipByte, logFrames, manifestPath, patch, truncate, zero, type PlacedFrame } from '../support/damage.ts';
-import { contentsOf, crashImage, namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
+import {
+  flipByte,
+  logFrames,
+  manifestPath,
+  patch,
+  truncate,
+  zero,
+  type PlacedFrame,
+} from '../support/damage.ts';
+import {
+  contentsOf,
+  crashImage,
+  namesEnding,
+  openDatabase,
+  temporaryDirectory,
+} from '../support/directories.ts';
 import { expectRefused } from '../support/refusals.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
@@ -25,7 +40,12 @@ const VALUE_BYTES = 9000;
 type Writes = (database: Database) => Promise<void>;
 
 /** Writes into a new database; the crash image of it. */
-async function imageAfter(t: ExecutionContext, backend: Backend, write: Writes, options = OPTIONS): Promise<string> {
+async function imageAfter(
+  t: ExecutionContext,
+  backend: Backend,
+  write: Writes,
+  options = OPTIONS,
+): Promise<string> {
   const directory = join(temporaryDirectory(t), 'db');
   const database = await openDatabase(t, directory, backend, options);
   await write(database);
@@ -49,7 +69,11 @@ testBackends('everything acknowledged is replayed after a crash', async (t, back
   const image = await imageAfter(t, backend, async (database) => {
     await frameEach(20)(database);
     await database.del(keyOf(3));
-    await database.batch([{ type: 'put', key: 'a', value: '1' }, { type: 'del', key: keyOf(4) }, { type: 'put', key: 'a', value: '2' }]);
+    await database.batch([
+      { type: 'put', key: 'a', value: '1' },
+      { type: 'del', key: keyOf(4) },
+      { type: 'put', key: 'a', value: '2' },
+    ]);
   });
   const database = await openDatabase(t, image, backend, OPTIONS);
   t.deepEqual(database.stats().recovery, { replayedRecords: 24, tornFrames: 0, tornBytes: 0 });
@@ -75,10 +99,12 @@ testBackends('records that are in tables already are not replayed', async (t, ba
 const TORN_TAILS: Record<string, (frame: PlacedFrame) => void> = {
   'the file ends within it': ({ file, offset }) => truncate(file, offset + 5000),
   'the file ends within its header': ({ file, offset }) => truncate(file, offset + 20),
-  'its later pages are zeros': ({ file, offset, paddedBytes }) => zero(file, offset + 4096, offset + paddedBytes),
+  'its later pages are zeros': ({ file, offset, paddedBytes }) =>
+    zero(file, offset + 4096, offset + paddedBytes),
   'a byte in its last page is wrong': ({ file, offset, bytes }) => flipByte(file, offset + bytes - 1),
   'its checksum is wrong': ({ file, offset }) => flipByte(file, offset),
-  'its length is beyond the file': ({ file, offset }) => patch(file, (bytes) => bytes.fill(0xff, offset + 28, offset + 32)),
+  'its length is beyond the file': ({ file, offset }) =>
+    patch(file, (bytes) => bytes.fill(0xff, offset + 28, offset + 32)),
 };
 
 for (const [name, tear] of Object.entries(TORN_TAILS)) {
@@ -86,7 +112,7 @@ for (const [name, tear] of Object.entries(TORN_TAILS)) {
     const image = await imageAfter(t, backend, frameEach(6));
     const frames = logFrames(image);
     t.is(frames.length, 6);
-    tear(frames[5]!);
+    tear(frames[5]);
     let database = await openDatabase(t, image, backend, OPTIONS);
     const { replayedRecords, tornFrames, tornBytes } = database.stats().recovery;
     t.is(replayedRecords, 5);
@@ -110,7 +136,7 @@ for (const [name, tear] of Object.entries(TORN_TAILS)) {
 
 testBackends('a last frame that never reached the disk leaves no trace', async (t, backend) => {
   const image = await imageAfter(t, backend, frameEach(4));
-  const { file, offset, paddedBytes } = logFrames(image)[3]!;
+  const { file, offset, paddedBytes } = logFrames(image)[3];
   zero(file, offset, offset + paddedBytes);
   const database = await openDatabase(t, image, backend, OPTIONS);
   t.deepEqual(database.stats().recovery, { replayedRecords: 3, tornFrames: 0, tornBytes: 0 });
@@ -127,9 +153,10 @@ const putsAndLargeBatch: Writes = async (database) => {
 
 const TORN_BATCHES: Record<string, (frames: readonly PlacedFrame[]) => void> = {
   'its last frame is damaged': (frames) => flipByte(frames.at(-1)!.file, frames.at(-1)!.offset + 100),
-  'its last frame is missing': (frames) => zero(frames.at(-1)!.file, frames.at(-1)!.offset, frames.at(-1)!.offset + frames.at(-1)!.paddedBytes),
-  'the file ends after its first frame': (frames) => truncate(frames[0]!.file, frames[1]!.offset),
-  'the file ends within its second frame': (frames) => truncate(frames[0]!.file, frames[1]!.offset + 10_000),
+  'its last frame is missing': (frames) =>
+    zero(frames.at(-1)!.file, frames.at(-1)!.offset, frames.at(-1)!.offset + frames.at(-1)!.paddedBytes),
+  'the file ends after its first frame': (frames) => truncate(frames[0].file, frames[1].offset),
+  'the file ends within its second frame': (frames) => truncate(frames[0].file, frames[1].offset + 10_000),
 };
 
 for (const [name, tear] of Object.entries(TORN_BATCHES)) {
@@ -144,7 +171,7 @@ for (const [name, tear] of Object.entries(TORN_BATCHES)) {
     const { recovery } = database.stats();
     t.is(recovery.replayedRecords, 2);
     t.is(recovery.tornFrames, 1);
-    t.true(recovery.tornBytes >= batch[0]!.paddedBytes);
+    t.true(recovery.tornBytes >= batch[0].paddedBytes);
     for (let round = 0; round < 2; round++) {
       await expectKeys(t, database, 0, 2);
       for (let i = 2; i < 9; i++) await expectValue(t, database, keyOf(i), undefined);
@@ -156,7 +183,7 @@ for (const [name, tear] of Object.entries(TORN_BATCHES)) {
 
 testBackends('a damaged frame before a valid one is corruption', async (t, backend) => {
   const image = await imageAfter(t, backend, frameEach(6));
-  const { file, offset } = logFrames(image)[3]!;
+  const { file, offset } = logFrames(image)[3];
   flipByte(file, offset + 4000);
   const error = await expectRefused(t, image, backend, 'LOG_CORRUPT', OPTIONS);
   t.is(error.file, file);
@@ -189,7 +216,7 @@ for (const [name, damage] of Object.entries(DAMAGED_AFTER_CLOSE)) {
     const closed = await openDatabase(t, directory, backend, OPTIONS);
     await frameEach(4)(closed);
     await closed.close();
-    const frame = logFrames(directory)[3]!;
+    const frame = logFrames(directory)[3];
     damage(frame);
     const error = await expectRefused(t, directory, backend, 'LOG_CORRUPT', OPTIONS);
     t.is(error.file, frame.file);
@@ -202,7 +229,7 @@ testBackends('a log whose end was recorded and that is missing is corruption', a
   const closed = await openDatabase(t, directory, backend, OPTIONS);
   await frameEach(3)(closed);
   await closed.close();
-  const { file } = logFrames(directory)[0]!;
+  const { file } = logFrames(directory)[0];
   rmSync(file);
   const error = await expectRefused(t, directory, backend, 'LOG_CORRUPT', OPTIONS);
   t.is(error.file, file);
@@ -212,7 +239,10 @@ testBackends('a log whose end was recorded and that is missing is corruption', a
 /** Frames in at least two logs, none of them in tables. */
 const twoLogs = frameEach(140);
 
-async function imageOfTwoLogs(t: ExecutionContext, backend: Backend): Promise<{ image: string; frames: PlacedFrame[] }> {
+async function imageOfTwoLogs(
+  t: ExecutionContext,
+  backend: Backend,
+): Promise<{ image: string; frames: PlacedFrame[] }> {
   const image = await imageAfter(t, backend, twoLogs);
   const frames = logFrames(image);
   t.is(new Set(frames.map(({ file }) => file)).size, 2, 'the frames lie in two logs');
@@ -221,7 +251,10 @@ async function imageOfTwoLogs(t: ExecutionContext, backend: Backend): Promise<{ 
 
 testBackends('sequence numbers go on from one log to the next', async (t, backend) => {
   const { image, frames } = await imageOfTwoLogs(t, backend);
-  t.deepEqual(frames.map(({ firstSequence }) => firstSequence), Array.from({ length: 140 }, (_, i) => i + 1));
+  t.deepEqual(
+    frames.map(({ firstSequence }) => firstSequence),
+    Array.from({ length: 140 }, (_, i) => i + 1),
+  );
   const database = await openDatabase(t, image, backend, OPTIONS);
   t.is(database.stats().recovery.replayedRecords, 140);
   await expectKeys(t, database, 0, 140);
@@ -229,7 +262,7 @@ testBackends('sequence numbers go on from one log to the next', async (t, backen
 
 testBackends('a log that is missing before another one is corruption', async (t, backend) => {
   const { image, frames } = await imageOfTwoLogs(t, backend);
-  rmSync(frames[0]!.file);
+  rmSync(frames[0].file);
   const error = await expectRefused(t, image, backend, 'LOG_CORRUPT', OPTIONS);
   t.is(error.file, frames.at(-1)!.file);
   t.is(error.offset, 0);
@@ -237,7 +270,7 @@ testBackends('a log that is missing before another one is corruption', async (t,
 
 testBackends('the end of a log that is missing before another one is corruption', async (t, backend) => {
   const { image, frames } = await imageOfTwoLogs(t, backend);
-  const last = frames.filter(({ file }) => file === frames[0]!.file).at(-1)!;
+  const last = frames.filter(({ file }) => file === frames[0].file).at(-1)!;
   zero(last.file, last.offset, last.offset + last.paddedBytes);
   const error = await expectRefused(t, image, backend, 'LOG_CORRUPT', OPTIONS);
   t.is(error.file, frames.at(-1)!.file);
@@ -260,14 +293,17 @@ function staleFrames(image: string): number {
 }
 
 testBackends('frames that a recycled log still has from before never replay', async (t, backend) => {
-  let stale = 0;
   const model = new Map<string, Buffer>();
   const image = await imageAfter(
     t,
     backend,
     async (database) => {
       // Keys come again and again, so that an old frame that is replayed shows.
-      for (let i = 0; database.stats().log.recycled < 3 || database.stats().memtables.activeEntries < 5; i++) {
+      for (
+        let i = 0;
+        database.stats().log.recycled < 3 || database.stats().memtables.activeEntries < 5;
+        i++
+      ) {
         const value = valueOf(VALUE_BYTES, i);
         await database.put(keyOf(i % 40), value);
         model.set(keyOf(i % 40), value);
@@ -276,8 +312,7 @@ testBackends('frames that a recycled log still has from before never replay', as
     },
     TINY,
   );
-  stale = staleFrames(image);
-  t.true(stale > 0, 'the log has frames of an earlier one behind its own');
+  t.true(staleFrames(image) > 0, 'the log has frames of an earlier one behind its own');
   const database = await openDatabase(t, image, backend, TINY);
   t.is(database.stats().recovery.tornFrames, 0);
   for (const [key, value] of model) await expectValue(t, database, key, value);
@@ -314,25 +349,43 @@ testBackends('files that no version names are removed at open', async (t, backen
     await database.flush();
     await frameEach(2)(database);
   });
-  const orphans = ['000800.sst', '000801.sst.tmp', '000802.wal', '000001.wal', 'CURRENT.tmp', 'MANIFEST-000803'];
+  const orphans = [
+    '000800.sst',
+    '000801.sst.tmp',
+    '000802.wal',
+    '000001.wal',
+    'CURRENT.tmp',
+    'MANIFEST-000803',
+  ];
   for (const name of orphans) writeFileSync(join(image, name), Buffer.alloc(8192));
   const before = basename(manifestPath(image));
   const database = await openDatabase(t, image, backend, OPTIONS);
   const names = Object.keys(contentsOf(image));
-  t.deepEqual(names.filter((name) => orphans.includes(name) || name === before), []);
+  t.deepEqual(
+    names.filter((name) => orphans.includes(name) || name === before),
+    [],
+  );
   await expectKeys(t, database, 0, 3);
   await database.put('after', 'wards');
   await database.flush();
-  t.true(namesEnding(image, '.sst').every((name) => name > '000803.sst' || statSync(join(image, name)).size > 8192), 'numbers are not given twice');
+  t.true(
+    namesEnding(image, '.sst').every(
+      (name) => name > '000803.sst' || statSync(join(image, name)).size > 8192,
+    ),
+    'numbers are not given twice',
+  );
 });
 
-testBackends('a crash while the database is created leaves a directory that can be opened', async (t, backend) => {
-  const directory = temporaryDirectory(t);
-  writeFileSync(join(directory, 'LOCK'), '');
-  writeFileSync(join(directory, 'MANIFEST-000001'), Buffer.alloc(4096));
-  writeFileSync(join(directory, 'CURRENT.tmp'), 'quadr');
-  const database = await openDatabase(t, directory, backend, OPTIONS);
-  await database.put('a', '1');
-  await expectValue(t, database, 'a', '1');
-  t.false(Object.keys(contentsOf(directory)).includes('CURRENT.tmp'));
-});
+testBackends(
+  'a crash while the database is created leaves a directory that can be opened',
+  async (t, backend) => {
+    const directory = temporaryDirectory(t);
+    writeFileSync(join(directory, 'LOCK'), '');
+    writeFileSync(join(directory, 'MANIFEST-000001'), Buffer.alloc(4096));
+    writeFileSync(join(directory, 'CURRENT.tmp'), 'quadr');
+    const database = await openDatabase(t, directory, backend, OPTIONS);
+    await database.put('a', '1');
+    await expectValue(t, database, 'a', '1');
+    t.false(Object.keys(contentsOf(directory)).includes('CURRENT.tmp'));
+  },
+);

@@ -10,7 +10,7 @@ const NOBODY = 65_534;
 
 const [, , backend, scratch, ...directories] = process.argv;
 const io = { backend: backend as Backend };
-await (await Database.open(scratch!, { io })).close();
+await (await Database.open(scratch, { io })).close();
 if (process.getuid?.() === 0) {
   process.setgroups?.([]);
   process.setgid?.(NOBODY);

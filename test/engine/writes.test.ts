@@ -25,7 +25,11 @@ testBackends('a batch is applied in order, as an array or chained', async (t, ba
   await expectValue(t, database, 'b', undefined);
   await expectValue(t, database, 'gone', undefined);
 
-  const chained = database.batch().put('c', '1').del('a').put(Buffer.from('d'), Buffer.from([9]));
+  const chained = database
+    .batch()
+    .put('c', '1')
+    .del('a')
+    .put(Buffer.from('d'), Buffer.from([9]));
   t.is(chained.length, 3);
   await expectValue(t, database, 'c', undefined);
   await chained.write();
@@ -57,7 +61,9 @@ testBackends('nothing of a batch with a wrong operation is written', async (t, b
   const good: BatchOperation = { type: 'put', key: 'good', value: '1' };
   const tooLong: BatchOperation = { type: 'put', key: new Uint8Array(65_536), value: '' };
   await expectCode(t, 'KEY_TOO_LARGE', () => database.batch([good, tooLong]));
-  await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([good, { type: 'set' } as unknown as BatchOperation]));
+  await expectCode(t, 'INVALID_ARGUMENT', () =>
+    database.batch([good, { type: 'set' } as unknown as BatchOperation]),
+  );
   await expectValue(t, database, 'good', undefined);
   await database.batch([{ type: 'put', key: 'other', value: '2' }]);
   await expectValue(t, database, 'good', undefined);
@@ -109,7 +115,8 @@ testBackends('small writes and large batches take turns, in the order they were 
     await expectValue(t, database, 'turn', '11 last');
     for (let round = 0; round < 12; round++) {
       await expectValue(t, database, `small ${round}`, `of ${round}`);
-      for (let i = 0; i < 3; i++) await expectValue(t, database, `large ${round} ${i}`, valueOf(600_000 + round, i));
+      for (let i = 0; i < 3; i++)
+        await expectValue(t, database, `large ${round} ${i}`, valueOf(600_000 + round, i));
     }
   };
   await check();
@@ -128,12 +135,12 @@ testBackends('a batch beyond one frame is split into first, middle and last', as
   await batch.write();
   await database.put('after', 'wards');
   const image = await crashImage(t, database, directory);
-  t.deepEqual(logFrames(image).slice(0, 4).map(({ kind }) => kind), [
-    FRAME_FIRST,
-    FRAME_MIDDLE,
-    FRAME_MIDDLE,
-    FRAME_LAST,
-  ]);
+  t.deepEqual(
+    logFrames(image)
+      .slice(0, 4)
+      .map(({ kind }) => kind),
+    [FRAME_FIRST, FRAME_MIDDLE, FRAME_MIDDLE, FRAME_LAST],
+  );
   const copy = await openDatabase(t, image, backend);
   for (let i = 0; i < 7; i++) await expectValue(t, copy, keyOf(i), valueOf(500_000, i));
   await expectValue(t, copy, 'after', 'wards');
@@ -188,22 +195,25 @@ testBackends('20,000 puts in flight share frames and are all there', async (t, b
   for (let i = 0; i < 20_000; i += 97) await expectValue(t, database, keyOf(i), `value ${i}`);
 });
 
-testBackends('an unsynced write is seen at once, and a durable one takes those before it along', async (t, backend) => {
-  const directory = join(temporaryDirectory(t), 'db');
-  const database = await openDatabase(t, directory, backend);
-  for (let i = 0; i < 500; i++) void database.put(keyOf(i), `unsynced ${i}`, { sync: false });
-  void database.del(keyOf(7), { sync: false });
-  void database.batch([{ type: 'put', key: 'of a batch', value: '1' }], { sync: false });
-  t.is(database.getString(keyOf(499)), 'unsynced 499');
-  t.true(database.stats().durableSequence < 502);
-  await database.put('durable', '1');
-  const image = await crashImage(t, database, directory);
-  const copy = await openDatabase(t, image, backend);
-  t.is(copy.stats().recovery.replayedRecords, 503);
-  for (let i = 0; i < 500; i++) t.is(copy.getString(keyOf(i)), i === 7 ? undefined : `unsynced ${i}`);
-  await expectValue(t, copy, 'of a batch', '1');
-  await expectValue(t, copy, 'durable', '1');
-});
+testBackends(
+  'an unsynced write is seen at once, and a durable one takes those before it along',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const database = await openDatabase(t, directory, backend);
+    for (let i = 0; i < 500; i++) void database.put(keyOf(i), `unsynced ${i}`, { sync: false });
+    void database.del(keyOf(7), { sync: false });
+    void database.batch([{ type: 'put', key: 'of a batch', value: '1' }], { sync: false });
+    t.is(database.getString(keyOf(499)), 'unsynced 499');
+    t.true(database.stats().durableSequence < 502);
+    await database.put('durable', '1');
+    const image = await crashImage(t, database, directory);
+    const copy = await openDatabase(t, image, backend);
+    t.is(copy.stats().recovery.replayedRecords, 503);
+    for (let i = 0; i < 500; i++) t.is(copy.getString(keyOf(i)), i === 7 ? undefined : `unsynced ${i}`);
+    await expectValue(t, copy, 'of a batch', '1');
+    await expectValue(t, copy, 'durable', '1');
+  },
+);
 
 testBackends('what was written without sync is durable after close', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
@@ -214,34 +224,40 @@ testBackends('what was written without sync is durable after close', async (t, b
   for (let i = 0; i < 2000; i += 13) await expectValue(t, database, keyOf(i), valueOf(200, i));
 });
 
-testBackends('an aborted signal: nothing begins, what has begun goes on, what waits gives up', async (t, backend) => {
-  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, SMALL);
-  const aborted = AbortSignal.abort(new Error('changed my mind'));
-  const error = await expectCode(t, 'ABORTED', () => database.put('a', '1', { signal: aborted }));
-  t.is((error.cause as Error).message, 'changed my mind');
-  await expectCode(t, 'ABORTED', () => database.del('a', { signal: aborted }));
-  await expectCode(t, 'ABORTED', () => database.batch([{ type: 'put', key: 'a', value: '1' }], { signal: aborted }));
-  await expectCode(t, 'ABORTED', () => database.batch().put('a', '1').write({ signal: aborted }));
-  await expectCode(t, 'ABORTED', () => database.get('a', { signal: aborted }));
-  await expectValue(t, database, 'a', undefined);
+testBackends(
+  'an aborted signal: nothing begins, what has begun goes on, what waits gives up',
+  async (t, backend) => {
+    const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, SMALL);
+    const aborted = AbortSignal.abort(new Error('changed my mind'));
+    const error = await expectCode(t, 'ABORTED', () => database.put('a', '1', { signal: aborted }));
+    t.is((error.cause as Error).message, 'changed my mind');
+    await expectCode(t, 'ABORTED', () => database.del('a', { signal: aborted }));
+    await expectCode(t, 'ABORTED', () =>
+      database.batch([{ type: 'put', key: 'a', value: '1' }], { signal: aborted }),
+    );
+    await expectCode(t, 'ABORTED', () => database.batch().put('a', '1').write({ signal: aborted }));
+    await expectCode(t, 'ABORTED', () => database.get('a', { signal: aborted }));
+    await expectValue(t, database, 'a', undefined);
 
-  const begun = new AbortController();
-  const write = database.put('b', '1', { signal: begun.signal });
-  begun.abort();
-  await write;
-  await expectValue(t, database, 'b', '1');
+    const begun = new AbortController();
+    const write = database.put('b', '1', { signal: begun.signal });
+    begun.abort();
+    await write;
+    await expectValue(t, database, 'b', '1');
 
-  const given = new AbortController();
-  const before: Promise<void>[] = [];
-  for (let i = 0; database.stats().writes.waiting === 0; i++) before.push(database.put(keyOf(i), valueOf(5000, i)));
-  const waiting = database.put('c', '1', { signal: given.signal });
-  const after = database.put('d', '1', { signal: new AbortController().signal });
-  given.abort();
-  await expectCode(t, 'ABORTED', () => waiting);
-  await Promise.all([...before, after]);
-  await expectValue(t, database, 'c', undefined);
-  await expectValue(t, database, 'd', '1');
-});
+    const given = new AbortController();
+    const before: Promise<void>[] = [];
+    for (let i = 0; database.stats().writes.waiting === 0; i++)
+      before.push(database.put(keyOf(i), valueOf(5000, i)));
+    const waiting = database.put('c', '1', { signal: given.signal });
+    const after = database.put('d', '1', { signal: new AbortController().signal });
+    given.abort();
+    await expectCode(t, 'ABORTED', () => waiting);
+    await Promise.all([...before, after]);
+    await expectValue(t, database, 'c', undefined);
+    await expectValue(t, database, 'd', '1');
+  },
+);
 
 testBackends('flush: with nothing to do, twice at once, and beside writes', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');

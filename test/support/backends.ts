@@ -4,6 +4,9 @@ import test, { type ExecutionContext } from 'ava';
 export const BACKENDS = ['uring', 'syscall'] as const;
 export type Backend = (typeof BACKENDS)[number];
 
-export function testBackends(title: string, run: (t: ExecutionContext, backend: Backend) => Promise<void>): void {
+export function testBackends(
+  title: string,
+  run: (t: ExecutionContext, backend: Backend) => Promise<void>,
+): void {
   for (const backend of BACKENDS) test.serial(`${backend}: ${title}`, (t) => run(t, backend));
 }

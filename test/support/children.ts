@@ -42,7 +42,7 @@ export function startChild(
   { nodeArguments = [], wrapper = [] }: ChildOptions = {},
 ): Child {
   const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, script, ...scriptArguments];
-  const child = spawn(command!, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   const waiting = new Set<() => void>();
@@ -73,14 +73,19 @@ export function startChild(
   const printed = (beginning: string): Promise<string> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        const line = stdout.split('\n').slice(0, -1).find((one) => one.startsWith(beginning));
+        const line = stdout
+          .split('\n')
+          .slice(0, -1)
+          .find((one) => one.startsWith(beginning));
         if (line === undefined) return;
         waiting.delete(look);
         resolve(line);
       };
       waiting.add(look);
       look();
-      void ended.then(() => reject(new Error(`the child ended before it printed "${beginning}":\n${stdout}${stderr}`)));
+      void ended.then(() =>
+        reject(new Error(`the child ended before it printed "${beginning}":\n${stdout}${stderr}`)),
+      );
     });
   return { process: child, printed, ended };
 }

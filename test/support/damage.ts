@@ -33,7 +33,7 @@ export function patch(file: string, change: (bytes: Uint8Array) => void): void {
 
 export function flipByte(file: string, offset: number): void {
   patch(file, (bytes) => {
-    bytes[offset]! ^= 0x5a;
+    bytes[offset] ^= 0x5a;
   });
 }
 
@@ -79,7 +79,7 @@ function framesOf(file: string, salt: number): PlacedFrame[] {
   const fileNumber = parseFileName(name)?.number;
   if (fileNumber === undefined) throw new Error(`${name} has no frames`);
   const frames: PlacedFrame[] = [];
-  for (let offset = 0; offset < bytes.length; ) {
+  for (let offset = 0; offset < bytes.length;) {
     const frame = readFrame(bytes, offset, bytes.length, { salt, fileNumber, offset });
     if (frame.status !== 'valid') break;
     frames.push({

@@ -44,7 +44,11 @@ export function contentsOf(directory: string): Record<string, string> {
  * What a crash at this moment would leave. REQUIRES: no write is in flight. Waits for flushes; what may still be under way
  * then only prepares or removes logs that hold nothing, so that a file more or less makes no difference.
  */
-export async function crashImage(t: ExecutionContext, database: Database, directory: string): Promise<string> {
+export async function crashImage(
+  t: ExecutionContext,
+  database: Database,
+  directory: string,
+): Promise<string> {
   while (database.stats().memtables.frozen > 0) await new Promise((resolve) => setImmediate(resolve));
   const image = temporaryDirectory(t);
   for (const name of readdirSync(directory)) {

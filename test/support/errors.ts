@@ -3,7 +3,11 @@ import type { ExecutionContext } from 'ava';
 import { QuadringError, type ErrorCode } from '../../src/index.ts';
 
 /** Whether it rejects or throws at once, it is with this code. Gives the error for a closer look. */
-export async function expectCode(t: ExecutionContext, code: ErrorCode, act: () => unknown): Promise<QuadringError> {
+export async function expectCode(
+  t: ExecutionContext,
+  code: ErrorCode,
+  act: () => unknown,
+): Promise<QuadringError> {
   let outcome: unknown;
   try {
     outcome = await act();

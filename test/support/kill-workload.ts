@@ -64,12 +64,15 @@ export class Workload {
   /** Names the stream in its values. */
   readonly stream: number;
   readonly #random: Random;
+  /** Mostly batches of several frames, so that the kill meets some of them half written. */
+  readonly #heavy: boolean;
   #run: Run;
   #index = 0;
 
   constructor(seed: number) {
     this.stream = seed >>> 0;
     this.#random = new Random(seed);
+    this.#heavy = this.#random.oneIn(4);
     this.#run = this.#nextRun();
   }
 
@@ -82,6 +85,7 @@ export class Workload {
   }
 
   #nextRun(): Run {
+    if (this.#heavy && !this.#random.oneIn(4)) return this.#large();
     const choice = this.#random.below(100);
     if (choice < 24) return this.#singles(this.#random.between(1, 20), 0, 0);
     if (choice < 46) return this.#singles(this.#random.between(50, 400), this.#random.between(16, 256), 20);
@@ -117,17 +121,23 @@ export class Workload {
     }
   }
 
-  /** More than a frame holds: one value, or a batch that has it among others. */
+  /** More than a frame holds: one value, a batch that has such a value among others, or many that come to as much. */
   *#large(): Run {
-    const window = this.#random.oneIn(2) ? 0 : 64;
-    const large = { key: this.#key(), size: this.#random.between(MEBIBYTE, VALUE_BYTES_MAX) };
-    const batch = this.#random.oneIn(2);
-    const writes = batch
-      ? [...this.#writes(this.#random.between(1, 40)), large, ...this.#writes(5)]
-      : [large];
-    yield { kind: 'write', writes, batch, sync: !this.#random.oneIn(4), window };
+    const random = this.#random;
+    const large = { key: this.#key(), size: random.between(MEBIBYTE, VALUE_BYTES_MAX) };
+    const forms = [
+      [large],
+      [...this.#writes(random.between(1, 40)), large, ...this.#writes(5)],
+      Array.from({ length: random.between(60, 200) }, () => ({
+        key: this.#key(),
+        size: random.between(20_000, 40_000),
+      })),
+    ];
+    const writes = forms[random.below(forms.length)];
+    const window = random.oneIn(2) ? 0 : 64;
+    yield { kind: 'write', writes, batch: writes.length > 1, sync: !random.oneIn(4), window };
     // Some that queue behind it.
-    yield* this.#singles(this.#random.between(0, 10), 64, 20);
+    yield* this.#singles(random.between(0, 10), 64, 20);
   }
 
   *#barrier(kind: Barrier['kind']): Run {

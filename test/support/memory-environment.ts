@@ -120,11 +120,10 @@ function fileSystemOver(disk: MemoryDisk): FileSystem {
   const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
   return {
     status(path) {
-      if (!path.startsWith('/memory/database')) return { kind: 'directory', bytes: 0 };
-      if (path === '/memory/database') return disk.present ? { kind: 'directory', bytes: 0 } : undefined;
       const file = disk.names.get(nameOf(path));
       return file === undefined ? undefined : { kind: 'file', bytes: file.size };
     },
+    isDirectory: (path) => (path === MEMORY_DIRECTORY && !disk.present ? undefined : true),
     list: () => [...disk.names.keys()],
     makeDirectory: () => {
       disk.present = true;

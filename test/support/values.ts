@@ -41,7 +41,11 @@ export async function expectValue(
   };
   const wrong = Object.entries(reads).filter(([, read]) => !same(read, expected));
   const name = inspect(key).slice(0, 40);
-  t.deepEqual(wrong.map(([method, read]) => `${method}: ${read?.length ?? 'absent'}`), [], `${name} reads as it was written`);
+  t.deepEqual(
+    wrong.map(([method, read]) => `${method}: ${read?.length ?? 'absent'}`),
+    [],
+    `${name} reads as it was written`,
+  );
   const untouched = target.subarray(Math.max(length, 0)).every((byte) => byte === 0xee);
   t.true(untouched, `getInto touches nothing behind the value of ${name}`);
 }
