@@ -3,7 +3,8 @@ import cliProgress from 'cli-progress';
 import Table from 'cli-table3';
 import picocolors from 'picocolors';
 
-const watched = process.stdout.isTTY && !process.env['CI'];
+// Of a pipe isTTY is undefined, whatever its type says.
+const watched = process.stdout.isTTY === true && !process.env['CI'];
 const colors = picocolors.createColors(watched && picocolors.isColorSupported);
 /** Of progress lines, where there is no bar. */
 const PROGRESS_LINES = 4;

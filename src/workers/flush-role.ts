@@ -114,10 +114,12 @@ export class FlushRole implements Role {
       for (let i = 0; i < sizes.length && failure === 0; i++) {
         let result = results[i];
         if (result >= 0 && result < sizes[i]) {
-          // It met the end of the space, or was interrupted: the same write again says which.
-          const again = io.write(handle, REGION_POOL, ZEROS_AT, sizes[i], first + i * WRITE_BUFFER_BYTES);
+          // It met the end of the space, or was interrupted: writing the rest says which.
+          const whole = result - (result % PAGE_BYTES);
+          const at = first + i * WRITE_BUFFER_BYTES + whole;
+          const again = io.write(handle, REGION_POOL, ZEROS_AT, sizes[i] - whole, at);
           yield 0;
-          result = io.result(again);
+          result = io.result(again) < 0 ? io.result(again) : whole + io.result(again);
         }
         if (result !== sizes[i]) failure = result < 0 ? result : RESULT_SHORT_WRITE;
       }

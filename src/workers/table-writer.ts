@@ -38,8 +38,8 @@ import type { RoleIo, RoleTask } from './role-io.ts';
 
 const FILE_MODE = 0o600;
 const NOT_WRITING = -1;
-/** Times that a piece whose write comes back short is written in all. */
-const WRITE_ATTEMPTS_MAX = 3;
+/** Writes of one piece, each of which came back short, until that is an error of its own. */
+const WRITE_ATTEMPTS_MAX = 8;
 
 export function* writeTable(
   basics: RoleBasics,
@@ -177,8 +177,8 @@ class VisibleCursor {
 /**
  * Gathers a builder's output in the pool's write buffers and keeps several of them under way.
  *
- * A write that comes back short met the end of the space, or was interrupted: it is written again whole, and then says
- * which. Pieces do not overlap, so doing one again harms no other.
+ * A write that comes back short met the end of the space, or was interrupted: its rest is written again, from the last
+ * whole page on, and says which. Nothing is durable before the fsync, so a piece may be written in parts.
  */
 class PieceWriter {
   /** 0, a negative errno, or RESULT_SHORT_WRITE: of the first write that went wrong. */
@@ -188,10 +188,11 @@ class PieceWriter {
   readonly #io: RoleIo;
   readonly #pool: Uint8Array;
   readonly #handle: number;
-  /** For each buffer that is lent: index of its record, length and place of its piece, and how often it was written. */
+  /** For each buffer that is lent: index of its record; length, place and written part of its piece; writes so far. */
   readonly #records = new Array<number>(WRITE_BUFFER_COUNT).fill(NOT_WRITING);
   readonly #lengths = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
   readonly #offsets = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
+  readonly #written = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
   readonly #attempts = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
   #buffer = 0;
   #filled = 0;
@@ -231,6 +232,7 @@ class PieceWriter {
     const buffer = this.#buffer;
     this.#lengths[buffer] = this.#filled;
     this.#offsets[buffer] = this.bytesWritten;
+    this.#written[buffer] = 0;
     this.#attempts[buffer] = 0;
     this.#harvest();
     this.#write(buffer);
@@ -240,9 +242,11 @@ class PieceWriter {
   }
 
   #write(buffer: number): void {
-    const at = WRITE_BUFFERS_AT + buffer * WRITE_BUFFER_BYTES;
-    const length = this.#lengths[buffer];
-    this.#records[buffer] = this.#io.write(this.#handle, REGION_POOL, at, length, this.#offsets[buffer]);
+    const written = this.#written[buffer];
+    const at = WRITE_BUFFERS_AT + buffer * WRITE_BUFFER_BYTES + written;
+    const length = this.#lengths[buffer] - written;
+    const offset = this.#offsets[buffer] + written;
+    this.#records[buffer] = this.#io.write(this.#handle, REGION_POOL, at, length, offset);
     this.#attempts[buffer] += 1;
   }
 
@@ -265,10 +269,15 @@ class PieceWriter {
       if (record === NOT_WRITING || this.#io.isPending(record)) continue;
       this.#records[buffer] = NOT_WRITING;
       const result = this.#io.result(record);
-      if (result === this.#lengths[buffer] || this.failure !== 0) continue;
-      if (result < 0) this.failure = result;
-      else if (this.#attempts[buffer] < WRITE_ATTEMPTS_MAX) again.push(buffer);
-      else this.failure = RESULT_SHORT_WRITE;
+      if (result === this.#lengths[buffer] - this.#written[buffer] || this.failure !== 0) continue;
+      if (result < 0) {
+        this.failure = result;
+      } else if (this.#attempts[buffer] < WRITE_ATTEMPTS_MAX) {
+        this.#written[buffer] += result - (result % PAGE_BYTES);
+        again.push(buffer);
+      } else {
+        this.failure = RESULT_SHORT_WRITE;
+      }
     }
     for (const buffer of again) this.#write(buffer);
   }

@@ -81,7 +81,7 @@ testBackends('CURRENT is damaged, empty or names what is not there', async (t, b
   const directory = await closedDatabase(t, backend);
   const current = join(directory, 'CURRENT');
   const length = readFileSync(current).length;
-  for (let at = 0; at < length; at++) {
+  for (let at = 0; at < length; at += 3) {
     const error = await expectRefusedWhile(t, directory, backend, 'CURRENT_CORRUPT', current, (file) =>
       flipByte(file, at),
     );

@@ -219,7 +219,7 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
   );
   await fc.assert(agrees, {
     seed,
-    numRuns: 6,
+    numRuns: 5,
     interruptAfterTimeLimit: 60_000,
     markInterruptAsFailure: false,
   });
