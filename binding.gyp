@@ -18,7 +18,11 @@
       'native/system_calls.cc',
     ],
     'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
-    'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+    'defines': [
+      'NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED',
+      # In a worker that is being terminated nothing can be thrown any more; without this node-addon-api aborts there.
+      'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+    ],
     'cflags_cc': [
       '-std=c++17', '-O2', '-fno-rtti', '-fno-exceptions', '-fvisibility=hidden',
       '-ffunction-sections', '-fdata-sections',

@@ -181,13 +181,17 @@ export class Engine implements CrewListener {
     await this.#prepareFirstLog();
   }
 
-  /** Files that no version names go; logs among them are used again. */
+  /**
+   * Files that no version names go. Logs among them are used again after a clean close only: a write that was under way
+   * when a process was killed may reach the disk after its lock is gone, and must not meet a file that is in use.
+   */
   #removeGarbage(contents: DirectoryContents, manifestNumber: number, needed: readonly RecoveredLog[]): void {
     const { directory, environment, state } = this.ground;
     const { fileSystem } = environment;
     for (const { name, kind, number } of garbageFiles(contents, manifestNumber, state.tables, needed)) {
       const path = join(directory, name);
-      if (kind === 'log') this.logs.addObsolete(number, fileSystem.status(path)?.bytes ?? 0);
+      const reusable = kind === 'log' && state.cleanClose;
+      if (reusable) this.logs.addObsolete(number, fileSystem.status(path)?.bytes ?? 0);
       else translated(directory, () => fileSystem.remove(path));
     }
   }

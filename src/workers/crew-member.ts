@@ -11,7 +11,7 @@ import { ForegroundRole } from './foreground-role.ts';
 import type { Ring } from './ring.ts';
 import { RoleHost } from './role-host.ts';
 import { RoleIo, type RoleLimits } from './role-io.ts';
-import { RoleBasics, type AttachmentSource, type Role } from './role.ts';
+import { RoleBasics, type OpenFiles, type AttachmentSource, type Role } from './role.ts';
 import { WalRole } from './wal-role.ts';
 
 export interface CrewMemberOptions {
@@ -20,6 +20,8 @@ export interface CrewMemberOptions {
   readonly control: SharedWords;
   readonly statistics: Float64Array;
   readonly now: () => number;
+  /** Where the role keeps the handles it has open. */
+  readonly files: OpenFiles;
   readonly takeAttachment: AttachmentSource;
   /** New memory was attached to the ring. */
   readonly onAttached: () => void;
@@ -36,14 +38,14 @@ const LIMITS: Record<RoleId, RoleLimits> = {
 };
 
 export function createRoleHost(options: CrewMemberOptions): RoleHost {
-  const { role: id, ring, control, statistics, now, takeAttachment, onAttached } = options;
+  const { role: id, ring, control, statistics, now, files, takeAttachment, onAttached } = options;
   const { recordsPerTask } = LIMITS[id];
   const limits = {
     tasksMax: Math.min(LIMITS[id].tasksMax, Math.floor(ring.entries / recordsPerTask)),
     recordsPerTask,
   };
   const io = new RoleIo(ring, limits);
-  const basics = new RoleBasics(ring, io, id, takeAttachment, onAttached);
+  const basics = new RoleBasics({ ring, io, role: id, files, takeAttachment, onAttached });
   const role = createRole(id, basics);
   return new RoleHost({ ring, io, role, limits, words: roleWords(control, id), statistics, now });
 }

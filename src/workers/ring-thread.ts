@@ -31,6 +31,7 @@ import { createRoleHost } from './crew-member.ts';
 import { createRing } from './native-ring.ts';
 import type { Ring } from './ring.ts';
 import type { RoleHost } from './role-host.ts';
+import { OpenFiles } from './role.ts';
 
 /** Longest sleep with nothing in flight. It can be interrupted, so it only bounds how old a heartbeat gets. */
 const IDLE_WAIT_MS_MAX = 5_000;
@@ -56,12 +57,15 @@ export default function runRingThread(task: RingThreadTask): RingThreadEnd {
 function serve(task: RingThreadTask): void {
   const { control, role, port } = task;
   const ring = createRing(task.ring);
+  const files = new OpenFiles();
   try {
     port.postMessage(ring.describe());
     Atomics.store(control, roleWords(control, role).state, STATE_READY);
-    new RingThread(task, ring).serve();
+    new RingThread(task, ring, files).serve();
   } finally {
     ring.close();
+    // None after a DETACH; all that a database had open whose crew failed.
+    for (const handle of files.handles()) native.closeDescriptor(handle);
   }
 }
 
@@ -76,7 +80,7 @@ class RingThread {
   readonly #spin: AdaptiveSpin;
   readonly #owner: OwnerBells;
 
-  constructor(task: RingThreadTask, ring: Ring) {
+  constructor(task: RingThreadTask, ring: Ring, files: OpenFiles) {
     const { control, role, port, statistics, signal } = task;
     this.#control = control;
     this.#role = role;
@@ -87,7 +91,7 @@ class RingThread {
     const takeAttachment = (): Attachment | undefined =>
       receiveMessageOnPort(this.#port)?.message as Attachment | undefined;
     const onAttached = (): void => this.#port.postMessage(ring.describe());
-    this.#host = createRoleHost({ role, ring, control, statistics, now, takeAttachment, onAttached });
+    this.#host = createRoleHost({ role, ring, control, statistics, now, files, takeAttachment, onAttached });
     this.#sleeper = new DoorbellSleeper(control, roleWords(control, role).doorbell);
     this.#spin = new AdaptiveSpin({ budgetMicroseconds: task.spinMicroseconds, now });
     this.#owner = new OwnerBells(control, signal);

@@ -71,34 +71,37 @@ export class OpenFiles {
     return handle;
   }
 
+  handles(): Iterable<number> {
+    return this.#handles.values();
+  }
+
   first(): number | undefined {
     for (const number of this.#handles.keys()) return number;
     return undefined;
   }
 }
 
+export interface RoleBasicsOptions {
+  readonly ring: Ring;
+  readonly io: RoleIo;
+  readonly role: RoleId;
+  readonly files: OpenFiles;
+  readonly takeAttachment: AttachmentSource;
+  /** New memory was attached to the ring. */
+  readonly onAttached: () => void;
+}
+
 /** PING, ATTACH and DETACH, which every role answers the same way. */
 export class RoleBasics {
   readonly memory = new RoleMemory();
-  readonly files = new OpenFiles();
+  readonly files: OpenFiles;
   readonly io: RoleIo;
-  readonly #ring: Ring;
-  readonly #role: RoleId;
-  readonly #takeAttachment: AttachmentSource;
-  readonly #onAttached: () => void;
+  readonly #options: RoleBasicsOptions;
 
-  constructor(
-    ring: Ring,
-    io: RoleIo,
-    role: RoleId,
-    takeAttachment: AttachmentSource,
-    onAttached: () => void,
-  ) {
-    this.#ring = ring;
-    this.io = io;
-    this.#role = role;
-    this.#takeAttachment = takeAttachment;
-    this.#onAttached = onAttached;
+  constructor(options: RoleBasicsOptions) {
+    this.#options = options;
+    this.io = options.io;
+    this.files = options.files;
   }
 
   start(opcode: number, args: RequestArguments): RoleTask {
@@ -131,9 +134,10 @@ export class RoleBasics {
 
   // eslint-disable-next-line require-yield -- a request that needs no I/O is still a task
   *#attach(): RoleTask {
-    const attachment = must(this.#takeAttachment(), 'an ATTACH request follows its attachment');
-    this.memory.adopt(attachment, this.#ring, this.#role);
-    if (attachment.memory.length > 0) this.#onAttached();
+    const attachment = must(this.#options.takeAttachment(), 'an ATTACH request follows its attachment');
+    const { ring, role, onAttached } = this.#options;
+    this.memory.adopt(attachment, ring, role);
+    if (attachment.memory.length > 0) onAttached();
     this.io.respond(0);
   }
 

@@ -6,7 +6,7 @@ import test from 'ava';
 import { describeTotals, runKillCycles } from '../support/kill-harness.ts';
 import { testSeed } from '../support/random.ts';
 
-const CYCLES = 5;
+const CYCLES = 4;
 
 for (const backend of ['auto', 'syscall'] as const) {
   test.serial(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { MIB, sharedMemory, temporaryDirectory } from './ring-fixture.ts';
+import type { CloserData } from './terminated-closer.ts';
 import type { ReaderData } from './terminated-reader.ts';
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
@@ -28,3 +29,16 @@ test.serial('worker.terminate() with reads in flight, again and again', async (t
   // By now the first ones have had the time of many reads.
   for (const memory of used) t.true(memory.every((byte) => byte === 2));
 });
+
+test.serial(
+  'a thread that is terminated while it closes a ring does not take the process along',
+  async (t) => {
+    for (let round = 0; round < 60; round++) {
+      const started = new Int32Array(new SharedArrayBuffer(4));
+      const workerData: CloserData = { started };
+      const worker = new Worker(new URL(`./terminated-closer${EXTENSION}`, import.meta.url), { workerData });
+      await Atomics.waitAsync(started, 0, 0).value;
+      t.is(await worker.terminate(), 1);
+    }
+  },
+);

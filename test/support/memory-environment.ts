@@ -13,6 +13,7 @@ import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import { createRoleHost } from '../../src/workers/crew-member.ts';
 import type { RoleHost } from '../../src/workers/role-host.ts';
+import { OpenFiles } from '../../src/workers/role.ts';
 import type { MemoryDisk } from './memory-disk.ts';
 import { MemoryRing } from './memory-ring.ts';
 
@@ -63,6 +64,7 @@ class InThreadCrew implements Crew {
         control: this.control,
         statistics: this.statistics[role],
         now: () => this.#clock++,
+        files: new OpenFiles(),
         takeAttachment: () => this.#attachments[role].shift(),
         onAttached: () => undefined,
       }),
