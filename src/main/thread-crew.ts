@@ -7,6 +7,7 @@
  * into buffers that were lent.
  */
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert, must } from '../assert.ts';
@@ -42,6 +43,8 @@ declare const WebAssembly: {
 const WASM_PAGE_BYTES = 65_536;
 /** A ring thread that owes an answer and has not moved for this long is taken for dead. */
 const STALL_MS_MAX = 30_000;
+/** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
+const DISMISSAL_MS_MAX = 12_000;
 /** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 };
 
@@ -219,7 +222,8 @@ export class ThreadCrew implements Crew {
     // Threads that end are work that is pending.
     for (const worker of this.#workers) worker.ref();
     this.stop();
-    if (this.failure === undefined) await Promise.all(this.#lives);
+    // Threads end by themselves; only one that hangs is terminated.
+    await Promise.race([Promise.all(this.#lives), delay(DISMISSAL_MS_MAX, undefined, { ref: false })]);
     await this.#pool.destroy();
     for (const port of this.#ports) port.close();
     native.closeSignal(this.#signal);
