@@ -12,7 +12,7 @@ import { hashBytes } from '../format/hash.ts';
 export type Bytes = Uint8Array | string;
 
 /** Below this a byte loop is faster than `set`. */
-const LOOP_BYTES_MAX = 64;
+const LOOP_BYTES_MAX = 40;
 const encoder = new TextEncoder();
 
 /** One key at a time: its bytes from 0 on, its length and its hash. */
