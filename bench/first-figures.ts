@@ -1,24 +1,17 @@
 /**
- * First figures of the engine: hot reads, durable writes, cold reads, opening, memory. Benchmarks only.
+ * First figures of the engine: hot reads, durable writes, cold reads, opening. Benchmarks only.
  *
- *     node --expose-gc dist/bench/first-figures.js [--rounds 5] [--only reads,writes,cold,open,memory]
+ *     node dist/bench/first-figures.js [--rounds 5] [--only reads,writes,cold,open]
  *
  * Keys of 16 bytes, values of 100, blocks of 16 KiB, 10 filter bits. Two arms, alternating within each round: io_uring
  * and the same engine on plain system calls. Every read is checked; cold reads show what the kernel says was read.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Database, type DatabaseOptions } from '../src/index.ts';
-import {
-  describeMachine,
-  diskReadBytes,
-  Figures,
-  inFlight,
-  pseudoRandom,
-  residentMebibytes,
-} from './support/measure.ts';
+import { describeMachine, diskReadBytes, Figures, inFlight, pseudoRandom } from './support/measure.ts';
 
 const ARMS = ['uring', 'syscall'] as const;
 type Arm = (typeof ARMS)[number];
@@ -31,7 +24,7 @@ const VALUE_BYTES = 100;
 
 const { values: args } = parseArgs({ options: { rounds: { type: 'string' }, only: { type: 'string' } } });
 const rounds = Number(args.rounds ?? 5);
-const parts = new Set((args.only ?? 'reads,writes,cold,open,memory').split(','));
+const parts = new Set((args.only ?? 'reads,writes,cold,open').split(','));
 const figures = new Figures();
 const root = mkdtempSync(join(tmpdir(), 'quadring-bench-'));
 
@@ -201,47 +194,7 @@ async function opening(arm: Arm, round: number): Promise<void> {
   }
 }
 
-async function memory(): Promise<void> {
-  const bare = residentMebibytes();
-  figures.add('RSS before the first open', 'uring', 'MiB', bare);
-  const database = await Database.open(join(root, 'memory'), { io: { backend: 'uring' } });
-  figures.add(
-    'RSS beyond that, one idle database (32 MiB cache)',
-    'uring',
-    'MiB',
-    residentMebibytes() - bare,
-  );
-  const second = await Database.open(join(root, 'memory-2'), { io: { backend: 'uring' } });
-  figures.add('RSS beyond that, two idle databases', 'uring', 'MiB', residentMebibytes() - bare);
-  await Promise.all([database.put('a', '1'), second.put('a', '2')]);
-  check(database.getString('a') === '1' && second.getString('a') === '2', 'two databases at once');
-  await Promise.all([database.close(), second.close()]);
-  const threads = readdirSync('/proc/self/task').length;
-  const descriptors = readdirSync('/proc/self/fd').length;
-  const before = residentMebibytes();
-  const start = performance.now();
-  for (let i = 0; i < 1000; i++) {
-    const again = await Database.open(join(root, 'memory'), { io: { backend: 'uring' } });
-    await again.close();
-  }
-  figures.add('1000 opens and closes in a row, each', 'uring', 'ms', (performance.now() - start) / 1000);
-  figures.add('1000 opens and closes in a row, RSS growth', 'uring', 'MiB', residentMebibytes() - before);
-  figures.add(
-    '1000 opens and closes in a row, thread growth',
-    'uring',
-    '',
-    readdirSync('/proc/self/task').length - threads,
-  );
-  figures.add(
-    '1000 opens and closes in a row, descriptor growth',
-    'uring',
-    '',
-    readdirSync('/proc/self/fd').length - descriptors,
-  );
-}
-
 try {
-  if (parts.has('memory')) await memory();
   if (parts.has('reads') || parts.has('cold')) for (const arm of ARMS) await load('hot', arm, 128 << 20);
   for (let round = 0; round < rounds; round++) {
     for (const arm of round % 2 === 0 ? ARMS : ARMS.toReversed()) {

@@ -9,7 +9,8 @@ export const ERROR_CODES = {
   INVALID_ARGUMENT: 'an argument has the wrong type or is out of range; nothing was changed',
   KEY_TOO_LARGE: 'the key is longer than 65,535 bytes; nothing was changed',
   VALUE_TOO_LARGE: 'the value is longer than 64 MiB; nothing was changed',
-  BATCH_TOO_LARGE: 'the batch is larger than 128 MiB; nothing was changed',
+  BATCH_TOO_LARGE:
+    'the batch is larger than 128 MiB or has more than 4,194,304 operations; nothing was changed',
   ABORTED: 'the signal was aborted before the operation had begun',
   CLOSED: 'the database, iterator or snapshot is closed',
   LOCKED: 'another open database holds the directory; `pid` names its process',
@@ -28,7 +29,7 @@ export const ERROR_CODES = {
   FAILED: 'an earlier I/O failure was final for this open database (`cause`); reopen it',
   WORKER_FAILED: 'a ring thread died; the open database can only be closed and reopened',
   URING_UNAVAILABLE: 'io_uring was asked for and the kernel refuses it; the message says why and what to do',
-  OVERLOADED: 'more writes are waiting than the queue of waiting writes may hold',
+  OVERLOADED: 'more is waiting than may wait, or there is no memory for a batch; nothing of it was done',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -14,6 +14,9 @@ export const VALUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Largest batch, keys and values and their record heads together: it must fit one arena and one run of log frames. */
 export const BATCH_BYTES_MAX = 128 * 1024 * 1024;
 
+/** Operations in a batch: each takes room in a memtable beside its bytes, and an arena stays below 1 GiB. */
+export const BATCH_OPERATIONS_MAX = 4 * 1024 * 1024;
+
 /** Sequence numbers have 48 bits: at ten million writes a second, 326 days; at ten thousand, 890 years. */
 export const SEQUENCE_MAX = 2 ** 48 - 1;
 

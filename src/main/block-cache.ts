@@ -69,6 +69,7 @@ export class BlockCache {
   readonly #waiters: (BlockWaiter[] | undefined)[];
   readonly #waitingForSlot = new Fifo<(slot: number) => void>();
   readonly #freeSlots: number[] = [];
+  #serving = false;
   #lent = 0;
   #hand = 0;
   #hits = 0;
@@ -223,13 +224,17 @@ export class BlockCache {
     this.returnSlot(slot);
   }
 
+  /** One loop, however deep the calls that bring slots back: a read that needs none after all returns its own in here. */
   #serveWaiting(): void {
+    if (this.#serving) return;
+    this.#serving = true;
     while (this.#waitingForSlot.length > 0) {
       const slot = this.#acquire();
-      if (slot < 0) return;
+      if (slot < 0) break;
       const use = this.#waitingForSlot.shift();
       use(slot);
     }
+    this.#serving = false;
   }
 
   /** A slot, lent; or −1 when all are. */

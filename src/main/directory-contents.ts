@@ -38,8 +38,10 @@ export function inspectDirectory(fileSystem: FileSystem, directory: string): Dir
   const files = [];
   for (const name of fileSystem.list(directory)) {
     const parsed = parseFileName(name);
-    const isFile = fileSystem.status(join(directory, name))?.kind === 'file';
-    if (parsed === undefined || !isFile) {
+    const status = fileSystem.status(join(directory, name));
+    // Whoever holds the directory may have renamed or removed it since; the lock will say so.
+    if (parsed !== undefined && status === undefined) continue;
+    if (parsed === undefined || status?.kind !== 'file') {
       const message = `${directory} holds ${name}, which is not a file of a database`;
       throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
     }

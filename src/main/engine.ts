@@ -121,6 +121,7 @@ export class Engine implements CrewListener {
           ? error
           : new QuadringError('IO_ERROR', 'open failed', { cause: error }),
       );
+      if (engine.flusher !== undefined) await engine.#settle();
       await engine.#letGo();
       throw error;
     }
@@ -199,7 +200,7 @@ export class Engine implements CrewListener {
   /** Puts what the logs hold beyond the tables into memtables again. */
   async #replay(logs: readonly RecoveredLog[]): Promise<void> {
     for (const { number, bytes, end, groups } of logs) {
-      this.logs.addRecovered({ number, bytes, end });
+      this.logs.addRecovered({ number, bytes, end, durableEnd: end });
       for (const { payload, firstSequence } of groups) {
         const record = new LogRecordReader(payload, 0, payload.length);
         for (let sequence = firstSequence; record.next(); sequence++) {
@@ -252,7 +253,9 @@ export class Engine implements CrewListener {
   }
 
   #snapshot(): VersionEdit[] {
-    const ends = this.logs.needed.slice(0, -1).map(({ number, end }) => ({ number, end }));
+    // Only what is durable can be recorded: a log's last frame may still be on its way while the next log is filled.
+    const ended = this.logs.needed.slice(0, -1).filter(({ end, durableEnd }) => end === durableEnd);
+    const ends = ended.map(({ number, end }) => ({ number, end }));
     return this.versions.snapshot(ends, this.versions.flushedSequence);
   }
 
@@ -300,12 +303,10 @@ export class Engine implements CrewListener {
     await this.writes.largeWritten();
     const sequence = this.writes.lastSequence;
     const { memtables } = this;
-    while (
-      memtables.active.entries > 0 &&
-      memtables.active.firstSequence <= sequence &&
-      !memtables.rotate()
-    ) {
-      await this.flusher.flushOldest();
+    while (memtables.active.entries > 0 && memtables.active.firstSequence <= sequence) {
+      // The memtable that a large batch will be inserted into must stay the active one.
+      if (this.writes.isWritingLarge) await this.writes.largeWritten();
+      else if (!memtables.rotate()) await this.flusher.flushOldest();
     }
     await this.flusher.whenFlushed(sequence);
   }

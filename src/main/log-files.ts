@@ -21,6 +21,8 @@ export interface LogFile {
   readonly bytes: number;
   /** Where the next frame goes. */
   end: number;
+  /** Where the last frame that is durable ends. */
+  durableEnd: number;
 }
 
 export interface LogFilesOptions {
@@ -142,7 +144,7 @@ export class LogFiles {
         }
         if (old === undefined) this.#created++;
         else this.#recycled++;
-        this.#prepared.push({ number, bytes: size, end: 0 });
+        this.#prepared.push({ number, bytes: size, end: 0, durableEnd: 0 });
         this.#options.onPrepared();
       },
       number,

@@ -194,6 +194,7 @@ export class LogWriter {
           const answer = { result, detail0, detail1 };
           this.#listener.onFailure(this.#scheduler.errorOf('writing', logName(fileNumber), answer, offset));
         } else if (this.#failure === undefined) {
+          log.durableEnd = offset + frameBytes;
           onDurable();
         }
       },

@@ -33,8 +33,15 @@ const SIGN = 0x8000_0000 | 0;
 const BYTES_PER_SLOT = 64;
 const SLOT_BYTES = 8;
 const FIRST_NODE_AT = HEAD_OFFSET + NODE_HEADER_BYTES;
-/** What one entry takes beside its key and value, at most. */
-const ENTRY_OVERHEAD_MAX = NODE_HEADER_BYTES + 4 * HEIGHT_MAX + 4;
+/** Beside key and value an entry has its fields, padding, and a tower of 1.33 levels on average: two are allowed for. */
+const ENTRY_OVERHEAD = NODE_HEADER_BYTES + 4 + 4 * 2;
+/** Where entries are few their towers may all be of the full height. */
+const TALL_ENTRIES = 64;
+
+/** Bytes that so many entries take beside keys and values; what exceeds it is asserted against at each insertion. */
+function overheadOf(entries: number): number {
+  return entries * ENTRY_OVERHEAD + Math.min(entries, TALL_ENTRIES) * 4 * HEIGHT_MAX;
+}
 
 /** Where `Memtable.find` found a version. */
 export interface MemtableEntry {
@@ -83,7 +90,7 @@ export class Memtable {
 
   /** Bytes of an arena in which a batch of `entries` with `rawBytes` of keys and values has room. */
   static arenaBytesFor(entries: number, rawBytes: number): number {
-    const nodes = FIRST_NODE_AT + rawBytes + entries * ENTRY_OVERHEAD_MAX;
+    const nodes = FIRST_NODE_AT + rawBytes + overheadOf(entries);
     // Slots take an eighth; a table of tiny entries needs room for three quarters of its slots.
     const bytes = Math.max(Math.ceil((nodes * 8) / 7), entries * BYTES_PER_SLOT * 3);
     return Math.ceil(bytes / 65_536) * 65_536;
@@ -116,7 +123,7 @@ export class Memtable {
   /** Whether `entries` more, with `rawBytes` of keys and values, fit for certain. */
   hasRoom(entries: number, rawBytes: number): boolean {
     return (
-      this.#brk + rawBytes + entries * ENTRY_OVERHEAD_MAX <= this.#nodesEnd &&
+      this.#brk + rawBytes + overheadOf(entries) <= this.#nodesEnd &&
       (this.entries + entries) * 4 <= (this.#slotMask + 1) * 3
     );
   }
@@ -139,6 +146,8 @@ export class Memtable {
     const low = keyWord(key, keyStart, keyLength, 4);
     const height = this.#randomHeight();
     const node = this.#brk + 4 * height;
+    const end = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
+    assert(end <= this.#nodesEnd, 'an entry has room below the slots');
     const at = node >> 2;
     words[at + NODE_HASH] = hash;
     words[at + NODE_PREFIX_HIGH] = high;
@@ -150,7 +159,7 @@ export class Memtable {
     const bytes = this.bytes;
     copyBytes(key, keyStart, keyLength, bytes, node + NODE_HEADER_BYTES);
     copyBytes(value, valueStart, valueLength, bytes, node + NODE_HEADER_BYTES + keyLength);
-    this.#brk = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
+    this.#brk = end;
     words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
     this.#link(node, height, high, low, key, keyStart, keyLength);
     if (this.entries === 0) this.firstSequence = sequence;

@@ -6,6 +6,7 @@
  * as long as its flush takes. An arena is used again only after the version that replaces it is installed.
  */
 import { assert, must } from '../assert.ts';
+import { QuadringError } from '../errors.ts';
 import { REGION_FIRST_ARENA } from '../protocol/crew-layout.ts';
 import { Memtable } from './memtable.ts';
 
@@ -53,13 +54,14 @@ export class Memtables {
     return Memtable.arenaBytesFor(entries, rawBytes) <= this.#arenaBytes;
   }
 
-  /** Makes an active memtable with room for such a batch; false when it has to wait for a flush. */
+  /** Makes an active memtable with room for such a batch; false when it has to wait for a flush. Throws OVERLOADED. */
   makeRoom(entries: number, rawBytes: number): boolean {
     if (this.#active.hasRoom(entries, rawBytes)) return true;
     if (this.fitsArena(entries, rawBytes)) return this.rotate();
-    const region = this.#freeRegions.pop();
+    const region = this.#freeRegions.at(-1);
     if (region === undefined) return false;
-    const buffer = new SharedArrayBuffer(Memtable.arenaBytesFor(entries, rawBytes));
+    const buffer = allocate(Memtable.arenaBytesFor(entries, rawBytes));
+    this.#freeRegions.pop();
     this.#attach(region, buffer);
     const oversize = new Memtable(buffer, region);
     assert(oversize.hasRoom(entries, rawBytes), 'an arena made for a batch has room for it');
@@ -104,5 +106,15 @@ export class Memtables {
       if (memtable !== except && memtable.entries > 0) oldest = Math.min(oldest, memtable.firstLog);
     }
     return oldest;
+  }
+}
+
+function allocate(bytes: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(bytes);
+  } catch (error) {
+    throw new QuadringError('OVERLOADED', `there is no memory for a batch that takes ${bytes} bytes`, {
+      cause: error,
+    });
   }
 }

@@ -5,7 +5,7 @@
  * again. Keys and values are copied when they are added: what the caller does to its buffers later changes nothing.
  */
 import { QuadringError } from '../errors.ts';
-import { BATCH_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
+import { BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
 import { logRecordLength, writeLogRecord } from '../format/log-record.ts';
 import type { KeyScratch } from './bytes.ts';
 import { valueBytes, type Bytes } from './bytes.ts';
@@ -76,6 +76,9 @@ export class BatchEncoder implements EncodedWrites {
         'BATCH_TOO_LARGE',
         `the batch would have ${end} bytes, at most ${BATCH_BYTES_MAX} are allowed`,
       );
+    }
+    if (this.count === BATCH_OPERATIONS_MAX) {
+      throw new QuadringError('BATCH_TOO_LARGE', `a batch has at most ${BATCH_OPERATIONS_MAX} operations`);
     }
     if (end > this.bytes.length) this.#grow(end);
     this.length = writeLogRecord(

@@ -149,20 +149,26 @@ export class WritePath {
   resume(): void {
     while (this.#waiting.length > 0 && this.#writingLarge === undefined) {
       const write = must(this.#waiting.peek(), 'a write waits');
-      if (write.signal?.aborted === true) {
-        this.#dequeue();
-        write.reject(abortError(write.signal));
-      } else if (this.#isLarge(write.count, write.rawBytes, write.bytes.length)) {
-        if (!this.#startLarge(write)) return;
-      } else if (this.#admit(write.count, write.rawBytes, write.bytes.length)) {
-        this.#dequeue();
-        this.#append(write.bytes, write.bytes.length, write.count);
-        if (write.sync) this.#writer.whenDurable(write);
-        else write.resolve();
-      } else {
-        return;
+      try {
+        if (write.signal?.aborted === true) throw abortError(write.signal);
+        if (!this.#begin(write)) return;
+      } catch (error) {
+        if (!(error instanceof QuadringError)) throw error;
+        this.#dequeue().reject(error);
       }
     }
+  }
+
+  /** Lets the write that has waited longest take effect, or begin to; false if there is no room for it yet. */
+  #begin(write: WaitingWrite): boolean {
+    const { bytes, count, rawBytes } = write;
+    if (this.#isLarge(count, rawBytes, bytes.length)) return this.#startLarge(write);
+    if (!this.#admit(count, rawBytes, bytes.length)) return false;
+    this.#dequeue();
+    this.#append(bytes, bytes.length, count);
+    if (write.sync) this.#writer.whenDurable(write);
+    else write.resolve();
+    return true;
   }
 
   /** Resolves when no large batch is half written. */
