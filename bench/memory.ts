@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { residentMebibytes } from './support/measure.ts';
 
-const OPENS = 1000;
-const SETTLED_AFTER = 200;
+const OPENS = 3000;
+const SETTLED_AFTER = 2000;
 
 const root = mkdtempSync(join(tmpdir(), 'quadring-memory-'));
 const rows: { part: string; MiB: string }[] = [];

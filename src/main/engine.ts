@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { manifestName } from '../format/file-names.ts';
+import { logName, manifestName } from '../format/file-names.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
@@ -20,6 +20,7 @@ import {
   REMOVE_FILE,
   ROLE_FLUSH,
   ROLE_IDS,
+  SYNC_LOG,
   type Attachment,
   type RoleId,
 } from '../protocol/requests.ts';
@@ -41,6 +42,8 @@ import { PointReader } from './point-reader.ts';
 import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
+
+const ENOENT = 2;
 
 /** A manifest that grew beyond this is replaced by one that begins with the version of the moment. */
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
@@ -136,6 +139,7 @@ export class Engine implements CrewListener {
     );
     const logNumber = needed[0]?.number ?? state.nextFileNumber;
     this.versions = new VersionSet({ ...state, logNumber }, tables);
+    if (!state.cleanClose) await Promise.all(needed.map(({ number }) => this.#syncLog(number)));
     const logEnds = needed.map(({ number, end }) => ({ number, end }));
     const manifestNumber = this.versions.takeFileNumber();
     await this.manifest.create(manifestNumber, () => this.versions.snapshot(logEnds, recovered.lastSequence));
@@ -180,6 +184,11 @@ export class Engine implements CrewListener {
     this.#removeGarbage(contents, manifestNumber, needed);
     await this.#replay(needed);
     await this.#prepareFirstLog();
+  }
+
+  async #syncLog(number: number): Promise<void> {
+    const answer = await this.scheduler.ask(ROLE_FLUSH, SYNC_LOG, number);
+    if (answer.result < 0) throw this.scheduler.errorOf('syncing', logName(number), answer);
   }
 
   /**
@@ -249,7 +258,9 @@ export class Engine implements CrewListener {
       if ((error as QuadringError).code !== 'NO_SPACE') return this.fail(error as QuadringError);
     }
     const removed = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, unnamed, FILE_MANIFEST);
-    if (removed.result < 0) this.fail(this.scheduler.errorOf('removing', manifestName(unnamed), removed));
+    // A new one for which there was not even room for a name was never made.
+    if (removed.result < 0 && !(unnamed === number && removed.result === -ENOENT))
+      this.fail(this.scheduler.errorOf('removing', manifestName(unnamed), removed));
   }
 
   #snapshot(): VersionEdit[] {

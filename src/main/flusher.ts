@@ -20,7 +20,10 @@ import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
 import { MAILBOX_AT } from '../protocol/crew-layout.ts';
 import {
+  CLOSE_TABLE,
+  FILE_TABLE,
   OPEN_TABLE,
+  REMOVE_FILE,
   ROLE_FLUSH,
   ROLE_FOREGROUND,
   WRITE_TABLE,
@@ -199,11 +202,25 @@ export class Flusher {
       logEnds: [],
       compactionPointers: [],
     };
-    await manifest.append(edit);
+    try {
+      await manifest.append(edit);
+    } catch (error) {
+      if ((error as QuadringError).code === 'NO_SPACE') await this.#removeTable(table);
+      throw error;
+    }
     versions.install(table, edit);
     memtables.releaseOldest();
     logs.releaseBelow(versions.logNumber);
     this.#bytesWritten += description.fileBytes;
+  }
+
+  /** A table whose edit found no room in the manifest: the next attempt writes another. */
+  async #removeTable(table: Table): Promise<void> {
+    const { scheduler } = this.#options;
+    const closed = await scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, table.number);
+    if (closed.result < 0) throw scheduler.errorOf('closing', table.fileName, closed);
+    const removed = await scheduler.ask(ROLE_FLUSH, REMOVE_FILE, table.number, FILE_TABLE);
+    if (removed.result < 0) throw scheduler.errorOf('removing', table.fileName, removed);
   }
 
   async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {

@@ -46,7 +46,7 @@ const STALL_MS_MAX = 30_000;
 /** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
 const DISMISSAL_MS_MAX = 12_000;
 /** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 };
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 
 export class ThreadCrew implements Crew {
   readonly control: SharedWords;

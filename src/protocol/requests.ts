@@ -21,6 +21,7 @@
  *     WRITE_TABLE       table           region         mailbox page    –              –            bytes in mailbox
  *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
  *     INSTALL_CURRENT   manifest        –              –               –              –            0
+ *     SYNC_LOG          log            –              –               –              –            0
  *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
  */
 
@@ -55,6 +56,7 @@ export const WRITE_TABLE = 10;
 export const APPEND_MANIFEST = 11;
 export const INSTALL_CURRENT = 12;
 export const REMOVE_FILE = 13;
+export const SYNC_LOG = 14;
 
 /** The block's checksum did not hold; detail: expected, actual. */
 export const RESULT_CHECKSUM = -5001;
