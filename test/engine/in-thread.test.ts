@@ -139,7 +139,7 @@ test('the same seed gives the same steps', async (t) => {
     return steps;
   };
   const first = await trace();
-  t.true(first.length > 100);
+  t.true(first.length > 30, `${first.length} steps`);
   t.deepEqual(await trace(), first);
 });
 

@@ -121,7 +121,7 @@ test('unknown tags, fields twice and numbers out of range are refused', (t) => {
       what,
     );
   refused([0], 'tag 0');
-  refused([11, 1], 'tag 12');
+  refused([12, 1], 'tag 12');
   refused([2, 1, 2, 1], 'a field twice');
   refused([10, 2], 'a boolean of 2');
   refused([10, 1, 10, 1], 'a boolean twice');
