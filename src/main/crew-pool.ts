@@ -24,16 +24,15 @@ function shapeOf(settings: Settings): string {
 
 export async function acquireCrew(settings: Settings): Promise<Crew> {
   const shape = shapeOf(settings);
-  for (let i = idle.length - 1; i >= 0; i--) {
-    const { crew } = idle[i];
-    if (crew.failure !== undefined) {
-      idle.splice(i, 1);
-      await crew.dismiss();
-    } else if (idle[i].shape === shape) {
-      idle.splice(i, 1);
-      crew.adopted = true;
-      return crew;
-    }
+  // Taken out of the list in one turn: another open may be looking at it while a dismissal is waited for.
+  const failed = idle.filter(({ crew }) => crew.failure !== undefined);
+  const at = idle.findLastIndex((entry) => entry.shape === shape && !failed.includes(entry));
+  const adopted = at < 0 ? undefined : idle.splice(at, 1)[0].crew;
+  for (const entry of failed) idle.splice(idle.indexOf(entry), 1);
+  await Promise.all(failed.map(({ crew }) => crew.dismiss()));
+  if (adopted !== undefined) {
+    adopted.adopted = true;
+    return adopted;
   }
   const crew = await ThreadCrew.start(settings);
   shapes.set(crew, shape);

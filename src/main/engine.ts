@@ -9,29 +9,19 @@
 import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { logName, manifestName } from '../format/file-names.ts';
+import { manifestName } from '../format/file-names.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { LogRecordReader } from '../format/log-record.ts';
-import { REGION_POOL } from '../protocol/crew-layout.ts';
-import {
-  ATTACH,
-  DETACH,
-  FILE_MANIFEST,
-  REMOVE_FILE,
-  ROLE_FLUSH,
-  ROLE_IDS,
-  SYNC_LOG,
-  type Attachment,
-  type RoleId,
-} from '../protocol/requests.ts';
+import { FILE_MANIFEST, REMOVE_FILE, ROLE_FLUSH } from '../protocol/requests.ts';
 import { BlockCache } from './block-cache.ts';
+import { CrewAttachment } from './crew-attachment.ts';
 import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { garbageFiles, type DirectoryContents } from './directory-contents.ts';
 import { Flusher, openTable } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
-import { roleError, translated } from './io-errors.ts';
+import { translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
@@ -78,18 +68,33 @@ export class Engine implements CrewListener {
   /** Why this open database takes no more writes. */
   failure: QuadringError | undefined;
   replayedRecords = 0;
+  /** While logs are replayed. */
+  #replayingLog: number | undefined;
   readonly #directoryHandle: number;
+  readonly #attachment: CrewAttachment;
   #renewingManifest: Promise<void> | undefined;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
 
-  private constructor(ground: EngineGround) {
+  /** Takes over the ground, unless it throws. */
+  constructor(ground: EngineGround) {
     const { settings, environment, crew, directory } = ground;
+    const { fileSystem } = environment;
     this.ground = ground;
+    const { direct } = settings.io;
+    this.directIo =
+      direct === 'auto' ? translated(directory, () => fileSystem.supportsDirectIo(directory)) : direct;
+    this.#directoryHandle = translated(directory, () => fileSystem.openDirectory(directory));
     crew.listener = this;
     this.scheduler = new IoScheduler(crew, directory, {
       spinMicroseconds: settings.io.spinMicroseconds,
       now: () => environment.now(),
     });
+    const place = {
+      directory: this.#directoryHandle,
+      salt: ground.state.databaseSalt,
+      directIo: this.directIo,
+    };
+    this.#attachment = new CrewAttachment(crew, this.scheduler, place, (error) => this.onFailure(error));
     const { pool, arenas } = crew.memory;
     this.cache = new BlockCache(this.scheduler, {
       pool,
@@ -98,7 +103,7 @@ export class Engine implements CrewListener {
       retain: settings.retainBlocks,
     });
     this.reader = new PointReader(this.scheduler, this.cache);
-    this.memtables = new Memtables(arenas, (region, buffer) => this.#attachArena(region, buffer));
+    this.memtables = new Memtables(arenas, (region, buffer) => this.#attachment.arena(region, buffer));
     this.manifest = new ManifestWriter(this.scheduler, pool, (error) => this.fail(error));
     this.logs = new LogFiles(this.scheduler, {
       logBytes: settings.logBytes,
@@ -107,42 +112,42 @@ export class Engine implements CrewListener {
       onRefused: (error, attempt) => this.#onLogRefused(error, attempt),
       onFailure: (error) => this.fail(error),
     });
-    const { direct } = settings.io;
-    this.directIo = direct === 'auto' ? environment.fileSystem.supportsDirectIo(directory) : direct;
-    this.#directoryHandle = environment.fileSystem.openDirectory(directory);
+    // A thread may have ended before anybody listened.
+    if (crew.failure !== undefined) this.onFailure(crew.failure);
   }
 
-  /** Takes over the ground, or, when it rejects, leaves it to the caller (with nothing in flight on the crew). */
-  static async start(ground: EngineGround): Promise<Engine> {
-    const engine = new Engine(ground);
+  /** Recovers what the directory holds. When it rejects, crew and lock have been given back. */
+  async start(): Promise<this> {
     try {
-      await engine.#start();
-      return engine;
+      await this.#start();
+      return this;
     } catch (error) {
-      engine.fail(
+      this.fail(
         error instanceof QuadringError
           ? error
           : new QuadringError('IO_ERROR', 'open failed', { cause: error }),
       );
-      if (engine.flusher !== undefined) await engine.#settle();
-      await engine.#letGo();
+      if (this.flusher !== undefined) await this.#settle();
+      await this.#letGo();
       throw error;
     }
   }
 
   async #start(): Promise<void> {
     const { state, recovered, contents, environment, settings } = this.ground;
-    await this.#attachCrew();
+    await this.#attachment.begin();
     const tables = await Promise.all(state.tables.map((description) => openTable(this, description)));
     const needed = recovered.logs.filter(({ groups }) =>
       groups.some((group) => lastOf(group) > state.flushedSequence),
     );
     const logNumber = needed[0]?.number ?? state.nextFileNumber;
     this.versions = new VersionSet({ ...state, logNumber }, tables);
-    if (!state.cleanClose) await Promise.all(needed.map(({ number }) => this.#syncLog(number)));
-    const logEnds = needed.map(({ number, end }) => ({ number, end }));
+    // What a process that did not close has left may not be durable, though it can be read: no end is recorded.
+    const logEnds = state.cleanClose ? needed.map(({ number, end }) => ({ number, end })) : [];
     const manifestNumber = this.versions.takeFileNumber();
-    await this.manifest.create(manifestNumber, () => this.versions.snapshot(logEnds, recovered.lastSequence));
+    await this.#createManifest(manifestNumber, () =>
+      this.versions.snapshot(logEnds, state.cleanClose ? recovered.lastSequence : state.flushedSequence),
+    );
     this.writer = new LogWriter(
       this.scheduler,
       this.ground.crew.memory.pool,
@@ -165,6 +170,7 @@ export class Engine implements CrewListener {
       manifest: this.manifest,
       logs: this.logs,
       writer: this.writer,
+      currentLog: () => this.#currentLog(),
       blockBytes: settings.blockBytes,
       filterBitsPerKey: settings.filterBitsPerKey,
       wallClockSeconds: () => environment.wallClockSeconds(),
@@ -183,12 +189,8 @@ export class Engine implements CrewListener {
     });
     this.#removeGarbage(contents, manifestNumber, needed);
     await this.#replay(needed);
+    if (!state.cleanClose) await this.#rewriteReplayed();
     await this.#prepareFirstLog();
-  }
-
-  async #syncLog(number: number): Promise<void> {
-    const answer = await this.scheduler.ask(ROLE_FLUSH, SYNC_LOG, number);
-    if (answer.result < 0) throw this.scheduler.errorOf('syncing', logName(number), answer);
   }
 
   /**
@@ -208,8 +210,10 @@ export class Engine implements CrewListener {
 
   /** Puts what the logs hold beyond the tables into memtables again. */
   async #replay(logs: readonly RecoveredLog[]): Promise<void> {
+    const reusable = this.ground.state.cleanClose;
     for (const { number, bytes, end, groups } of logs) {
-      this.logs.addRecovered({ number, bytes, end, durableEnd: end });
+      this.#replayingLog = number;
+      this.logs.addRecovered({ number, bytes, end, durableEnd: end, reusable });
       for (const { payload, firstSequence } of groups) {
         const record = new LogRecordReader(payload, 0, payload.length);
         for (let sequence = firstSequence; record.next(); sequence++) {
@@ -219,7 +223,22 @@ export class Engine implements CrewListener {
         }
       }
     }
+    this.#replayingLog = undefined;
     this.flusher.schedule();
+  }
+
+  /**
+   * What can be read of a log that nobody closed may be in a cache only: its last frames, when a process was killed or
+   * met a failed write. So it is written again, into tables, before any new write is acknowledged behind it.
+   */
+  async #rewriteReplayed(): Promise<void> {
+    this.memtables.rotate();
+    await this.flusher.whenFlushed(this.writes.lastSequence);
+  }
+
+  /** The oldest log that is needed beside those of memtables: the one that is replayed, written, or written next. */
+  #currentLog(): number {
+    return this.#replayingLog ?? this.logs.activeNumber ?? this.versions.nextFileNumber;
   }
 
   #prepareFirstLog(): Promise<void> {
@@ -250,17 +269,30 @@ export class Engine implements CrewListener {
 
   async #renewManifest(): Promise<void> {
     const number = this.versions.takeFileNumber();
-    let unnamed = number;
     try {
-      unnamed = await this.manifest.create(number, () => this.#snapshot());
+      const old = await this.#createManifest(number, () => this.#snapshot());
+      await this.#removeManifest(old);
     } catch (error) {
       // Without space the old manifest goes on growing where it has room, and the next flush tries again.
-      if ((error as QuadringError).code !== 'NO_SPACE') return this.fail(error as QuadringError);
+      if ((error as QuadringError).code !== 'NO_SPACE') this.fail(error as QuadringError);
     }
-    const removed = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, unnamed, FILE_MANIFEST);
-    // A new one for which there was not even room for a name was never made.
-    if (removed.result < 0 && !(unnamed === number && removed.result === -ENOENT))
-      this.fail(this.scheduler.errorOf('removing', manifestName(unnamed), removed));
+  }
+
+  /** Resolves with the number of the manifest that it replaces. One that finds no space is not left half written. */
+  async #createManifest(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
+    try {
+      return await this.manifest.create(number, makeEdits);
+    } catch (error) {
+      if ((error as QuadringError).code === 'NO_SPACE') await this.#removeManifest(number);
+      throw error;
+    }
+  }
+
+  async #removeManifest(number: number): Promise<void> {
+    const answer = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_MANIFEST);
+    // Where there was not even room for its name it was never made.
+    if (answer.result >= 0 || answer.result === -ENOENT) return;
+    throw this.scheduler.errorOf('removing', manifestName(number), answer);
   }
 
   #snapshot(): VersionEdit[] {
@@ -366,46 +398,11 @@ export class Engine implements CrewListener {
   async #letGo(): Promise<void> {
     const { crew, environment, lock } = this.ground;
     await this.scheduler.whenIdle();
-    // A role answers DETACH when its files are closed; a crew that failed answers nothing and is dismissed.
-    await Promise.all(ROLE_IDS.map((role) => this.scheduler.ask(role, DETACH)));
     this.memtables.resetAll();
+    await this.#attachment.end();
     await environment.releaseCrew(crew);
     environment.fileSystem.closeDirectory(this.#directoryHandle);
     lock.release();
-  }
-
-  async #attachCrew(): Promise<void> {
-    const { crew, state } = this.ground;
-    const { pool, arenas } = crew.memory;
-    const memory = [
-      { region: REGION_POOL, buffer: pool.buffer },
-      ...arenas.map((buffer, i) => ({ region: 1 + i, buffer })),
-    ];
-    const attachment: Attachment = {
-      directory: this.#directoryHandle,
-      salt: state.databaseSalt,
-      directIo: this.directIo,
-      memory: crew.memoryAttached ? [] : memory,
-    };
-    await Promise.all(ROLE_IDS.map((role) => this.#attach(role, attachment)));
-    crew.memoryAttached = true;
-  }
-
-  async #attach(role: RoleId, attachment: Attachment): Promise<void> {
-    this.ground.crew.post(role, attachment);
-    const { result, detail0, detail1 } = await this.scheduler.ask(role, ATTACH);
-    if (result < 0) throw roleError('attaching a ring thread', result, detail0, detail1);
-  }
-
-  /** An arena of its own for an oversize batch, or an empty one in its place. */
-  #attachArena(region: number, buffer: SharedArrayBuffer): void {
-    const attachment: Attachment = {
-      directory: this.#directoryHandle,
-      salt: this.ground.state.databaseSalt,
-      directIo: this.directIo,
-      memory: [{ region, buffer }],
-    };
-    this.#attach(ROLE_FLUSH, attachment).catch((error: unknown) => this.fail(error as QuadringError));
   }
 }
 

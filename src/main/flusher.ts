@@ -49,6 +49,8 @@ export interface FlusherOptions {
   readonly manifest: ManifestWriter;
   readonly logs: LogFiles;
   readonly writer: LogWriter;
+  /** The oldest log that is needed beside those that memtables need. */
+  readonly currentLog: () => number;
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
   readonly wallClockSeconds: () => number;
@@ -189,11 +191,11 @@ export class Flusher {
   }
 
   async #flush(memtable: Memtable): Promise<void> {
-    const { versions, manifest, memtables, logs } = this.#options;
+    const { versions, manifest, memtables, logs, currentLog } = this.#options;
     const description = await this.#writeTable(memtable, versions.takeFileNumber());
     const table = await openTable(this.#options, description);
     const edit: VersionEdit = {
-      logNumber: memtables.oldestLog(logs.needed.at(-1)?.number ?? versions.nextFileNumber, memtable),
+      logNumber: memtables.oldestLog(currentLog(), memtable),
       nextFileNumber: versions.nextFileNumber,
       lastSequence: memtable.lastSequence,
       flushedSequence: memtable.lastSequence,

@@ -23,6 +23,8 @@ export interface LogFile {
   end: number;
   /** Where the last frame that is durable ends. */
   durableEnd: number;
+  /** Whether its file may be used again: nobody else can still be writing to it. */
+  readonly reusable: boolean;
 }
 
 export interface LogFilesOptions {
@@ -64,6 +66,11 @@ export class LogFiles {
   /** Attempts to prepare a file that have begun. */
   get attempts(): number {
     return this.#attempts;
+  }
+
+  /** Undefined until the first one has been prepared. */
+  get activeNumber(): number | undefined {
+    return this.#active?.number;
   }
 
   /** Bytes of all files that recovery would have to read. */
@@ -136,6 +143,7 @@ export class LogFiles {
       (result, detail0, detail1) => {
         this.#preparing = false;
         if (result < 0) {
+          if (old !== undefined) this.#recyclable.push(old);
           const answer = { result, detail0, detail1 };
           const error = this.#scheduler.errorOf('preparing', logName(number), answer);
           if (isOutOfSpace(result)) this.#options.onRefused(error, attempt);
@@ -144,7 +152,7 @@ export class LogFiles {
         }
         if (old === undefined) this.#created++;
         else this.#recycled++;
-        this.#prepared.push({ number, bytes: size, end: 0, durableEnd: 0 });
+        this.#prepared.push({ number, bytes: size, end: 0, durableEnd: 0, reusable: true });
         this.#options.onPrepared();
       },
       number,
@@ -159,7 +167,8 @@ export class LogFiles {
       const log = must(this.#live.shift(), 'a live log');
       // What closing a file says that nobody needs any more changes nothing.
       this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, log.number);
-      this.addObsolete(log.number, log.bytes);
+      if (log.reusable) this.addObsolete(log.number, log.bytes);
+      else this.#remove(log.number);
     }
   }
 

@@ -96,7 +96,10 @@ export class Memtables {
 
   /** Leaves the arenas as the next database may find them. REQUIRES: nothing is being flushed. */
   resetAll(): void {
-    for (const memtable of this.newestFirst()) memtable.reset();
+    for (const memtable of this.newestFirst()) {
+      if (memtable.region >= REGION_FIRST_OVERSIZE) this.#attach(memtable.region, new SharedArrayBuffer(0));
+      else memtable.reset();
+    }
   }
 
   /** The lowest number of a log that some memtable still needs, or `otherwise` when all are empty. */

@@ -32,8 +32,9 @@ export async function openEngine(
     if (!before.present) translated(directory, () => fileSystem.makeDirectory(directory));
     lock = await takeLock(directory, settings, environment);
     const found = translated(directory, () => readDirectory(directory, settings, environment));
+    const engine = new Engine({ directory, settings, environment, crew, lock, ...found });
     taken = true;
-    return await Engine.start({ directory, settings, environment, crew, lock, ...found });
+    return await engine.start();
   } catch (error) {
     // An engine that has begun hands back the crew and the lock itself.
     if (!taken) {

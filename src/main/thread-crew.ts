@@ -15,7 +15,7 @@ import { DoorbellRinger, DoorbellSleeper, PARKED_IN_WAIT } from '../atomics-sync
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
-import { CONTROL_WORDS, OWNER_SYNC_WORD, roleWords, STATE_FAILED } from '../protocol/crew-layout.ts';
+import { CONTROL_WORDS, OWNER_SYNC_WORD, roleWords, STATE_READY } from '../protocol/crew-layout.ts';
 import {
   ROLE_COUNT,
   ROLE_FOREGROUND,
@@ -41,8 +41,8 @@ declare const WebAssembly: {
   };
 };
 const WASM_PAGE_BYTES = 65_536;
-/** A ring thread that owes an answer and has not moved for this long is taken for dead. */
-const STALL_MS_MAX = 30_000;
+/** A ring thread whose heart has not beaten for this long is taken for dead; an idle one's beats every 5 s. */
+const STALL_MS_MAX = 20_000;
 /** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
 const DISMISSAL_MS_MAX = 12_000;
 /** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
@@ -67,8 +67,8 @@ export class ThreadCrew implements Crew {
   readonly #signal: number;
   readonly #lives: Promise<void>[] = [];
   #dismissed = false;
-  #stalledSince = 0;
-  #heartbeats = '';
+  /** The last heartbeat of each role that a health check saw, and when it first did. */
+  readonly #heartbeats: { readonly beat: number; readonly at: number }[] = [];
 
   private constructor(settings: Settings) {
     this.control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
@@ -181,28 +181,29 @@ export class ThreadCrew implements Crew {
 
   waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void {
     this.#sleeper.announce(PARKED_IN_WAIT);
-    if (hasCompletions()) {
-      this.#sleeper.cancel();
-      this.#stalledSince = 0;
-      return;
-    }
-    if (this.#sleeper.wait(timeoutMs)) this.#stalledSince = 0;
-    else this.#checkHealth();
+    if (hasCompletions()) this.#sleeper.cancel();
+    else if (!this.#sleeper.wait(timeoutMs)) this.#checkHealth();
   }
 
-  /** Nothing came for a whole slice: a thread that failed has said so in its state, one that died has no heartbeat. */
+  /**
+   * Nothing came for a whole slice, and the event loop, which would hear of a thread's end, is not running. A thread
+   * that ended by itself says so in its state; one that was terminated has no heartbeat, which even an idle one has
+   * every few seconds.
+   */
   #checkHealth(): void {
-    const words = ROLE_IDS.map((role) => roleWords(this.control, role));
-    if (words.some(({ state }) => Atomics.load(this.control, state) === STATE_FAILED)) {
-      throw new QuadringError('WORKER_FAILED', 'a ring thread failed during a synchronous read');
-    }
-    const heartbeats = words.map(({ heartbeat }) => Atomics.load(this.control, heartbeat)).join();
     const now = performance.now();
-    if (heartbeats !== this.#heartbeats || this.#stalledSince === 0) {
-      this.#heartbeats = heartbeats;
-      this.#stalledSince = now;
-    } else if (now - this.#stalledSince > STALL_MS_MAX) {
-      throw new QuadringError('WORKER_FAILED', `no ring thread has moved for ${STALL_MS_MAX / 1000} s`);
+    for (const role of ROLE_IDS) {
+      const { state, heartbeat } = roleWords(this.control, role);
+      const ended = Atomics.load(this.control, state) !== STATE_READY;
+      const beat = Atomics.load(this.control, heartbeat);
+      const seen = this.#heartbeats[role];
+      if (seen?.beat !== beat) this.#heartbeats[role] = { beat, at: now };
+      else if (now - seen.at > STALL_MS_MAX || ended) {
+        throw new QuadringError(
+          'WORKER_FAILED',
+          `the ${ROLE_NAMES[role]} thread died during a synchronous read`,
+        );
+      }
     }
   }
 

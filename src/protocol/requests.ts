@@ -9,7 +9,6 @@
  * is lent by a request and returned by its completion.
  *
  *     request           argument 0      1              2               3              4            result
- *     PING              –               –              –               –              –            0
  *     ATTACH            –               –              –               –              –            0
  *     DETACH            –               –              –               –              –            0
  *     OPEN_TABLE        table           –              –               –              –            0
@@ -21,7 +20,6 @@
  *     WRITE_TABLE       table           region         mailbox page    –              –            bytes in mailbox
  *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
  *     INSTALL_CURRENT   manifest        –              –               –              –            0
- *     SYNC_LOG          log            –              –               –              –            0
  *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
  */
 
@@ -43,7 +41,6 @@ export const REQUEST_ARGUMENTS = 2;
 
 export const COMPLETION_WORDS = 4;
 
-export const PING = 1;
 export const ATTACH = 2;
 export const DETACH = 3;
 export const OPEN_TABLE = 4;
@@ -56,7 +53,6 @@ export const WRITE_TABLE = 10;
 export const APPEND_MANIFEST = 11;
 export const INSTALL_CURRENT = 12;
 export const REMOVE_FILE = 13;
-export const SYNC_LOG = 14;
 
 /** The block's checksum did not hold; detail: expected, actual. */
 export const RESULT_CHECKSUM = -5001;
@@ -102,6 +98,8 @@ export interface Attachment {
   readonly salt: number;
   /** Open tables and logs with O_DIRECT. */
   readonly directIo: boolean;
+  /** The first one of a database that was opened: counters begin again. */
+  readonly isFirst: boolean;
   /** Memory by region, where it is new since the last attachment. */
   readonly memory: readonly { readonly region: number; readonly buffer: SharedArrayBuffer }[];
 }

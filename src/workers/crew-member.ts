@@ -45,7 +45,7 @@ export function createRoleHost(options: CrewMemberOptions): RoleHost {
     recordsPerTask,
   };
   const io = new RoleIo(ring, limits);
-  const basics = new RoleBasics({ ring, io, role: id, files, takeAttachment, onAttached });
+  const basics = new RoleBasics({ ring, io, role: id, files, statistics, takeAttachment, onAttached });
   const role = createRole(id, basics);
   return new RoleHost({ ring, io, role, limits, words: roleWords(control, id), statistics, now });
 }

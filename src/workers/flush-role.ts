@@ -38,7 +38,6 @@ import {
   STEP_RENAME,
   STEP_UNLINK,
   STEP_WRITE,
-  SYNC_LOG,
   WRITE_TABLE,
 } from '../protocol/requests.ts';
 import { FLAG_DSYNC, FLAG_LINK } from './ring.ts';
@@ -75,8 +74,6 @@ export class FlushRole implements Role {
         return this.#appendManifest(args[0] >>> 0, args[1] >>> 0, args[2] >>> 0, args[3] !== 0);
       case INSTALL_CURRENT:
         return this.#installCurrent(args[0] >>> 0);
-      case SYNC_LOG:
-        return this.#syncLog(args[0] >>> 0);
       case REMOVE_FILE:
         return this.#removeFile(args[0] >>> 0, args[1] as 1 | 2 | 3);
       default:
@@ -161,21 +158,6 @@ export class FlushRole implements Role {
     yield 0;
     if (io.result(renamed) < 0) return io.respond(io.result(renamed), STEP_RENAME);
     io.respond(io.result(synced), STEP_DIRECTORY_FSYNC);
-  }
-
-  /** Makes durable what recovery has read of a log: a killed process may have left it in a cache only. */
-  *#syncLog(number: number): RoleTask {
-    const { io, memory } = this.#basics;
-    const opened = io.open(memory.directory, logName(number), constants.O_RDONLY);
-    yield 0;
-    const handle = io.result(opened);
-    if (handle < 0) return io.respond(handle, STEP_OPEN);
-    const synced = io.fsync(handle);
-    yield 0;
-    const failure = io.result(synced);
-    const closed = io.close(handle);
-    yield 0;
-    io.respond(failure < 0 ? failure : io.result(closed), failure < 0 ? STEP_FSYNC : STEP_CLOSE);
   }
 
   *#appendManifest(number: number, page: number, poolPage: number, create: boolean): RoleTask {

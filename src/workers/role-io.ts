@@ -9,13 +9,11 @@
  */
 import { assert } from '../assert.ts';
 import {
-  FLAG_DATASYNC,
   FLAG_KEEP_SIZE,
   NAME_STRIDE_BYTES,
   OPCODE_CLOSE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
-  OPCODE_NOP,
   OPCODE_OPEN,
   OPCODE_READ,
   OPCODE_RENAME,
@@ -113,10 +111,6 @@ export class RoleIo {
     this.responseDetail1 = detail1;
   }
 
-  nop(): number {
-    return this.#push(OPCODE_NOP, 0, 0, 0, 0, 0, 0);
-  }
-
   read(file: number, region: number, bufferOffset: number, length: number, fileOffset: number): number {
     this.bytesRead += length;
     return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, 0);
@@ -136,11 +130,6 @@ export class RoleIo {
 
   fsync(file: number, flags = 0): number {
     return this.#push(OPCODE_FSYNC, file, 0, 0, 0, 0, flags);
-  }
-
-  /** fsync without times: data and what is needed to read it back. */
-  datasync(file: number): number {
-    return this.fsync(file, FLAG_DATASYNC);
   }
 
   /** Result: a handle. */

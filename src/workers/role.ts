@@ -4,7 +4,7 @@
  * thread's loop, a simulator and a single-threaded caller run the same code.
  */
 import { assert, must } from '../assert.ts';
-import { ATTACH, DETACH, PING, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
+import { ATTACH, DETACH, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
 import { registeredRange, REGION_POOL } from '../protocol/crew-layout.ts';
 import type { RoleId } from '../protocol/requests.ts';
 import type { Ring } from './ring.ts';
@@ -86,12 +86,13 @@ export interface RoleBasicsOptions {
   readonly io: RoleIo;
   readonly role: RoleId;
   readonly files: OpenFiles;
+  readonly statistics: Float64Array;
   readonly takeAttachment: AttachmentSource;
   /** New memory was attached to the ring. */
   readonly onAttached: () => void;
 }
 
-/** PING, ATTACH and DETACH, which every role answers the same way. */
+/** ATTACH and DETACH, which every role answers the same way. */
 export class RoleBasics {
   readonly memory = new RoleMemory();
   readonly files: OpenFiles;
@@ -106,8 +107,6 @@ export class RoleBasics {
 
   start(opcode: number, args: RequestArguments): RoleTask {
     switch (opcode) {
-      case PING:
-        return this.#ping();
       case ATTACH:
         return this.#attach();
       case DETACH:
@@ -126,18 +125,17 @@ export class RoleBasics {
     this.io.respond(this.io.result(closed), STEP_CLOSE);
   }
 
-  *#ping(): RoleTask {
-    const nop = this.io.nop();
-    yield 0;
-    this.io.respond(this.io.result(nop));
-  }
-
   // eslint-disable-next-line require-yield -- a request that needs no I/O is still a task
   *#attach(): RoleTask {
     const attachment = must(this.#options.takeAttachment(), 'an ATTACH request follows its attachment');
-    const { ring, role, onAttached } = this.#options;
+    const { ring, role, statistics, onAttached } = this.#options;
     this.memory.adopt(attachment, ring, role);
     if (attachment.memory.length > 0) onAttached();
+    if (attachment.isFirst) {
+      statistics.fill(0);
+      this.io.bytesRead = 0;
+      this.io.bytesWritten = 0;
+    }
     this.io.respond(0);
   }
 

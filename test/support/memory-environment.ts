@@ -36,6 +36,7 @@ class InThreadCrew implements Crew {
   readonly rings: RingDescription[];
   readonly memory: CrewMemory;
   readonly adopted = false;
+  readonly failure = undefined;
   memoryAttached = false;
   listener: CrewListener | undefined;
   crashed = false;
