@@ -30,7 +30,6 @@ import {
   REMOVE_FILE,
   RESULT_SHORT_WRITE,
   ROLE_FLUSH,
-  STEP_CLOSE,
   STEP_DIRECTORY_FSYNC,
   STEP_FALLOCATE,
   STEP_FSYNC,
@@ -40,6 +39,7 @@ import {
   STEP_WRITE,
   WRITE_TABLE,
 } from '../protocol/requests.ts';
+import { syncAndClose } from './file-steps.ts';
 import { FLAG_DSYNC, FLAG_LINK } from './ring.ts';
 import type { RequestArguments, Role, RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
@@ -124,18 +124,7 @@ export class FlushRole implements Role {
         if (result !== sizes[i]) failure = result < 0 ? result : RESULT_SHORT_WRITE;
       }
     }
-    if (failure === 0) {
-      step = STEP_FSYNC;
-      const synced = io.fsync(handle);
-      yield 0;
-      failure = io.result(synced);
-    }
-    const closed = io.close(handle);
-    yield 0;
-    if (failure === 0) {
-      step = STEP_CLOSE;
-      failure = io.result(closed);
-    }
+    ({ failure, step } = yield* syncAndClose(io, handle, { failure, step }));
     if (failure === 0) {
       step = STEP_DIRECTORY_FSYNC;
       const synced = io.fsync(memory.directory);
@@ -218,21 +207,9 @@ export class FlushRole implements Role {
     if (handle < 0) return io.respond(handle, STEP_OPEN);
     const written = io.write(handle, REGION_POOL, SCRATCH_AT, text.length, 0);
     yield 0;
-    let failure = io.result(written) < 0 ? io.result(written) : 0;
-    if (failure === 0 && io.result(written) < text.length) failure = RESULT_SHORT_WRITE;
-    let step = STEP_WRITE;
-    if (failure === 0) {
-      step = STEP_FSYNC;
-      const synced = io.fsync(handle);
-      yield 0;
-      failure = io.result(synced);
-    }
-    const closed = io.close(handle);
-    yield 0;
-    if (failure === 0) {
-      step = STEP_CLOSE;
-      failure = io.result(closed);
-    }
+    const bytes = io.result(written);
+    const before = bytes === text.length ? 0 : bytes < 0 ? bytes : RESULT_SHORT_WRITE;
+    const { failure, step } = yield* syncAndClose(io, handle, { failure: before, step: STEP_WRITE });
     if (failure !== 0) return io.respond(failure, step);
 
     const syncedName = io.fsync(directory);

@@ -24,14 +24,13 @@ import {
 } from '../protocol/crew-layout.ts';
 import {
   RESULT_SHORT_WRITE,
-  STEP_CLOSE,
   STEP_DIRECTORY_FSYNC,
-  STEP_FSYNC,
   STEP_OPEN,
   STEP_RENAME,
   STEP_WRITE,
   type WriteTableParameters,
 } from '../protocol/requests.ts';
+import { syncAndClose } from './file-steps.ts';
 import { FLAG_LINK } from './ring.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleIo, RoleTask } from './role-io.ts';
@@ -90,20 +89,8 @@ export function* writeTable(
     yield* writer.settle();
   }
 
-  let failure = writer.failure;
-  let step = STEP_WRITE;
-  if (failure === 0) {
-    step = STEP_FSYNC;
-    const synced = io.fsync(handle);
-    yield 0;
-    failure = io.result(synced);
-  }
-  const closed = io.close(handle);
-  yield 0;
-  if (failure === 0) {
-    step = STEP_CLOSE;
-    failure = io.result(closed);
-  }
+  const before = { failure: writer.failure, step: STEP_WRITE };
+  const { failure, step } = yield* syncAndClose(io, handle, before);
   if (failure !== 0) {
     // Give the space back. If even that fails the next open removes the file: no version names it.
     io.unlink(memory.directory, temporary);
