@@ -1,0 +1,77 @@
+/**
+ * A thread that was terminated while its owner waits in a synchronous call: nothing says so but a heart that beats no
+ * more, because the event loop, which would hear of it, does not run. Time is the test's, so that the 20 s for which a
+ * heart may rest pass at once; the threads are taken from Node's own constructor as they are made.
+ */
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type * as threads from 'node:worker_threads';
+import { resolveOptions } from '../../src/main/options.ts';
+import { ThreadCrew } from '../../src/main/thread-crew.ts';
+import { roleWords } from '../../src/protocol/crew-layout.ts';
+import { ROLE_IDS, ROLE_NAMES, type RoleId } from '../../src/protocol/requests.ts';
+import { testBackends } from '../support/backends.ts';
+import { expectCode } from '../support/errors.ts';
+
+const workerThreads = createRequire(import.meta.url)('node:worker_threads') as {
+  Worker: typeof threads.Worker;
+};
+const started: threads.Worker[] = [];
+workerThreads.Worker = class extends workerThreads.Worker {
+  constructor(...of: ConstructorParameters<typeof threads.Worker>) {
+    super(...of);
+    started.push(this);
+  }
+};
+syncBuiltinESMExports();
+
+/** Wakes a thread that sleeps, and lets the test go on when its heart has beaten. */
+async function beat(crew: ThreadCrew, role: RoleId): Promise<void> {
+  const { heartbeat } = roleWords(crew.control, role);
+  const before = Atomics.load(crew.control, heartbeat);
+  while (Atomics.load(crew.control, heartbeat) === before) {
+    crew.ring(role);
+    await nextTurn();
+  }
+}
+
+testBackends('a terminated thread is missed though the others live', async (t, backend) => {
+  started.length = 0;
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  t.teardown(() => crew.dismiss());
+  const { now } = performance;
+  let passed = 0;
+  performance.now = () => now.call(performance) + passed;
+  t.teardown(() => {
+    performance.now = now;
+  });
+  const wait = (): void => crew.waitForCompletions(() => false, 1);
+  const beatAll = (except?: RoleId): Promise<unknown> =>
+    Promise.all(ROLE_IDS.filter((role) => role !== except).map((role) => beat(crew, role)));
+  wait();
+  for (let slice = 0; slice < 10; slice++) {
+    await beatAll();
+    passed += 15_000;
+    t.notThrows(wait, 'nobody has been still for long');
+  }
+  // Which role a worker plays is piscina's affair: the one whose heart rests is found by it.
+  await started[0].terminate();
+  const beats = ROLE_IDS.map((role) => Atomics.load(crew.control, roleWords(crew.control, role).heartbeat));
+  const beaten = (role: RoleId): boolean =>
+    Atomics.load(crew.control, roleWords(crew.control, role).heartbeat) !== beats[role];
+  while (ROLE_IDS.filter(beaten).length < ROLE_IDS.length - 1) {
+    for (const role of ROLE_IDS) crew.ring(role);
+    await nextTurn();
+  }
+  const dead = ROLE_IDS.find((role) => !beaten(role))!;
+  t.notThrows(wait);
+  const failed = async (): Promise<void> => {
+    for (let slice = 0; slice < 10; slice++) {
+      await beatAll(dead);
+      passed += 5000;
+      wait();
+    }
+  };
+  const error = await expectCode(t, 'WORKER_FAILED', failed);
+  t.true(error.message.includes(ROLE_NAMES[dead]), error.message);
+});
