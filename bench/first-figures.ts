@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Database, type DatabaseOptions } from '../src/index.ts';
+import { BareDisk } from './support/bare.ts';
 import { describeMachine, diskReadBytes, Figures, inFlight, pseudoRandom } from './support/measure.ts';
 
 const ARMS = ['uring', 'syscall'] as const;
@@ -123,10 +124,12 @@ async function hotReads(arm: Arm): Promise<void> {
 async function writes(arm: Arm, round: number): Promise<void> {
   await withDatabase('writes', arm, {}, async (database) => {
     for (const [depth, count] of [
-      [1, 1000],
       [64, 20_000],
       [1000, 100_000],
+      [1, 2000],
     ] as const) {
+      // Lone puts are timed when no table or log file is being written beside them.
+      if (depth === 1) await database.flush();
       const start = performance.now();
       await inFlight(count, depth, (i) => database.put(keys[i], valueOf(i, round)));
       figures.add(
@@ -151,6 +154,19 @@ async function writes(arm: Arm, round: number): Promise<void> {
     check(stats.durableSequence === stats.lastSequence, 'everything became durable');
   });
   rmSync(join(root, `writes-${arm}`), { recursive: true });
+}
+
+/** The same disk without an engine, in the same run. */
+function bare(round: number): void {
+  const disk = new BareDisk(join(root, 'bare'));
+  figures.add('durable puts, 1 in flight', 'bare pwritev2', '/s', disk.writesPerSecond(1000));
+  figures.add(
+    'cold getSync, one at a time',
+    'bare pread',
+    '/s',
+    disk.readsPerSecond(2000, pseudoRandom(round + 1)),
+  );
+  disk.close();
 }
 
 async function coldReads(arm: Arm, round: number): Promise<void> {
@@ -197,6 +213,7 @@ async function opening(arm: Arm, round: number): Promise<void> {
 try {
   if (parts.has('reads') || parts.has('cold')) for (const arm of ARMS) await load('hot', arm, 128 << 20);
   for (let round = 0; round < rounds; round++) {
+    if (parts.has('writes') || parts.has('cold')) bare(round);
     for (const arm of round % 2 === 0 ? ARMS : ARMS.toReversed()) {
       if (parts.has('reads')) await hotReads(arm);
       if (parts.has('writes')) await writes(arm, round);

@@ -31,16 +31,10 @@ import type {
   RingThreadEnd,
   RingThreadTask,
 } from '../protocol/ring-thread-task.ts';
+import { alignedSharedMemory } from './aligned-memory.ts';
 import type { Crew, CrewListener, CrewMemory } from './crew.ts';
 import { ARENA_COUNT, type Settings } from './options.ts';
 
-/** As much of WebAssembly as is used here; its types come with the DOM's, which Node has no use for. */
-declare const WebAssembly: {
-  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => {
-    readonly buffer: SharedArrayBuffer;
-  };
-};
-const WASM_PAGE_BYTES = 65_536;
 /** A ring thread whose heart has not beaten for this long is taken for dead; an idle one's beats every 5 s. */
 const STALL_MS_MAX = 20_000;
 /** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
@@ -270,9 +264,7 @@ function ringThreadUrl(): string {
 }
 
 function allocateMemory(settings: Settings): CrewMemory {
-  const pages = settings.poolBytes / WASM_PAGE_BYTES;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const pool = new Uint8Array(memory.buffer);
+  const pool = alignedSharedMemory(settings.poolBytes);
   // Refused advice costs nothing but speed.
   if (settings.hugePages === 'auto') native.adviseHugePages(pool);
   const arenas = Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes));
