@@ -5,7 +5,15 @@
  * an ATTACH request tells the role to take it. A crew keeps its own memory from one database to the next.
  */
 import { REGION_FIRST_ARENA, REGION_POOL } from '../protocol/crew-layout.ts';
-import { ATTACH, DETACH, ROLE_FLUSH, ROLE_IDS, type Attachment, type RoleId } from '../protocol/requests.ts';
+import {
+  ATTACH,
+  DETACH,
+  ROLE_FLUSH,
+  ROLE_FOREGROUND,
+  ROLE_IDS,
+  type Attachment,
+  type RoleId,
+} from '../protocol/requests.ts';
 import type { Crew } from './crew.ts';
 import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
@@ -35,8 +43,11 @@ export class CrewAttachment {
       { region: REGION_POOL, buffer: pool.buffer },
       ...arenas.map((buffer, i) => ({ region: REGION_FIRST_ARENA + i, buffer })),
     ];
-    const isNew = !this.#crew.memoryAttached;
-    await Promise.all(ROLE_IDS.map((role) => this.#attach(role, isNew ? memory : [], true)));
+    const added = this.#crew.memoryAttached ? [] : memory;
+    // The cache last: where little memory may be locked, the log's buffers are registered, and the cache as far as it goes.
+    const first = ROLE_IDS.filter((role) => role !== ROLE_FOREGROUND);
+    await Promise.all(first.map((role) => this.#attach(role, added, true)));
+    await this.#attach(ROLE_FOREGROUND, added, true);
     this.#crew.memoryAttached = true;
   }
 

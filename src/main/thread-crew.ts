@@ -8,7 +8,7 @@
  */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert, must } from '../assert.ts';
 import { DoorbellRinger, DoorbellSleeper, PARKED_IN_WAIT } from '../atomics-sync/doorbell.ts';
@@ -46,12 +46,12 @@ export class ThreadCrew implements Crew {
   readonly control: SharedWords;
   readonly statistics: readonly Float64Array[];
   readonly memory: CrewMemory;
-  readonly rings: RingDescription[] = [];
   adopted = false;
   memoryAttached = false;
   listener: CrewListener | undefined;
   /** Why a ring thread ended that nobody told to; undefined while all is well. */
   failure: Error | undefined;
+  readonly #rings: RingDescription[] = [];
   readonly #pool: Piscina;
   readonly #workers: PoolWorker[] = [];
   readonly #ports: MessagePort[] = [];
@@ -136,10 +136,7 @@ export class ThreadCrew implements Crew {
       throw startError(role, io.backend, end);
     });
     const [description] = (await Promise.race([once(port1, 'message'), endedEarly])) as [RingDescription];
-    this.rings[role] = description;
-    port1.on('message', (later: RingDescription) => {
-      this.rings[role] = later;
-    });
+    this.#rings[role] = description;
     port1.unref();
   }
 
@@ -159,6 +156,15 @@ export class ThreadCrew implements Crew {
         ? error
         : new QuadringError('WORKER_FAILED', `a ring thread died: ${error.message}`, { cause: error });
     this.listener?.onFailure(this.failure);
+  }
+
+  /** As the threads described them last: they do so again when memory was registered, before they say that it is. */
+  get rings(): readonly RingDescription[] {
+    for (const role of ROLE_IDS) {
+      const later = receiveMessageOnPort(must(this.#ports[role], 'each role has a port'));
+      if (later !== undefined) this.#rings[role] = later.message as RingDescription;
+    }
+    return this.#rings;
   }
 
   ring(role: RoleId): void {
