@@ -173,7 +173,7 @@ async function coldReads(arm: Arm, round: number): Promise<void> {
   await withDatabase('hot', arm, { blockCacheBytes: 0, io: { direct: true } }, async (database) => {
     const random = pseudoRandom(round + 1);
     for (const [depth, count] of [
-      [1, 2000],
+      [1, COLD_READS],
       [64, COLD_READS],
     ] as const) {
       const before = diskReadBytes();
