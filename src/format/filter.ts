@@ -65,10 +65,6 @@ export class FilterBuilder {
     this.#bitsPerKey = bitsPerKey;
   }
 
-  get count(): number {
-    return this.#count;
-  }
-
   add(hash: number): void {
     if (this.#bitsPerKey === 0) return;
     if (this.#count === this.#hashes.length) {

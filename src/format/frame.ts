@@ -40,6 +40,12 @@ export const FRAME_FIRST = 2;
 export const FRAME_MIDDLE = 3;
 export const FRAME_LAST = 4;
 
+/** The kind of a part of a batch, by whether anything stands before or behind it. */
+export function frameKindOf(isFirst: boolean, isLast: boolean): number {
+  if (isFirst) return isLast ? FRAME_FULL : FRAME_FIRST;
+  return isLast ? FRAME_LAST : FRAME_MIDDLE;
+}
+
 export interface FrameHeader {
   readonly kind: number;
   readonly fileNumber: number;

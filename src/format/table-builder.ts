@@ -106,15 +106,6 @@ export class TableBuilder {
     return this.#fileBytes;
   }
 
-  /** What the file's length would at most be if it were finished now, roughly; for deciding when to begin another. */
-  get estimatedFileBytes(): number {
-    return (
-      this.#fileBytes +
-      this.#options.blockBytes +
-      Math.ceil((this.#filter.count * this.#options.filterBitsPerKey) / 8)
-    );
-  }
-
   /**
    * Adds an entry; `hash` is `hashBytes` of the key. REQUIRES: nothing pending; the entry comes behind the last one.
    * Key and value may be reused afterwards unless bytes are pending: then the value not before they are drained.

@@ -30,6 +30,7 @@ import { Memtables } from './memtables.ts';
 import type { Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
 import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
+import type { Table } from './table.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 
@@ -136,7 +137,7 @@ export class Engine implements CrewListener {
   async #start(): Promise<void> {
     const { state, recovered, contents, environment, settings } = this.ground;
     await this.#attachment.begin();
-    const tables = await Promise.all(state.tables.map((description) => openTable(this, description)));
+    const tables = await this.#openTables();
     const needed = recovered.logs.filter(({ groups }) =>
       groups.some((group) => lastOf(group) > state.flushedSequence),
     );
@@ -191,6 +192,16 @@ export class Engine implements CrewListener {
     await this.#replay(needed);
     if (!state.cleanClose) await this.#rewriteReplayed();
     await this.#prepareFirstLog();
+  }
+
+  /** All of them, or the first failure; either way none is still being read when it settles. */
+  async #openTables(): Promise<Table[]> {
+    const { tables } = this.ground.state;
+    const opened = await Promise.allSettled(tables.map((description) => openTable(this, description)));
+    return opened.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason as Error;
+      return outcome.value;
+    });
   }
 
   /**
@@ -397,7 +408,7 @@ export class Engine implements CrewListener {
 
   async #letGo(): Promise<void> {
     const { crew, environment, lock } = this.ground;
-    await this.scheduler.whenIdle();
+    while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
     this.memtables.resetAll();
     await this.#attachment.end();
     await environment.releaseCrew(crew);

@@ -228,7 +228,6 @@ export class Flusher {
   async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
     const { scheduler, pool, blockBytes, filterBitsPerKey, wallClockSeconds } = this.#options;
     const parameters: WriteTableParameters = {
-      headOffset: memtable.headOffset,
       blockBytes,
       filterBitsPerKey,
       createdAtSeconds: wallClockSeconds(),

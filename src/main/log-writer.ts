@@ -11,14 +11,7 @@
 import { assert } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { logName } from '../format/file-names.ts';
-import {
-  FRAME_FIRST,
-  FRAME_FULL,
-  FRAME_HEADER_BYTES,
-  FRAME_LAST,
-  FRAME_MIDDLE,
-  writeFrameHeader,
-} from '../format/frame.ts';
+import { FRAME_FULL, FRAME_HEADER_BYTES, frameKindOf, writeFrameHeader } from '../format/frame.ts';
 import { PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
 import { LOG_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
 import { ROLE_WAL, WRITE_FRAME } from '../protocol/requests.ts';
@@ -221,7 +214,7 @@ export class LogWriter {
       const end = Math.min(start + FRAME_PAYLOAD_BYTES_MAX, records.length);
       const isFirst = start === 0;
       const isLast = end === records.length;
-      const kind = isFirst ? (isLast ? FRAME_FULL : FRAME_FIRST) : isLast ? FRAME_LAST : FRAME_MIDDLE;
+      const kind = frameKindOf(isFirst, isLast);
       this.pool.set(records.subarray(start, end), this.#stagingAt + FRAME_HEADER_BYTES);
       const length = end - start;
       await new Promise<void>((resolve, reject) => {

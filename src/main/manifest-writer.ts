@@ -6,14 +6,7 @@
  */
 import type { QuadringError } from '../errors.ts';
 import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
-import {
-  FRAME_FIRST,
-  FRAME_FULL,
-  FRAME_HEADER_BYTES,
-  FRAME_LAST,
-  FRAME_MIDDLE,
-  writeFrameHeader,
-} from '../format/frame.ts';
+import { FRAME_HEADER_BYTES, frameKindOf, writeFrameHeader } from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { encodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { MANIFEST_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
@@ -121,7 +114,7 @@ export class ManifestWriter {
   async #writeFrame(payload: Uint8Array, start: number, end: number): Promise<void> {
     const isFirst = start === 0;
     const isLast = end === payload.length;
-    const kind = isFirst ? (isLast ? FRAME_FULL : FRAME_FIRST) : isLast ? FRAME_LAST : FRAME_MIDDLE;
+    const kind = frameKindOf(isFirst, isLast);
     const fileNumber = this.#number;
     writeFrameHeader(this.#pool, MANIFEST_STAGING_AT, {
       kind,

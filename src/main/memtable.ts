@@ -112,10 +112,6 @@ export class Memtable {
     this.firstLog = 0;
   }
 
-  get headOffset(): number {
-    return HEAD_OFFSET;
-  }
-
   get usedBytes(): number {
     return this.#brk;
   }

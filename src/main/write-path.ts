@@ -120,7 +120,7 @@ export class WritePath {
     }
     const record = new Uint8Array(length);
     writeLogRecord(record, 0, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
-    return this.#enqueue({ bytes: record, length, count: 1, rawBytes }, sync, signal);
+    return this.#enqueue(record, 1, rawBytes, sync, signal);
   }
 
   /** All operations of a batch, as one. The batch's bytes are copied before this returns, or not needed any more. */
@@ -130,7 +130,8 @@ export class WritePath {
       this.#append(batch.bytes, batch.length, batch.count);
       return sync ? this.#durability() : ACCEPTED;
     }
-    return this.#enqueue(batch, sync, signal);
+    const { bytes, length, count, rawBytes } = batch;
+    return this.#enqueue(bytes.slice(0, length), count, rawBytes, sync, signal);
   }
 
   /** Takes over a record that recovery found in a log; it is durable already. False: a flush must make room first. */
@@ -252,15 +253,20 @@ export class WritePath {
     return new Promise((resolve, reject) => this.#writer.whenDurable({ resolve, reject }));
   }
 
-  #enqueue(batch: EncodedWrites, sync: boolean, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#waiting.length >= WAITING_WRITES_MAX || this.#waitingBytes + batch.length > WAITING_BYTES_MAX) {
+  /** Keeps records, which from now on are its own, until there is room for them. */
+  #enqueue(
+    bytes: Uint8Array,
+    count: number,
+    rawBytes: number,
+    sync: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#waiting.length >= WAITING_WRITES_MAX || this.#waitingBytes + bytes.length > WAITING_BYTES_MAX) {
       const message = `${this.#waiting.length} writes with ${this.#waitingBytes} bytes are waiting already`;
       return Promise.reject(new QuadringError('OVERLOADED', message));
     }
     this.#stalls++;
-    this.#waitingBytes += batch.length;
-    const { count, rawBytes } = batch;
-    const bytes = batch.bytes.slice(0, batch.length);
+    this.#waitingBytes += bytes.length;
     return new Promise((resolve, reject) => {
       const attempts = { flushAttempts: this.#flushAttempts(), logAttempts: this.#logs.attempts };
       this.#waiting.push({ bytes, count, rawBytes, sync, signal, ...attempts, resolve, reject });

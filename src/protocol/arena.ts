@@ -36,7 +36,7 @@ const TWO_32 = 0x1_0000_0000;
 /** Walks an arena in order. The views must not change while it does. */
 export class ArenaCursor {
   readonly #words: Int32Array;
-  #node = 0;
+  #node = HEAD_OFFSET;
   keyStart = 0;
   keyLength = 0;
   valueStart = 0;
@@ -45,9 +45,8 @@ export class ArenaCursor {
   hash = 0;
   sequence = 0;
 
-  constructor(words: Int32Array, headOffset: number) {
+  constructor(words: Int32Array) {
     this.#words = words;
-    this.#node = headOffset;
   }
 
   /** Moves to the next node and reads its fields; false at the end. */

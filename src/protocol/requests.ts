@@ -106,7 +106,6 @@ export interface Attachment {
 
 /** Parameters of WRITE_TABLE, as JSON in the mailbox that the request lends; the answer is an encoded version edit. */
 export interface WriteTableParameters {
-  readonly headOffset: number;
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
   readonly createdAtSeconds: number;

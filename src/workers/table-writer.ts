@@ -65,7 +65,7 @@ export function* writeTable(
     createdAtSeconds: parameters.createdAtSeconds,
   });
   const writer = new PieceWriter(io, memory.pool, handle);
-  const cursor = new VisibleCursor(arena, parameters.headOffset, parameters.oldestSnapshot);
+  const cursor = new VisibleCursor(arena, parameters.oldestSnapshot);
   while (writer.failure === 0 && cursor.next()) {
     const entry = cursor.entry;
     builder.add(
@@ -133,9 +133,9 @@ class VisibleCursor {
   #previousKeyLength = -1;
   #previousSequence = 0;
 
-  constructor(arena: Uint8Array<SharedArrayBuffer>, headOffset: number, oldestSnapshot: number) {
+  constructor(arena: Uint8Array<SharedArrayBuffer>, oldestSnapshot: number) {
     this.#bytes = arena;
-    this.entry = new ArenaCursor(new Int32Array(arena.buffer), headOffset);
+    this.entry = new ArenaCursor(new Int32Array(arena.buffer));
     this.#oldestSnapshot = oldestSnapshot;
   }
 
