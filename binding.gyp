@@ -11,6 +11,7 @@
       'native/files.cc',
       'native/fixed_buffers.cc',
       'native/javascript.cc',
+      'native/provided_buffers.cc',
       'native/ring.cc',
       'native/ring_errors.cc',
       'native/ring_setup.cc',

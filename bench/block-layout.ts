@@ -10,7 +10,8 @@
  * two sides taking turns in each.
  */
 import { createRequire } from 'node:module';
-import { BlockEntry, blockEntryCount, readBlockEntry, searchBlock } from '../src/format/block.ts';
+import { BlockCursor } from '../src/format/block-cursor.ts';
+import { BlockEntry, searchBlock } from '../src/format/block.ts';
 import { BLOCK_TRAILER_BYTES, bucketBitsFor } from '../src/format/block-check.ts';
 import { commonPrefixLength } from '../src/format/compare.ts';
 import { hashBytes } from '../src/format/hash.ts';
@@ -127,21 +128,16 @@ class FlatLayout implements Layout {
   scan(): number {
     const bytes = this.#bytes;
     const key = new Uint8Array(512);
-    const entry = new BlockEntry();
+    const entry = new BlockCursor();
     let sum = 0;
     for (let block = 0; block < this.#index.blockCount; block++) {
       const base = this.#index.pageOf(block) * PAGE_BYTES;
-      const count = blockEntryCount(bytes, base);
-      for (let ordinal = 0; ordinal < count; ordinal++) {
-        readBlockEntry(bytes, base, ordinal, entry);
-        const prefixLength = entry.prefixLength;
-        // The prefix is the same for the whole block.
-        if (ordinal === 0) for (let i = 0; i < prefixLength; i++) key[i] = bytes[entry.prefixStart + i];
-        const suffixStart = entry.suffixStart;
-        const suffixLength = entry.suffixLength;
-        for (let i = 0; i < suffixLength; i++) key[prefixLength + i] = bytes[suffixStart + i];
+      entry.enter(bytes, base);
+      for (let ordinal = 0; ordinal < entry.count; ordinal++) {
+        entry.read(ordinal);
+        const keyLength = entry.copyKey(key);
         const first = entry.valueLength > 0 ? bytes[entry.valueStart] : 0;
-        sum = (sum + key[prefixLength + suffixLength - 1] + first + entry.valueLength) | 0;
+        sum = (sum + key[keyLength - 1] + first + entry.valueLength) | 0;
       }
     }
     return sum;

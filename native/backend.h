@@ -28,6 +28,10 @@ struct BackendDescription {
   uint64_t registered_bytes = 0;
   /** Empty when everything asked for was registered. */
   std::string registration_refusal;
+  /** How many buffers can be lent at once; 0 where reads that select go into their own. */
+  uint32_t provided_buffers = 0;
+  /** Empty when there are as many as asked for, or none were asked for. */
+  std::string provided_buffers_refusal;
 };
 
 /** A part of a region that is to be registered: `length` bytes from `offset`, multiples of the slice size. */

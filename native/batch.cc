@@ -16,6 +16,7 @@ void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t 
     do {
       Operation* operation = &operations_[index];
       Decode(arrays, regions, index, operation);
+      if (index > chain_start && operation->select_bytes != 0) operation->refusal = -EINVAL;
       index++;
       // A chain ends with the batch: without this, the next thing submitted would be tied to it.
       if (index == count) operation->linked = false;
@@ -38,13 +39,15 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
   operation->length = record.length;
   operation->region = record.flags & kRegionMask;
   operation->buffer_offset = record.buffer_offset;
+  operation->select_bytes = 0;
   operation->offset = uint64_t{record.offset_high} << 32 | record.offset_low;
   operation->user_data = record.user_data;
   operation->flags = record.flags;
   operation->linked = (record.flags & kFlagLink) != 0;
   operation->refusal = 0;
 
-  bool valid = (record.flags & ~kKnownFlags) == 0;
+  const bool selects = (record.flags & kFlagSelect) != 0;
+  bool valid = (record.flags & ~kKnownFlags) == 0 && (!selects || (record.opcode == kRead && !operation->linked));
   switch (record.opcode) {
     case kNop:
     case kFsync:
@@ -55,8 +58,17 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
       operation->buffer = regions.Locate(operation->region, record.buffer_offset, record.length);
       // An offset of -1 would mean "at the file's own position" to io_uring, and no other negative one is legal.
       valid = valid && operation->buffer != nullptr && record.length <= INT_MAX && operation->offset <= INT64_MAX;
+      if (selects) {
+        const uint32_t lent = regions.select_bytes(operation->region);
+        // A length of 0 would mean "all of the buffer" to io_uring.
+        valid = valid && record.length > 0 && record.length <= lent &&
+                uint64_t{record.buffer_offset} + lent <= kSelectEndMax &&
+                regions.Locate(operation->region, record.buffer_offset, lent) != nullptr;
+        operation->select_bytes = lent;
+      }
       break;
     case kFallocate:
+    case kFadvise:
       valid = valid && operation->offset <= INT64_MAX;
       break;
     case kOpen:

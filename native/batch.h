@@ -22,6 +22,8 @@ struct Operation {
   uint32_t length;
   uint32_t region;
   uint32_t buffer_offset;
+  /** A read that selects: how many bytes at `buffer` it lends. Otherwise 0. */
+  uint32_t select_bytes;
   uint64_t offset;
   uint32_t user_data;
   uint32_t flags;
@@ -39,7 +41,8 @@ class Batch {
 
   /**
    * REQUIRES: count ≤ entries. A record that is not valid gets -EINVAL; the others of its chain get -ECANCELED, as
-   * io_uring does with a chain that has an unacceptable member.
+   * io_uring does with a chain that has an unacceptable member. A read that selects is not valid in a chain: cancelled
+   * there, it would leave behind what it lent.
    */
   void Read(const BackendOptions& arrays, const Regions& regions, uint32_t count);
 

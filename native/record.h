@@ -5,7 +5,8 @@
 //     │ opcode │ file │ buffer offset │ length │ offset low │ offset high │ user data │ flags | region │
 //     └────────┴──────┴───────────────┴────────┴────────────┴─────────────┴───────────┴────────────────┘
 //
-// A completion is a pair of words: user data, and the result as the system call would give it (or a negative errno).
+// A completion has 3 words: user data; the result as the system call would give it (or a negative errno); and, for a
+// read with kFlagSelect, the offset in its region of the buffer that was read into, otherwise -1.
 #ifndef QUADRING_RECORD_H
 #define QUADRING_RECORD_H
 
@@ -36,6 +37,8 @@ enum Opcode : uint32_t {
   kFallocate = 6,
   kRename = 7,
   kUnlink = 8,
+  /** The buffer offset is the advice. */
+  kFadvise = 9,
 };
 
 constexpr uint32_t kRegionMask = 0xff;
@@ -43,17 +46,21 @@ constexpr uint32_t kFlagLink = 1u << 8;
 constexpr uint32_t kFlagDsync = 1u << 9;
 constexpr uint32_t kFlagDatasync = 1u << 10;
 constexpr uint32_t kFlagKeepSize = 1u << 11;
-constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize;
+constexpr uint32_t kFlagSelect = 1u << 12;
+constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize | kFlagSelect;
 
 constexpr size_t kRecordWords = 8;
-constexpr size_t kCompletionWords = 2;
+constexpr size_t kCompletionWords = 3;
+constexpr int32_t kNoBuffer = -1;
+/** Buffers of reads that select lie below this offset, so that a completion's word can name them. */
+constexpr uint32_t kSelectEndMax = INT32_MAX;
 /** A record's two names: each at most 63 bytes and a NUL. */
 constexpr size_t kNameStride = 128;
 constexpr size_t kNameBytes = 64;
 
 constexpr uint32_t kEntriesMin = 8;
 constexpr uint32_t kEntriesMax = 256;
-/** `completions` holds at least this many pairs for each entry. */
+/** `completions` holds at least this many for each entry. */
 constexpr uint32_t kCompletionsPerEntry = 4;
 
 /** A wait ends after this long at the latest: a thread inside the addon holds up process.exit and worker.terminate. */

@@ -25,6 +25,11 @@
 //   so that the queue cannot overflow: no completion is lost and none allocated for. Completions that do not fit into
 //   the caller's array stay in the queue for the next Turn. internal_in_flight_ counts the ring's own operations.
 //
+// SELECTED BUFFERS
+//   A read that selects first lends its buffer, then asks for any of those that are lent (provided_buffers.h). The
+//   completion's flags name the one that was taken, of a failed read too if the kernel had come that far. Where
+//   nothing can be lent the read goes into its own buffer, which then travels in the upper half of its user data.
+//
 // THREAD SAFETY
 //   Every method belongs to the thread that called Open (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
 //   ring_object.h checks that.
@@ -48,13 +53,17 @@
 namespace quadring {
 namespace {
 
-// The caller's user data has 32 bits; what is above them marks the ring's own operations.
+// The caller's user data has 32 bits. Above them is 0, or 1 + the offset of the buffer that a completion is to name; the
+// highest bit marks the ring's own operations.
+constexpr int kNamedBufferShift = 32;
 constexpr uint64_t kInternal = uint64_t{1} << 63;
+static_assert(kSelectEndMax < (kInternal >> kNamedBufferShift), "an offset leaves the highest bit alone");
 constexpr uint64_t kWakeUpUserData = kInternal | 1;
 constexpr uint64_t kCancelUserData = kInternal | 2;
 
 /** Completion queue entries for each submission entry. */
 constexpr uint32_t kCompletionQueueFactor = 8;
+static_assert(kEntriesMax * kCompletionQueueFactor <= ProvidedBuffers::kEntriesMax, "one buffer for each in flight");
 /** Room in the completion queue for the ring's own: the eventfd's read and two cancellations. */
 constexpr uint32_t kInternalMax = 3;
 
@@ -83,12 +92,16 @@ Failure Ring::Open() {
   return failure;
 }
 
-Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed) {
+Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed, uint32_t select_bytes) {
   if (failure_) return failure_;
   if (in_flight_ > 0) return SystemFailure(EBUSY, "io_uring_register", "operations are in flight");
   Failure failure = DisarmWakeUp();
   if (failure) return failure;
-  regions_.Attach(region, base, length);
+  // Before the region is another one: what was lent of the old one goes.
+  if (select_bytes != 0 || regions_.select_bytes(region) != 0) {
+    provided_.Renew(&setup_.ring, select_bytes == 0 ? 0 : setup_.completion_entries);
+  }
+  regions_.Attach(region, base, length, select_bytes);
   fixed_.Attach(&setup_.ring, region, fixed.offset, base + fixed.offset,
                 static_cast<uint32_t>(fixed.length >> FixedBuffers::kSliceShift));
   return Failure{};
@@ -109,9 +122,10 @@ int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
       if (operation.refusal == 0) {
         Prepare(operation);
       } else {
-        int32_t* pair = options_.completions + size_t{written} * kCompletionWords;
-        pair[0] = static_cast<int32_t>(operation.user_data);
-        pair[1] = operation.refusal;
+        int32_t* refused = options_.completions + size_t{written} * kCompletionWords;
+        refused[0] = static_cast<int32_t>(operation.user_data);
+        refused[1] = operation.refusal;
+        refused[2] = kNoBuffer;
         written++;
       }
     }
@@ -139,9 +153,14 @@ io_uring_sqe* Ring::NextEntry() {
 
 void Ring::Prepare(const Operation& operation) {
   io_uring_sqe* entry = NextEntry();
+  uint64_t named_buffer = 0;
   switch (operation.opcode) {
     case kRead:
     case kWrite: {
+      if (operation.select_bytes != 0) {
+        if (PrepareSelectingRead(operation, entry)) break;
+        named_buffer = uint64_t{operation.buffer_offset} + 1;
+      }
       const int slot = fixed_.Find(operation.region, operation.buffer_offset, operation.length);
       const bool read = operation.opcode == kRead;
       const int code = slot >= 0 ? (read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED)
@@ -171,12 +190,25 @@ void Ring::Prepare(const Operation& operation) {
     case kUnlink:
       io_uring_prep_unlinkat(entry, operation.file, operation.first_name, 0);
       break;
+    case kFadvise:
+      io_uring_prep_fadvise(entry, operation.file, operation.offset, static_cast<off_t>(operation.length),
+                            static_cast<int>(operation.buffer_offset));
+      break;
     default:
       io_uring_prep_nop(entry);
   }
   if (operation.linked) entry->flags |= IOSQE_IO_LINK;
-  entry->user_data = operation.user_data;
+  entry->user_data = named_buffer << kNamedBufferShift | operation.user_data;
   in_flight_++;
+}
+
+/** False: nothing can be lent, and nothing was prepared. */
+bool Ring::PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry) {
+  if (!provided_.Lend(operation.buffer, operation.select_bytes, operation.buffer_offset)) return false;
+  io_uring_prep_rw(IORING_OP_READ, entry, operation.file, nullptr, operation.length, operation.offset);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = ProvidedBuffers::kGroup;
+  return true;
 }
 
 void Ring::ArmWakeUp() {
@@ -292,7 +324,7 @@ uint32_t Ring::Reap(uint32_t written) {
   io_uring_cq* queue = &setup_.ring.cq;
   const uint32_t tail = io_uring_smp_load_acquire(queue->ktail);
   uint32_t head = *queue->khead;
-  int32_t* pair = options_.completions + size_t{written} * kCompletionWords;
+  int32_t* target = options_.completions + size_t{written} * kCompletionWords;
   for (; head != tail; head++) {
     const io_uring_cqe& completion = queue->cqes[head & queue->ring_mask];
     if (completion.user_data & kInternal) {
@@ -300,14 +332,23 @@ uint32_t Ring::Reap(uint32_t written) {
       continue;
     }
     if (written == options_.completion_capacity) break;
-    pair[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
-    pair[1] = completion.res;
-    pair += kCompletionWords;
+    target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
+    target[1] = completion.res;
+    target[2] = BufferOf(completion);
+    target += kCompletionWords;
     written++;
     in_flight_--;
   }
   io_uring_smp_store_release(queue->khead, head);
   return written;
+}
+
+/** The offset of the buffer that the completion names, or kNoBuffer. */
+int32_t Ring::BufferOf(const io_uring_cqe& completion) {
+  if (completion.flags & IORING_CQE_F_BUFFER) {
+    return static_cast<int32_t>(provided_.Take(completion.flags >> IORING_CQE_BUFFER_SHIFT));
+  }
+  return static_cast<int32_t>(completion.user_data >> kNamedBufferShift) - 1;
 }
 
 /** Counts completions without reporting them. */
@@ -355,6 +396,8 @@ BackendDescription Ring::Describe() const {
   description.completion_entries = setup_.completion_entries;
   description.registered_bytes = fixed_.registered_bytes();
   description.registration_refusal = fixed_.refusal();
+  description.provided_buffers = provided_.entries();
+  description.provided_buffers_refusal = provided_.refusal();
   return description;
 }
 
@@ -370,7 +413,10 @@ Failure Ring::Close() {
 
   const bool drained = in_flight_ + internal_in_flight_ == 0;
   // With something in flight this could wait for it without a bound.
-  if (drained) fixed_.Release(&setup_.ring);
+  if (drained) {
+    fixed_.Release(&setup_.ring);
+    provided_.Release(&setup_.ring);
+  }
   io_uring_queue_exit(&setup_.ring);
   if (drained) return Failure{};
   wake_up_value_.release();

@@ -11,6 +11,7 @@
 #include "batch.h"
 #include "errors.h"
 #include "fixed_buffers.h"
+#include "provided_buffers.h"
 #include "regions.h"
 #include "ring_setup.h"
 
@@ -26,7 +27,7 @@ class Ring {
   Ring& operator=(const Ring&) = delete;
 
   Failure Open();
-  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed);
+  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed, uint32_t select_bytes);
   /** How many records the next Turn may bring. */
   uint32_t Room() const;
   /** How many completions were written, or -1: see failure(). REQUIRES: count ≤ Room(). */
@@ -39,6 +40,7 @@ class Ring {
  private:
   io_uring_sqe* NextEntry();
   void Prepare(const Operation& operation);
+  bool PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry);
   void ArmWakeUp();
   void Cancel(uint64_t user_data, uint32_t flags);
   bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
@@ -47,6 +49,7 @@ class Ring {
   uint32_t Unsubmitted() const;
   void AbandonUnsubmitted();
   bool HasCompletions() const;
+  int32_t BufferOf(const io_uring_cqe& completion);
   uint32_t Reap(uint32_t written);
   void Discard();
   void TakeInternal(const io_uring_cqe& completion);
@@ -56,6 +59,7 @@ class Ring {
   Batch batch_;
   Regions regions_;
   FixedBuffers fixed_;
+  ProvidedBuffers provided_;
   RingSetup setup_;
   Failure failure_;
   bool open_ = false;

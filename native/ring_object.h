@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "fixed_buffers.h"
 #include "javascript.h"
+#include "provided_buffers.h"
 #include "record.h"
 
 namespace quadring {
@@ -98,21 +99,36 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     int64_t region;
     int64_t fixed_offset;
     int64_t fixed_length;
+    int64_t select_bytes;
     uint8_t* base;
     size_t length;
     if (!IsUsable() || !GetInteger(env_, info[0], "region", 0, kRegionsMax - 1, &region) ||
         !GetBytes(env_, info[1], "memory", &base, &length) ||
         !GetInteger(env_, info[2], "fixedOffset", 0, static_cast<int64_t>(length), &fixed_offset) ||
-        !GetInteger(env_, info[3], "fixedLength", 0, static_cast<int64_t>(length) - fixed_offset, &fixed_length)) {
+        !GetInteger(env_, info[3], "fixedLength", 0, static_cast<int64_t>(length) - fixed_offset, &fixed_length) ||
+        !GetInteger(env_, info[4], "selectBytes", 0, ProvidedBuffers::kBytesMax, &select_bytes)) {
       return;
     }
     constexpr int64_t kSlice = FixedBuffers::kSliceBytes;
     if (fixed_offset % kSlice != 0 || fixed_length % kSlice != 0) {
       return ThrowRange(env_, "fixedOffset and fixedLength must be multiples of 1 MiB");
     }
+    if (select_bytes % static_cast<int64_t>(ProvidedBuffers::kBytesUnit) != 0) {
+      return ThrowRange(env_, "selectBytes must be a multiple of 4096");
+    }
+    if (select_bytes > 0 && selecting_region_ >= 0 && selecting_region_ != region) {
+      return ThrowRange(env_, "selectBytes must be 0: region " + std::to_string(selecting_region_) +
+                                  " has provided buffers, and a ring has one such region at a time");
+    }
     const FixedRange fixed = {static_cast<size_t>(fixed_offset), static_cast<size_t>(fixed_length)};
-    if (Failure failure = backend_->Attach(static_cast<uint32_t>(region), base, length, fixed)) {
+    if (Failure failure = backend_->Attach(static_cast<uint32_t>(region), base, length, fixed,
+                                           static_cast<uint32_t>(select_bytes))) {
       return ThrowFailure(env_, failure);
+    }
+    if (select_bytes > 0) {
+      selecting_region_ = region;
+    } else if (selecting_region_ == region) {
+      selecting_region_ = -1;
     }
     memories_[region] = Napi::Persistent(info[1].As<Napi::Object>());
   }
@@ -128,10 +144,14 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("entries", Napi::Number::New(env_, description.entries));
     object.Set("completionEntries", Napi::Number::New(env_, description.completion_entries));
     object.Set("registeredBytes", Napi::Number::New(env_, static_cast<double>(description.registered_bytes)));
-    Napi::Value refusal = env_.Null();
-    if (!description.registration_refusal.empty()) refusal = Napi::String::New(env_, description.registration_refusal);
-    object.Set("registrationRefusal", refusal);
+    object.Set("registrationRefusal", TextOrNull(description.registration_refusal));
+    object.Set("providedBuffers", Napi::Number::New(env_, description.provided_buffers));
+    object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
     return object;
+  }
+
+  Napi::Value TextOrNull(const std::string& text) const {
+    return text.empty() ? env_.Null() : Napi::String::New(env_, text);
   }
 
   void Close(const Napi::CallbackInfo&) {
@@ -201,8 +221,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
       return false;
     }
     options->entries = static_cast<uint32_t>(entries);
-    const size_t pairs = std::min<size_t>(completion_words / kCompletionWords, INT32_MAX);
-    options->completion_capacity = static_cast<uint32_t>(pairs);
+    const size_t capacity = std::min<size_t>(completion_words / kCompletionWords, INT32_MAX);
+    options->completion_capacity = static_cast<uint32_t>(capacity);
     options->eventfd = static_cast<int>(eventfd);
     options->single_issuer = object.Get("singleIssuer").ToBoolean();
     return true;
@@ -225,6 +245,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
   Napi::Env env_;
   const pid_t thread_ = CurrentThread();
   std::unique_ptr<Backend> backend_;
+  /** The region that was attached with selectBytes, or -1. */
+  int64_t selecting_region_ = -1;
   // Keep alive what the backend has addresses of. Their buffers must not be transferred to another thread.
   Napi::ObjectReference arrays_[3];
   Napi::ObjectReference memories_[kRegionsMax];

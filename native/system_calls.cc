@@ -70,6 +70,10 @@ int64_t CarryOut(const Operation& operation) {
       return Uninterrupted([&] { return renameat(file, operation.first_name, file, operation.second_name); });
     case kUnlink:
       return Uninterrupted([&] { return unlinkat(file, operation.first_name, 0); });
+    case kFadvise:
+      // Gives the errno itself.
+      return -posix_fadvise(file, offset, static_cast<off_t>(operation.length),
+                            static_cast<int>(operation.buffer_offset));
     default:
       return 0;
   }
@@ -91,6 +95,7 @@ bool SeversChain(const Operation& operation, int64_t result) {
       return result != static_cast<int64_t>(operation.length);
     case kOpen:
     case kClose:
+    case kFadvise:
       return result < 0;
     default:
       return false;
@@ -99,8 +104,8 @@ bool SeversChain(const Operation& operation, int64_t result) {
 
 }  // namespace
 
-Failure SystemCalls::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange) {
-  regions_.Attach(region, base, length);
+Failure SystemCalls::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange, uint32_t select_bytes) {
+  regions_.Attach(region, base, length, select_bytes);
   return Failure{};
 }
 
@@ -110,17 +115,20 @@ int SystemCalls::Turn(uint32_t count, uint32_t wait_microseconds) {
     return failure_ ? -1 : 0;
   }
   batch_.Read(options_, regions_, count);
-  int32_t* pair = options_.completions;
+  int32_t* completion = options_.completions;
   bool in_severed_chain = false;
   for (const Operation& operation : batch_) {
     int64_t result = operation.refusal;
+    int32_t buffer = kNoBuffer;
     if (result == 0) {
       result = in_severed_chain ? -ECANCELED : CarryOut(operation);
+      if (operation.select_bytes != 0) buffer = static_cast<int32_t>(operation.buffer_offset);
       in_severed_chain = operation.linked && (in_severed_chain || SeversChain(operation, result));
     }
-    pair[0] = static_cast<int32_t>(operation.user_data);
-    pair[1] = static_cast<int32_t>(result);
-    pair += kCompletionWords;
+    completion[0] = static_cast<int32_t>(operation.user_data);
+    completion[1] = static_cast<int32_t>(result);
+    completion[2] = buffer;
+    completion += kCompletionWords;
   }
   return static_cast<int>(count);
 }

@@ -19,7 +19,7 @@ class SystemCalls {
   explicit SystemCalls(const BackendOptions& options) : options_(options), batch_(options.entries) {}
 
   Failure Open() { return Failure{}; }
-  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed);
+  Failure Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed, uint32_t select_bytes);
   uint32_t Room() const { return options_.entries; }
   /** How many completions were written, or -1: see failure(). REQUIRES: count ≤ Room(). */
   int Turn(uint32_t count, uint32_t wait_microseconds);

@@ -1,7 +1,12 @@
 /** quadring: an embedded, ordered, durable key-value store on four io_uring rings. The public surface. */
-export { Database, type ReadOptions } from './main/database.ts';
+export { Database } from './main/database.ts';
+export type { IteratorOptions, ReadOptions } from './main/call-options.ts';
+export type { Encoding } from './main/materialize.ts';
+export type { EntryIterator, KeyIterator, ScanIterator, ValueIterator } from './main/iterator.ts';
+export type { Range } from './main/range.ts';
+export type { Snapshot } from './main/snapshots.ts';
 export { ERROR_CODES, QuadringError, type ErrorCode } from './errors.ts';
 export type { Bytes } from './main/bytes.ts';
-export type { DatabaseOptions, IoOptions } from './main/options.ts';
+export type { DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
 export type { DatabaseStats, LevelStatistics, RingStatistics } from './main/statistics.ts';
 export type { BatchOperation, WriteBatch, WriteOptions } from './main/write-batch.ts';

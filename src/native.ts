@@ -17,7 +17,7 @@ export interface NativeRingOptions {
   readonly records: Int32Array;
   /** `entries` × 128 bytes: two NUL-terminated file names of at most 63 bytes for each record. */
   readonly names: Uint8Array;
-  /** {user data, result} pairs; at least 4 × `entries` of them. */
+  /** {user data, result, buffer} triples; at least 4 × `entries` of them. See `workers/ring.ts`. */
   readonly completions: Int32Array;
   /** Read through the ring while it waits, so that `wakeEventfd` ends the wait. */
   readonly eventfd: number;
@@ -34,6 +34,10 @@ export interface NativeRingDescription {
   readonly registeredBytes: number;
   /** Why less than asked for was registered, or null. */
   readonly registrationRefusal: string | null;
+  /** How many buffers can be lent at once; 0 where a READ with FLAG_SELECT reads into its own. */
+  readonly providedBuffers: number;
+  /** Why the kernel has none although `selectBytes` asked for them, or null. */
+  readonly providedBuffersRefusal: string | null;
 }
 
 /** One io_uring (class `Ring`), or the same operations as blocking system calls (class `SystemCalls`). */
@@ -42,8 +46,17 @@ export interface NativeRing {
    * Makes `memory` addressable as `region` (0–15) by records, and registers `fixedLength` bytes of it from
    * `fixedOffset` as fixed buffers (both multiples of 1 MiB; 0 registers nothing). Replaces what the region was.
    * Nothing may be in flight.
+   *
+   * `selectBytes` is the size of the buffers that a READ with FLAG_SELECT lends: a multiple of 4096 up to 1 MiB, or 0
+   * for none. One region of a ring may have it at a time, and attaching that one again drops whatever was lent.
    */
-  attach(region: number, memory: Uint8Array, fixedOffset: number, fixedLength: number): void;
+  attach(
+    region: number,
+    memory: Uint8Array,
+    fixedOffset: number,
+    fixedLength: number,
+    selectBytes: number,
+  ): void;
   /**
    * Submits records 0 … count − 1, enters the kernel once, and returns how many completions it wrote. Waits up to
    * `waitMicroseconds` (0: not at all) for at least one completion or a wake-up.

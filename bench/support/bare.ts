@@ -8,6 +8,7 @@ import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native, type NativeRing } from '../../src/native.ts';
 import {
+  COMPLETION_WORDS,
   FLAG_DSYNC,
   NAME_STRIDE_BYTES,
   OPCODE_READ,
@@ -25,7 +26,7 @@ const FILE_MEBIBYTES = 64;
 export class BareDisk {
   readonly #memory = alignedSharedMemory(MEBIBYTE);
   readonly #records = new Int32Array(ENTRIES * RECORD_WORDS);
-  readonly #completions = new Int32Array(ENTRIES * 8);
+  readonly #completions = new Int32Array(ENTRIES * 4 * COMPLETION_WORDS);
   readonly #eventfd = native.createEventfd();
   readonly #calls: NativeRing;
   readonly #file: number;
@@ -39,7 +40,7 @@ export class BareDisk {
       eventfd: this.#eventfd,
       singleIssuer: true,
     });
-    this.#calls.attach(0, this.#memory, 0, 0);
+    this.#calls.attach(0, this.#memory, 0, 0, 0);
     this.#file = openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_DIRECT);
     for (let i = 0; i < FILE_MEBIBYTES; i++) writeSync(this.#file, this.#memory, 0, MEBIBYTE, i * MEBIBYTE);
     fsyncSync(this.#file);

@@ -40,18 +40,13 @@ export const BLOCK_HEADER_BYTES = 16;
 /** The u8 suffix length that says: look at the u16. */
 export const LONG_SUFFIX = 255;
 
-/** Where an entry's parts are, filled by the functions below; made once and used again. */
+/** Where the entry that a search found has its parts; made once and used again. */
 export class BlockEntry {
   kind = 0;
   /** Begins as a number that needs a double, so that the field never has to change its representation. */
   sequence: number = SEQUENCE_MAX;
   valueStart = 0;
   valueLength = 0;
-  /** The user key is prefix then suffix. Filled by `readBlockEntry` only. */
-  prefixStart = 0;
-  prefixLength = 0;
-  suffixStart = 0;
-  suffixLength = 0;
 }
 
 /**
@@ -143,36 +138,6 @@ function searchOlder(
 /** How many entries the block has. */
 export function blockEntryCount(bytes: Uint8Array, base: number): number {
   return readU16(bytes, base);
-}
-
-/** HOT (scans). Fills all fields of `out` for entry `ordinal`. REQUIRES: 0 <= ordinal < blockEntryCount. */
-export function readBlockEntry(bytes: Uint8Array, base: number, ordinal: number, out: BlockEntry): void {
-  const offsets = base + BLOCK_HEADER_BYTES + (2 << bytes[base + 2]);
-  const entry = base + readU16(bytes, offsets + 2 * ordinal);
-  const short = bytes[entry];
-  const isLong = short === LONG_SUFFIX;
-  const suffixStart = isLong ? entry + 4 : entry + 2;
-  const suffixLength = isLong ? longSuffixLength(bytes, entry) : short;
-  out.prefixStart = offsets + 2 * readU16(bytes, base);
-  out.prefixLength = readU16(bytes, base + 4);
-  out.suffixStart = suffixStart;
-  out.suffixLength = suffixLength;
-  readTail(bytes, base, entry, suffixStart + suffixLength, out);
-}
-
-/** Copies the user key that `readBlockEntry` located to `target` and returns its length. Plain loops: keys are short. */
-export function copyEntryKey(
-  bytes: Uint8Array,
-  entry: BlockEntry,
-  target: Uint8Array,
-  targetStart: number,
-): number {
-  const prefixLength = entry.prefixLength;
-  const suffixLength = entry.suffixLength;
-  for (let i = 0; i < prefixLength; i++) target[targetStart + i] = bytes[entry.prefixStart + i];
-  const suffixAt = targetStart + prefixLength;
-  for (let i = 0; i < suffixLength; i++) target[suffixAt + i] = bytes[entry.suffixStart + i];
-  return prefixLength + suffixLength;
 }
 
 /** Ordinal of the first entry (the newest version) whose user key is not before `key`; the entry count if there is none. */

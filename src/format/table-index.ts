@@ -30,6 +30,7 @@
 import { compareBytes, commonPrefixLength } from './compare.ts';
 import { FormatError } from './format-error.ts';
 import { readU16, readU32, writeU16, writeU32 } from './integers.ts';
+import { headOf } from './key-head.ts';
 import { PAGE_BYTES } from './limits.ts';
 import { ByteWriter } from './varint.ts';
 
@@ -210,6 +211,14 @@ export class TableIndex {
     return this.#checksums[block];
   }
 
+  /** Bytes of the blocks that keys from `lower` on and before `upper` are in; undefined is no bound. */
+  bytesBetween(lower: Uint8Array | undefined, upper: Uint8Array | undefined): number {
+    const first = lower === undefined ? 0 : Math.max(this.locate(lower, lower.length), 0);
+    const last = upper === undefined ? this.blockCount - 1 : this.locate(upper, upper.length);
+    if (last < first) return 0;
+    return (this.#pages[last] + this.#pageCounts[last] - this.#pages[first]) * PAGE_BYTES;
+  }
+
   /** Whether the block's first user key is also the last one of the block before. */
   continues(block: number): boolean {
     return (this.#flags[block] & FLAG_CONTINUES) !== 0;
@@ -311,16 +320,4 @@ export class TableIndex {
         throw new FormatError(`an index whose blocks ${block - 1} and ${block} are out of order`, at);
     }
   }
-}
-
-/** HOT. The first 52 bits from `at` as a number that sorts like them; what lies beyond `end` counts as zero. */
-function headOf(bytes: Uint8Array, at: number, end: number): number {
-  if (at + 7 <= end) {
-    const high = (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
-    const low = (bytes[at + 4] << 12) | (bytes[at + 5] << 4) | (bytes[at + 6] >>> 4);
-    return (high >>> 0) * 0x10_0000 + low;
-  }
-  let head = 0;
-  for (let i = at; i < at + 6; i++) head = head * 256 + (i < end ? bytes[i] : 0);
-  return head * 16;
 }

@@ -1,34 +1,57 @@
 /**
  * The block cache: a directory over slots of shared memory that the foreground thread reads blocks into. Owner only.
  *
- * A hit costs a look at the table's own slot array and at one reference byte, and crosses no thread. Replacement is
- * CLOCK: the hand passes slots, forgives those that were used since it last came by, and takes the first other one.
+ * A hit costs a look at the table's own array of slots and at one byte of use, and crosses no thread. Which slot is used
+ * again is S3-FIFO's choice (cache-queues.ts): a hit moves nothing, and what is used once, as by a long scan, leaves
+ * through a small queue without touching what is hot.
  *
  *     slot state   FREE      nothing in it
  *                  LENT      lent to a read: the foreground thread may be writing to it
  *                  CACHED    holds a verified block; table.slots names it
+ *                  HELD      the same, and kept for whoever had it read ahead, until that one releases it
  *
- * Everything that reads from a table takes its memory from here, so the number of slots bounds the bytes in flight;
- * reads that find every slot lent wait in order. With a cache of 0 a slot is free again as soon as its block has been
- * searched.
+ *     table.slots[block]     ≥ slot count   on its way, under this ticket
+ *                            0 …            in this slot, or on its way to it
+ *                            −1             not here
+ *                            ≤ −2           not here, and when it was put out (a ghost)
+ *
+ * Every block-sized read takes its memory from here, so the number of slots bounds the bytes in flight; reads that find
+ * every slot lent wait in order. A block larger than a slot never comes here: it is read into memory of its own, and
+ * only a ticket says that it is on its way. With a cache of 0 a slot is free again as soon as its block was searched.
  */
+import { join } from 'node:path';
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
+import { verifyBlock } from '../format/block-check.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
-import { READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
+import { READ_AHEAD, READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
+import { CacheQueues, GhostStamps } from './cache-queues.ts';
+import type { ExtentReader } from './extent-reader.ts';
 import { Fifo } from './fifo.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import { NOT_CACHED, type Table } from './table.ts';
 
 /** Somebody who waits for a block. Called while completions are drained: search, resolve, do not call users. */
 export interface BlockWaiter {
-  /** The block is at `base`; valid only during the call. */
-  onBlock(bytes: Uint8Array, words: Uint16Array, base: number): void;
+  /**
+   * The block is at `base`; `words` is a view of the same memory. `isPrivate`: the memory belongs to this waiter alone
+   * from now on. Otherwise it is valid only during the call.
+   */
+  onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void;
   onError(error: QuadringError): void;
 }
 
+/** Somebody who has blocks read before they are asked for. */
+export interface PrefetchReader {
+  /** The block is held in `slot` until `release`; −1: it could not be read. Called while completions are drained. */
+  onPrefetched(block: number, slot: number): void;
+}
+
 export interface BlockCacheOptions {
+  readonly scheduler: IoScheduler;
+  /** Reads what is larger than a slot. */
+  readonly extents: ExtentReader;
   readonly pool: Uint8Array<SharedArrayBuffer>;
   readonly slotBytes: number;
   readonly slotCount: number;
@@ -37,131 +60,180 @@ export interface BlockCacheOptions {
 }
 
 export interface CacheStatistics {
-  /** Bytes of the slots. */
+  /** Bytes that may be cached. */
   readonly capacityBytes: number;
-  /** Blocks that are cached now. */
+  /** Bytes and blocks that are cached now. */
+  readonly bytes: number;
   readonly blocks: number;
+  /** Looks at a block that was cached, and at one that was not. */
   readonly hits: number;
   readonly misses: number;
   /** Reads that joined one that was under way for the same block. */
   readonly sharedReads: number;
+  /** Blocks put out to make room. */
   readonly evictions: number;
 }
 
 const FREE = 0;
 const LENT = 1;
 const CACHED = 2;
+const HELD = 3;
 
 /** Reads that may wait for a slot; beyond, a read is refused. */
 const WAITING_READS_MAX = 1 << 20;
+
+/** Reads ahead and reads of large blocks that others can join while they are under way. */
+const TICKET_COUNT = 1024;
 
 export class BlockCache {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly words: Uint16Array<SharedArrayBuffer>;
   readonly slotBytes: number;
+  readonly slotCount: number;
   readonly #scheduler: IoScheduler;
-  readonly #slotCount: number;
+  readonly #extents: ExtentReader;
   readonly #retain: boolean;
+  readonly #queues: CacheQueues;
+  readonly #ghosts: GhostStamps;
+  /** Of slots and, behind them, of tickets, which are LENT or FREE. */
   readonly #states: Uint8Array;
-  readonly #referenced: Uint8Array;
   readonly #tables: (Table | undefined)[];
   readonly #blocks: Int32Array;
   readonly #waiters: (BlockWaiter[] | undefined)[];
+  /** Of a slot that is read into: its block was put out a short while ago. */
+  readonly #remembered: Uint8Array;
+  /** Of a slot that is read into: somebody wants its block to stay. */
+  readonly #kept: Uint8Array;
   readonly #waitingForSlot = new Fifo<(slot: number) => void>();
   readonly #freeSlots: number[] = [];
+  readonly #freeTickets: number[] = [];
   #serving = false;
-  #lent = 0;
-  #hand = 0;
   #hits = 0;
   #misses = 0;
   #sharedReads = 0;
   #evictions = 0;
 
-  constructor(scheduler: IoScheduler, { pool, slotBytes, slotCount, retain }: BlockCacheOptions) {
+  constructor({ scheduler, extents, pool, slotBytes, slotCount, retain }: BlockCacheOptions) {
     assert(SLOTS_AT + slotBytes * slotCount <= pool.length, 'the slots fit the pool');
     this.bytes = pool;
     this.words = new Uint16Array(pool.buffer);
     this.slotBytes = slotBytes;
+    this.slotCount = slotCount;
     this.#scheduler = scheduler;
-    this.#slotCount = slotCount;
+    this.#extents = extents;
     this.#retain = retain;
-    this.#states = new Uint8Array(slotCount);
-    this.#referenced = new Uint8Array(slotCount);
-    this.#tables = new Array<Table | undefined>(slotCount).fill(undefined);
-    this.#blocks = new Int32Array(slotCount);
-    this.#waiters = new Array<BlockWaiter[] | undefined>(slotCount).fill(undefined);
+    this.#queues = new CacheQueues(slotCount);
+    this.#ghosts = new GhostStamps(this.#queues.mainTarget);
+    const places = slotCount + TICKET_COUNT;
+    this.#states = new Uint8Array(places);
+    this.#tables = new Array<Table | undefined>(places).fill(undefined);
+    this.#blocks = new Int32Array(places);
+    this.#waiters = new Array<BlockWaiter[] | undefined>(places).fill(undefined);
+    this.#remembered = new Uint8Array(places);
+    this.#kept = new Uint8Array(places);
     for (let slot = slotCount - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
+    for (let ticket = places - 1; ticket >= slotCount; ticket--) this.#freeTickets.push(ticket);
   }
 
-  /** HOT. Where in `bytes` a cached block begins, or −1. */
+  /** HOT. Where in `bytes` a block begins, or −1 when it is not here. */
   find(table: Table, block: number): number {
     const slot = table.slots[block];
-    if (slot === NOT_CACHED || this.#states[slot] !== CACHED) return -1;
-    if (this.#referenced[slot] === 0) this.#referenced[slot] = 1;
-    this.#hits++;
-    return this.baseOf(slot);
-  }
-
-  baseOf(slot: number): number {
+    if (slot < 0) return -1;
+    const state = this.#states[slot];
+    if (state < CACHED) return -1;
+    if (state === CACHED) {
+      this.#queues.touch(slot);
+      this.#hits++;
+    }
     return SLOTS_AT + slot * this.slotBytes;
   }
 
-  /** Whether a block is larger than a slot: it is read by `ExtentReader`, past the cache. */
+  /** Whether a block is here or on its way. */
+  isExpected(table: Table, block: number): boolean {
+    return table.slots[block] >= 0;
+  }
+
+  /** Whether a block that is read now would put out no other. */
+  get hasFreeSlots(): boolean {
+    return this.#freeSlots.length > 0;
+  }
+
+  /** Whether a block is larger than a slot. */
   isOversize(table: Table, block: number): boolean {
     return table.index.pageCountOf(block) * PAGE_BYTES > this.slotBytes;
   }
 
-  /** Reads a block that `find` did not find. Reads of one block that overlap share one. */
-  load(table: Table, block: number, waiter: BlockWaiter): void {
+  /** Reads a block that `find` did not find; with `keep` it stays. Reads of one block that overlap share one. */
+  load(table: Table, block: number, waiter: BlockWaiter, keep: boolean): void {
     this.#misses++;
-    const slot = table.slots[block];
-    if (slot !== NOT_CACHED) {
-      this.#sharedReads++;
-      must(this.#waiters[slot], 'a slot on its way has waiters').push(waiter);
-      return;
-    }
-    const taken = this.takeSlot((late) => {
-      // Somebody may have begun to read this block while this read waited for a slot.
-      if (table.slots[block] === NOT_CACHED) {
-        this.#readInto(late, table, block, waiter);
+    const place = table.slots[block];
+    if (place >= 0) {
+      if (this.#states[place] !== LENT) {
+        waiter.onBlock(this.bytes, this.words, this.#baseOf(place), false);
         return;
       }
-      this.returnSlot(late);
-      const base = this.find(table, block);
-      if (base >= 0) waiter.onBlock(this.bytes, this.words, base);
-      else this.load(table, block, waiter);
-    });
-    if (taken === 'refused') {
+      this.#sharedReads++;
+      if (keep) this.#kept[place] = 1;
+      must(this.#waiters[place], 'a block on its way has waiters').push(waiter);
+      return;
+    }
+    if (this.isOversize(table, block)) {
+      this.#loadOversize(table, block, waiter);
+      return;
+    }
+    const slot = this.#acquire();
+    if (slot >= 0) {
+      this.#readInto(slot, table, block, waiter, keep);
+    } else if (this.#waitingForSlot.length < WAITING_READS_MAX) {
+      this.#waitingForSlot.push((late) => {
+        // Somebody may have begun to read this block while this read waited for a slot.
+        if (table.slots[block] < 0) return this.#readInto(late, table, block, waiter, keep);
+        this.#free(late);
+        this.load(table, block, waiter, keep);
+      });
+    } else {
       waiter.onError(new QuadringError('OVERLOADED', `more than ${WAITING_READS_MAX} reads are waiting`));
     }
   }
 
-  /** Lends a slot, now or as soon as one comes back. */
-  takeSlot(use: (slot: number) => void): 'lent' | 'waiting' | 'refused' {
+  /**
+   * Begins to read a block that is not expected, for `reader`. False where that would have to wait for a slot. A read
+   * that fails is not reported: whoever needs the block reads it again, and meets the error.
+   */
+  prefetch(table: Table, block: number, reader: PrefetchReader): boolean {
+    assert(!this.isExpected(table, block) && !this.isOversize(table, block), 'a block that has to be read');
+    const ticket = this.#freeTickets.pop();
+    if (ticket === undefined) return false;
     const slot = this.#acquire();
-    if (slot >= 0) {
-      use(slot);
-      return 'lent';
+    if (slot < 0) {
+      this.#freeTickets.push(ticket);
+      return false;
     }
-    if (this.#waitingForSlot.length >= WAITING_READS_MAX) return 'refused';
-    this.#waitingForSlot.push(use);
-    return 'waiting';
+    this.#expect(ticket, table, block);
+    this.#scheduler.request(
+      ROLE_FOREGROUND,
+      READ_AHEAD,
+      (result, returnedPage) => this.#onPrefetched(ticket, result, returnedPage, reader),
+      table.number,
+      table.index.pageOf(block),
+      table.index.pageCountOf(block),
+      this.#baseOf(slot) / PAGE_BYTES,
+    );
+    return true;
   }
 
-  /** Ends a loan. */
-  returnSlot(slot: number): void {
-    assert(this.#states[slot] === LENT, 'a slot that comes back was lent');
-    this.#lent--;
-    this.#states[slot] = FREE;
-    this.#freeSlots.push(slot);
-    this.#serveWaiting();
+  /** The end of a hold. With `keep` the block stays for others. */
+  release(slot: number, keep: boolean): void {
+    assert(this.#states[slot] === HELD, 'a block that is released was held');
+    if (keep && this.#retain) this.#enqueue(slot);
+    else this.#forget(slot);
   }
 
   statistics(): CacheStatistics {
-    let blocks = 0;
-    for (const state of this.#states) if (state === CACHED) blocks++;
+    const blocks = this.#queues.length;
     return {
-      capacityBytes: this.#retain ? this.#slotCount * this.slotBytes : 0,
+      capacityBytes: this.#retain ? this.slotCount * this.slotBytes : 0,
+      bytes: blocks * this.slotBytes,
       blocks,
       hits: this.#hits,
       misses: this.#misses,
@@ -170,22 +242,44 @@ export class BlockCache {
     };
   }
 
-  #readInto(slot: number, table: Table, block: number, waiter: BlockWaiter): void {
-    table.slots[block] = slot;
-    this.#tables[slot] = table;
-    this.#blocks[slot] = block;
-    this.#waiters[slot] = [waiter];
-    const page = table.index.pageOf(block);
-    const pageCount = table.index.pageCountOf(block);
-    const poolPage = this.baseOf(slot) / PAGE_BYTES;
+  #baseOf(slot: number): number {
+    return SLOTS_AT + slot * this.slotBytes;
+  }
+
+  /** A slot or a ticket stands for a block that is being read. */
+  #expect(place: number, table: Table, block: number): void {
+    this.#remembered[place] = this.#ghosts.isRemembered(table.slots[block]) ? 1 : 0;
+    this.#kept[place] = 0;
+    this.#states[place] = LENT;
+    this.#tables[place] = table;
+    this.#blocks[place] = block;
+    this.#waiters[place] = [];
+    table.slots[block] = place;
+  }
+
+  /** What `expect` noted, when the read has come; nobody is expected here any more. */
+  #settle(ticket: number): { table: Table; block: number; waiters: BlockWaiter[] } {
+    const table = must(this.#tables[ticket], 'a ticket stands for a block');
+    const waiters = must(this.#waiters[ticket], 'a block on its way has waiters');
+    this.#states[ticket] = FREE;
+    this.#tables[ticket] = undefined;
+    this.#waiters[ticket] = undefined;
+    this.#freeTickets.push(ticket);
+    return { table, block: this.#blocks[ticket], waiters };
+  }
+
+  #readInto(slot: number, table: Table, block: number, waiter: BlockWaiter, keep: boolean): void {
+    this.#expect(slot, table, block);
+    this.#kept[slot] = keep ? 1 : 0;
+    must(this.#waiters[slot], 'a block on its way has waiters').push(waiter);
     this.#scheduler.request(
       ROLE_FOREGROUND,
       READ_PAGES,
       (result, detail0, detail1) => this.#onRead(slot, result, detail0, detail1),
       table.number,
-      page,
-      pageCount,
-      poolPage,
+      table.index.pageOf(block),
+      table.index.pageCountOf(block),
+      this.#baseOf(slot) / PAGE_BYTES,
       1,
     );
   }
@@ -196,7 +290,7 @@ export class BlockCache {
     const waiters = must(this.#waiters[slot], 'a slot that was read into has waiters');
     if (result < 0) {
       this.#waiters[slot] = undefined;
-      this.#forget(slot, table, block);
+      this.#forget(slot);
       const offset = table.index.pageOf(block) * PAGE_BYTES;
       const answer = { result, detail0, detail1 };
       const error = this.#scheduler.errorOf('reading', table.fileName, answer, offset);
@@ -205,23 +299,92 @@ export class BlockCache {
     }
     // The slot stays lent while its waiters search it: what they ask for next must not take it from under them. A
     // waiter that joins meanwhile is served by this same loop.
-    const base = this.baseOf(slot);
-    for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base);
+    const base = this.#baseOf(slot);
+    for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base, false);
     this.#waiters[slot] = undefined;
-    if (!this.#retain) {
-      this.#forget(slot, table, block);
+    if (this.#retain && this.#kept[slot] === 1) this.#enqueue(slot);
+    else this.#forget(slot);
+  }
+
+  #onPrefetched(ticket: number, result: number, returnedPage: number, reader: PrefetchReader): void {
+    const { table, block, waiters } = this.#settle(ticket);
+    const page = result < 0 ? returnedPage : result;
+    const slot = page < 0 ? -1 : (page * PAGE_BYTES - SLOTS_AT) / this.slotBytes;
+    assert(slot < 0 || this.#states[slot] === LENT, 'a buffer that comes back was lent');
+    table.slots[block] = NOT_CACHED;
+    if (result < 0) {
+      // What the kernel kept stays lent until the database is closed.
+      if (slot >= 0) this.#free(slot);
+      reader.onPrefetched(block, -1);
+      for (const waiter of waiters) this.load(table, block, waiter, true);
       return;
     }
+    this.#states[slot] = HELD;
+    this.#tables[slot] = table;
+    this.#blocks[slot] = block;
+    this.#remembered[slot] = this.#remembered[ticket];
+    table.slots[block] = slot;
+    const base = this.#baseOf(slot);
+    for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base, false);
+    reader.onPrefetched(block, slot);
+  }
+
+  #loadOversize(table: Table, block: number, waiter: BlockWaiter): void {
+    const ticket = this.#freeTickets.pop();
+    const waiters = [waiter];
+    if (ticket !== undefined) {
+      this.#expect(ticket, table, block);
+      this.#waiters[ticket] = waiters;
+    }
+    const page = table.index.pageOf(block);
+    const pageCount = table.index.pageCountOf(block);
+    const place = { table: table.number, fileName: table.fileName, page, pageCount };
+    this.#extents.read(place, (readError, bytes) => {
+      if (ticket !== undefined) {
+        this.#settle(ticket);
+        table.slots[block] = NOT_CACHED;
+      }
+      const error = readError ?? this.#damage(table, page * PAGE_BYTES, bytes);
+      if (error !== undefined) {
+        for (const each of waiters) each.onError(error);
+        return;
+      }
+      // The memory can be given away once: to the first, after all others have taken from it what they need.
+      const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
+      for (let i = waiters.length - 1; i >= 0; i--) waiters[i].onBlock(bytes, words, 0, i === 0);
+    });
+  }
+
+  #damage(table: Table, offset: number, bytes: Uint8Array): QuadringError | undefined {
+    const { ok, expected, actual } = verifyBlock(bytes, 0, bytes.length, table.number, offset);
+    if (ok) return undefined;
+    const file = join(this.#scheduler.directory, table.fileName);
+    const fields = { file, offset, expected, actual };
+    return new QuadringError(
+      'TABLE_CORRUPT',
+      `reading ${table.fileName}: the checksum does not hold`,
+      fields,
+    );
+  }
+
+  /** The block in this slot is cached from now on. */
+  #enqueue(slot: number): void {
     this.#states[slot] = CACHED;
-    this.#referenced[slot] = 0;
-    this.#lent--;
+    this.#queues.insert(slot, this.#remembered[slot] === 1);
     this.#serveWaiting();
   }
 
-  #forget(slot: number, table: Table, block: number): void {
-    table.slots[block] = NOT_CACHED;
+  #forget(slot: number): void {
+    const table = must(this.#tables[slot], 'a slot with a block belongs to a table');
+    table.slots[this.#blocks[slot]] = NOT_CACHED;
     this.#tables[slot] = undefined;
-    this.returnSlot(slot);
+    this.#free(slot);
+  }
+
+  #free(slot: number): void {
+    this.#states[slot] = FREE;
+    this.#freeSlots.push(slot);
+    this.#serveWaiting();
   }
 
   /** One loop, however deep the calls that bring slots back: a read that needs none after all returns its own in here. */
@@ -237,33 +400,19 @@ export class BlockCache {
     this.#serving = false;
   }
 
-  /** A slot, lent; or −1 when all are. */
+  /** A slot, lent; or −1 when all are lent or held. */
   #acquire(): number {
-    const free = this.#freeSlots.pop();
-    if (free !== undefined) {
-      this.#states[free] = LENT;
-      this.#lent++;
-      return free;
-    }
-    if (this.#lent === this.#slotCount) return -1;
-    const states = this.#states;
-    const referenced = this.#referenced;
-    // The first round clears every reference, so the second ends at the latest.
-    for (let step = 0; step < 2 * this.#slotCount; step++) {
-      const slot = this.#hand;
-      this.#hand = slot + 1 === this.#slotCount ? 0 : slot + 1;
-      if (states[slot] !== CACHED) continue;
-      if (referenced[slot] !== 0) {
-        referenced[slot] = 0;
-        continue;
-      }
-      must(this.#tables[slot], 'a cached slot belongs to a table').slots[this.#blocks[slot]] = NOT_CACHED;
+    let slot = this.#freeSlots.pop() ?? -1;
+    if (slot < 0) {
+      slot = this.#queues.evict();
+      if (slot < 0) return -1;
+      const table = must(this.#tables[slot], 'a cached slot belongs to a table');
+      const word = this.#queues.lastEvictionWasSmall ? this.#ghosts.remember() : NOT_CACHED;
+      table.slots[this.#blocks[slot]] = word;
       this.#tables[slot] = undefined;
       this.#evictions++;
-      states[slot] = LENT;
-      this.#lent++;
-      return slot;
     }
-    assert(false, 'two rounds of the hand find a slot when not all are lent');
+    this.#states[slot] = LENT;
+    return slot;
   }
 }

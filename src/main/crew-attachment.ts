@@ -21,13 +21,13 @@ import type { IoScheduler } from './io-scheduler.ts';
 export class CrewAttachment {
   readonly #crew: Crew;
   readonly #scheduler: IoScheduler;
-  readonly #place: Pick<Attachment, 'directory' | 'salt' | 'directIo'>;
+  readonly #place: Pick<Attachment, 'directory' | 'salt' | 'directIo' | 'slotBytes'>;
   readonly #onFailure: (error: Error) => void;
 
   constructor(
     crew: Crew,
     scheduler: IoScheduler,
-    place: Pick<Attachment, 'directory' | 'salt' | 'directIo'>,
+    place: Pick<Attachment, 'directory' | 'salt' | 'directIo' | 'slotBytes'>,
     onFailure: (error: Error) => void,
   ) {
     this.#crew = crew;

@@ -8,11 +8,31 @@
 import { QuadringError } from '../errors.ts';
 import type { Engine } from './engine.ts';
 import { copyBytes, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+import {
+  checkReadOptions,
+  checkWriteOptions,
+  type IteratorOptions,
+  type ReadOptions,
+} from './call-options.ts';
 import type { Environment } from './environment.ts';
+import { ScanIterator, type EntryIterator, type KeyIterator, type ValueIterator } from './iterator.ts';
+import {
+  checkEncoding,
+  decode,
+  entryMaterializer,
+  keyMaterializer,
+  valueMaterializer,
+  type Encoding,
+  type Materializer,
+} from './materialize.ts';
 import { openEngine } from './open.ts';
 import { resolveOptions, type DatabaseOptions } from './options.ts';
-import { BLOCK_NEEDED, FOUND, PointLookup, type LookupHandler, type Outcome } from './point-reader.ts';
+import { BLOCK_NEEDED, FOUND } from './point-reader.ts';
 import { productionEnvironment } from './production-environment.ts';
+import { isReverseOf, keyRangeOf, limitOf, type Range } from './range.ts';
+import { bufferOf, Reads } from './reads.ts';
+import { Scan } from './scan.ts';
+import { Snapshot } from './snapshots.ts';
 import { collectStats, type DatabaseStats } from './statistics.ts';
 import {
   BatchEncoder,
@@ -21,23 +41,21 @@ import {
   type EncodedWrites,
   type WriteOptions,
 } from './write-batch.ts';
-import { abortError } from './write-path.ts';
-
-export interface ReadOptions {
-  /** Aborted before the read begins: it is not begun. */
-  readonly signal?: AbortSignal;
-}
 
 const ABSENT_VALUE = Promise.resolve(undefined);
+/** What `Encoding` makes of a key or a value. */
+type Encoded<E extends Encoding> = E extends 'buffer' ? Buffer : string;
 
 export class Database implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #key = new KeyScratch();
+  readonly #reads: Reads;
   readonly #batch = new BatchEncoder(this.#key);
   #closing: Promise<void> | undefined;
 
   private constructor(engine: Engine) {
     this.#engine = engine;
+    this.#reads = new Reads(engine, this.#key);
     openDatabases.add(this);
   }
 
@@ -67,30 +85,31 @@ export class Database implements AsyncDisposable {
    */
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
     try {
-      if (options !== undefined) checkOptions(options, false);
-      const outcome = this.#search(key);
-      if (outcome === FOUND) return Promise.resolve(this.#takeValue());
+      const sequence = this.#sequenceOf(options);
+      const outcome = this.#reads.search(key, sequence);
+      if (outcome === FOUND) return Promise.resolve(this.#reads.takeValue());
       if (outcome !== BLOCK_NEEDED) return ABSENT_VALUE;
+      return new Promise((resolve, reject) => {
+        this.#reads.lookup(sequence, options?.fillCache !== false, {
+          onFound: (bytes, start, length, isPrivate) => resolve(bufferOf(bytes, start, length, isPrivate)),
+          onAbsent: () => resolve(undefined),
+          onError: reject,
+        });
+      });
     } catch (error) {
       return rejected(error);
     }
-    return new Promise((resolve, reject) => {
-      this.#lookup({
-        onFound: (bytes, start, length) => resolve(copyOf(bytes, start, length)),
-        onAbsent: () => resolve(undefined),
-        onError: reject,
-      });
-    });
   }
 
   /** The same at once. A block that is not cached is read while this thread waits. Throws what `get` rejects with. */
-  getSync(key: Bytes): Buffer | undefined {
-    const outcome = this.#search(key);
-    if (outcome === FOUND) return this.#takeValue();
+  getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
+    const sequence = this.#sequenceOf(options);
+    const outcome = this.#reads.search(key, sequence);
+    if (outcome === FOUND) return this.#reads.takeValue();
     if (outcome !== BLOCK_NEEDED) return undefined;
     let value: Buffer | undefined;
-    this.#lookupSync((bytes, start, length) => {
-      value = copyOf(bytes, start, length);
+    this.#reads.lookupSync(sequence, options?.fillCache !== false, (bytes, start, length, isPrivate) => {
+      value = bufferOf(bytes, start, length, isPrivate);
     });
     return value;
   }
@@ -102,7 +121,8 @@ export class Database implements AsyncDisposable {
   getInto(key: Bytes, target: Uint8Array): number {
     if (!(target instanceof Uint8Array))
       throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
-    const outcome = this.#search(key);
+    const sequence = this.#sequenceOf(undefined);
+    const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
       const length = entry.valueLength;
@@ -111,7 +131,7 @@ export class Database implements AsyncDisposable {
     }
     if (outcome !== BLOCK_NEEDED) return -1;
     let found = -1;
-    this.#lookupSync((bytes, start, length) => {
+    this.#reads.lookupSync(sequence, true, (bytes, start, length) => {
       copyBytes(bytes, start, Math.min(length, target.length), target, 0);
       found = length;
     });
@@ -123,17 +143,83 @@ export class Database implements AsyncDisposable {
     if (encoding !== 'utf8' && encoding !== 'latin1') {
       throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
     }
-    const outcome = this.#search(key);
+    const sequence = this.#sequenceOf(undefined);
+    const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
       return decode(bytes, entry.valueStart, entry.valueLength, encoding);
     }
     if (outcome !== BLOCK_NEEDED) return undefined;
     let value: string | undefined;
-    this.#lookupSync((bytes, start, length) => {
+    this.#reads.lookupSync(sequence, true, (bytes, start, length) => {
       value = decode(bytes, start, length, encoding);
     });
     return value;
+  }
+
+  /**
+   * The values of many keys, in their order, all as they were at one moment. Blocks that are not cached are read
+   * together, each once. Rejects as `get` does.
+   */
+  getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
+    return this.#many<Buffer | undefined>(keys, options, undefined, bufferOf);
+  }
+
+  /** Whether there is a value. Rejects as `get` does. */
+  async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
+    const [found] = await this.hasMany([key], options);
+    return found;
+  }
+
+  /** Whether there are values, in the order of the keys. Rejects as `get` does. */
+  hasMany(keys: readonly Bytes[], options?: ReadOptions): Promise<boolean[]> {
+    return this.#many(keys, options, false, () => true);
+  }
+
+  /**
+   * The entries of a range, in order, as the database is now, or was at the snapshot. Throws INVALID_ARGUMENT,
+   * KEY_TOO_LARGE, CLOSED or ABORTED.
+   */
+  iterator<K extends Encoding = 'buffer', V extends Encoding = 'buffer'>(
+    options: IteratorOptions<K, V> = {},
+  ): EntryIterator<Encoded<K>, Encoded<V>> {
+    const key = checkEncoding('keyEncoding', options.keyEncoding);
+    const value = checkEncoding('valueEncoding', options.valueEncoding);
+    const materialize = entryMaterializer(key, value) as Materializer<[Encoded<K>, Encoded<V>]>;
+    return this.#scan(options, materialize, false);
+  }
+
+  /** The keys of a range. Throws as `iterator` does. */
+  keys<K extends Encoding = 'buffer'>(options: IteratorOptions<K, Encoding> = {}): KeyIterator<Encoded<K>> {
+    const encoding = checkEncoding('keyEncoding', options.keyEncoding);
+    return this.#scan(options, keyMaterializer(encoding) as Materializer<Encoded<K>>, true);
+  }
+
+  /** The values of a range, in the order of their keys. Throws as `iterator` does. */
+  values<V extends Encoding = 'buffer'>(
+    options: IteratorOptions<Encoding, V> = {},
+  ): ValueIterator<Encoded<V>> {
+    const encoding = checkEncoding('valueEncoding', options.valueEncoding);
+    return this.#scan(options, valueMaterializer(encoding) as Materializer<Encoded<V>>, false);
+  }
+
+  /** The database as it is now, for reads to come. Close it when done. Throws CLOSED. */
+  snapshot(): Snapshot {
+    this.#checkOpen();
+    return new Snapshot(this.#engine.snapshots, this.#engine.readableSequence);
+  }
+
+  /**
+   * Bytes that a range takes in tables, by whole blocks; what is in memory only does not count. Rejects with
+   * INVALID_ARGUMENT, KEY_TOO_LARGE or CLOSED.
+   */
+  // eslint-disable-next-line @typescript-eslint/require-await -- the contract leaves room for reading
+  async approximateSize(range: Range): Promise<number> {
+    this.#checkOpen();
+    const { lower, upper } = keyRangeOf(range, this.#key);
+    let bytes = 0;
+    for (const { index } of this.#engine.versions.tables) bytes += index.bytesBetween(lower, upper);
+    return bytes;
   }
 
   /**
@@ -209,51 +295,50 @@ export class Database implements AsyncDisposable {
     return this.close();
   }
 
-  /** HOT. Looks in memory; the reader then holds the value's place, or the block that is needed. */
-  #search(key: Bytes): Outcome {
-    if (this.#closing !== undefined) this.#checkOpen();
-    const scratch = this.#key;
-    scratch.load(key);
-    const { reader, memtables, versions, visibleSequence } = this.#engine;
-    const inActive = reader.searchMemtable(memtables.active, scratch, visibleSequence);
-    if (inActive !== undefined) return inActive;
-    const { frozen } = memtables;
-    for (let i = frozen.length - 1; i >= 0; i--) {
-      const inFrozen = reader.searchMemtable(frozen[i], scratch, visibleSequence);
-      if (inFrozen !== undefined) return inFrozen;
+  #many<Result>(
+    keys: readonly Bytes[],
+    options: ReadOptions | undefined,
+    absent: Result,
+    resultOf: (bytes: Uint8Array, start: number, length: number, isPrivate: boolean) => Result,
+  ): Promise<Result[]> {
+    try {
+      const sequence = this.#sequenceOf(options);
+      if (!Array.isArray(keys)) throw new QuadringError('INVALID_ARGUMENT', 'the keys must be an array');
+      return this.#reads.many(keys, sequence, options?.fillCache !== false, absent, resultOf);
+    } catch (error) {
+      return rejected(error);
     }
-    const { bytes, length, hash } = scratch;
-    return reader.searchTables(versions.tables, 0, -1, bytes, length, hash, visibleSequence);
   }
 
-  #takeValue(): Buffer {
-    const { bytes, entry } = this.#engine.reader;
-    return copyOf(bytes, entry.valueStart, entry.valueLength);
-  }
-
-  #lookup(handler: LookupHandler): void {
-    const { reader, versions, visibleSequence } = this.#engine;
-    new PointLookup(reader, versions.tables, this.#key, visibleSequence, handler).begin();
-  }
-
-  #lookupSync(onFound: LookupHandler['onFound']): void {
-    let done = false;
-    let failure: QuadringError | undefined;
-    const settle = (error?: QuadringError): void => {
-      failure = error;
-      done = true;
-    };
-    this.#lookup({
-      onFound: (bytes, start, length) => {
-        onFound(bytes, start, length);
-        settle();
-      },
-      onAbsent: () => settle(),
-      onError: settle,
+  #scan<Item>(
+    options: IteratorOptions<Encoding, Encoding>,
+    materialize: Materializer<Item>,
+    keysOnly: boolean,
+  ): ScanIterator<Item> {
+    this.#checkOpen();
+    checkReadOptions(options, true);
+    const { snapshot, fillCache, signal } = options;
+    const range = keyRangeOf(options, this.#key);
+    const isReverse = isReverseOf(options);
+    const scan = new Scan(this.#engine, {
+      range,
+      isReverse,
+      limit: limitOf(options),
+      sequence: this.#engine.readableSequenceOf(snapshot),
+      fillCache: fillCache !== false,
+      keysOnly,
     });
-    this.#engine.scheduler.waitUntil(() => done);
-    if (failure !== undefined) throw failure;
-    if (!done) throw this.#engine.failure ?? new QuadringError('WORKER_FAILED', 'the read was not answered');
+    return new ScanIterator({ scan, range, isReverse, materialize, signal });
+  }
+
+  /** HOT. Checks that the database is open, and the options; gives the number to read at. */
+  #sequenceOf(options: ReadOptions | undefined): number {
+    if (this.#closing !== undefined) this.#checkOpen();
+    if (options === undefined) return this.#engine.visibleSequence;
+    checkReadOptions(options, false);
+    return options.snapshot === undefined
+      ? this.#engine.visibleSequence
+      : this.#engine.readableSequenceOf(options.snapshot);
   }
 
   #writeBatch(batch: EncodedWrites, options: WriteOptions | undefined): Promise<void> {
@@ -268,7 +353,7 @@ export class Database implements AsyncDisposable {
   #checkWritable(options: WriteOptions | undefined): void {
     this.#checkOpen();
     if (this.#engine.failure !== undefined) throw this.#engine.failure;
-    if (options !== undefined) checkOptions(options, true);
+    if (options !== undefined) checkWriteOptions(options);
   }
 
   #checkOpen(): void {
@@ -284,36 +369,7 @@ process.on('beforeExit', () => {
   }
 });
 
-/** Throws INVALID_ARGUMENT for options that are none, and ABORTED for a signal that has been. */
-function checkOptions(options: WriteOptions, isWrite: boolean): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new QuadringError('INVALID_ARGUMENT', 'options must be an object');
-  }
-  for (const name in options) {
-    if (name === 'signal' || (name === 'sync' && isWrite)) continue;
-    throw new QuadringError('INVALID_ARGUMENT', `option ${name} does not exist`);
-  }
-  const { sync, signal } = options;
-  if (sync !== undefined && typeof sync !== 'boolean') {
-    throw new QuadringError('INVALID_ARGUMENT', 'sync must be true or false');
-  }
-  if (signal === undefined) return;
-  if (!(signal instanceof AbortSignal))
-    throw new QuadringError('INVALID_ARGUMENT', 'signal must be an AbortSignal');
-  if (signal.aborted) throw abortError(signal);
-}
-
 /** A refusal of a promise-returning method. */
 function rejected(error: unknown): Promise<never> {
   return Promise.reject(error instanceof Error ? error : new Error(String(error)));
-}
-
-function copyOf(bytes: Uint8Array, start: number, length: number): Buffer {
-  const value = Buffer.allocUnsafe(length);
-  copyBytes(bytes, start, length, value, 0);
-  return value;
-}
-
-function decode(bytes: Uint8Array, start: number, length: number, encoding: 'utf8' | 'latin1'): string {
-  return Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, length).toString(encoding);
 }

@@ -19,6 +19,7 @@ import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { garbageFiles, type DirectoryContents } from './directory-contents.ts';
+import { ExtentReader } from './extent-reader.ts';
 import { Flusher, openTable } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
 import { translated } from './io-errors.ts';
@@ -29,7 +30,10 @@ import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
 import type { Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
+import { ReadAheadBudget } from './read-ahead.ts';
 import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
+import { ScanList } from './scan.ts';
+import { SnapshotList, type Snapshot } from './snapshots.ts';
 import type { Table } from './table.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
@@ -55,7 +59,11 @@ export class Engine implements CrewListener {
   readonly ground: EngineGround;
   readonly scheduler: IoScheduler;
   readonly cache: BlockCache;
+  readonly extents: ExtentReader;
+  readonly readAhead: ReadAheadBudget;
   readonly reader: PointReader;
+  readonly snapshots = new SnapshotList();
+  readonly scans = new ScanList();
   readonly memtables: Memtables;
   readonly logs: LogFiles;
   readonly manifest: ManifestWriter;
@@ -94,16 +102,26 @@ export class Engine implements CrewListener {
       directory: this.#directoryHandle,
       salt: ground.state.databaseSalt,
       directIo: this.directIo,
+      slotBytes: settings.blockBytes,
     };
     this.#attachment = new CrewAttachment(crew, this.scheduler, place, (error) => this.onFailure(error));
     const { pool, arenas } = crew.memory;
-    this.cache = new BlockCache(this.scheduler, {
+    this.extents = new ExtentReader(this.scheduler, pool);
+    this.cache = new BlockCache({
+      scheduler: this.scheduler,
+      extents: this.extents,
       pool,
       slotBytes: settings.blockBytes,
       slotCount: settings.slotCount,
       retain: settings.retainBlocks,
     });
-    this.reader = new PointReader(this.scheduler, this.cache);
+    this.readAhead = new ReadAheadBudget({
+      cache: this.cache,
+      slotsMax: settings.readAheadSlots,
+      windowMax: settings.readAheadWindow,
+      now: () => environment.now(),
+    });
+    this.reader = new PointReader(this.cache);
     this.memtables = new Memtables(arenas, (region, buffer) => this.#attachment.arena(region, buffer));
     this.manifest = new ManifestWriter(this.scheduler, pool, (error) => this.fail(error));
     this.logs = new LogFiles(this.scheduler, {
@@ -164,7 +182,7 @@ export class Engine implements CrewListener {
     );
     this.flusher = new Flusher({
       scheduler: this.scheduler,
-      cache: this.cache,
+      extents: this.extents,
       pool: this.ground.crew.memory.pool,
       memtables: this.memtables,
       versions: this.versions,
@@ -175,6 +193,8 @@ export class Engine implements CrewListener {
       blockBytes: settings.blockBytes,
       filterBitsPerKey: settings.filterBitsPerKey,
       wallClockSeconds: () => environment.wallClockSeconds(),
+      snapshots: () => this.snapshots.sequences,
+      onInstalled: (memtable, table) => this.scans.replace(memtable, table),
       onFlushed: () => this.#onFlushed(),
       onRefused: (error, attempt) => this.writes.refuseBlockedOn('memtable', error, attempt),
       onFailure: (error) => this.fail(error),
@@ -352,6 +372,17 @@ export class Engine implements CrewListener {
     this.flusher.stop(this.failure);
   }
 
+  /** The number that a read which begins now sees writes up to. */
+  get readableSequence(): number {
+    return Math.min(this.visibleSequence, this.writes.lastSequence);
+  }
+
+  /** The same for a read of a snapshot. Throws what `Snapshot.sequenceFor` throws. */
+  readableSequenceOf(snapshot: Snapshot | undefined): number {
+    if (snapshot === undefined) return this.readableSequence;
+    return Math.min(this.visibleSequence, snapshot.sequenceFor(this.snapshots));
+  }
+
   /** Puts everything written so far into tables. */
   async flush(): Promise<void> {
     await this.writes.largeWritten();
@@ -367,6 +398,7 @@ export class Engine implements CrewListener {
 
   /** Settles everything, records that nothing is missing, and hands the crew on. */
   async close(): Promise<void> {
+    this.scans.closeAll();
     await this.#settle();
     if (this.failure === undefined) {
       const { active } = this.logs;

@@ -2,18 +2,24 @@
  * Reads a run of a table's pages into memory of its own: a table's index and filter, and blocks that are larger than a
  * cache slot. Owner only.
  *
- * The pages travel through cache slots that are lent for the purpose, CHUNKS_MAX at a time, and are copied out as they
- * land. Callbacks, not promises, so that a synchronous read can wait for it.
+ * The kernel reads into the pool's transfer buffers; each is copied out as it lands, which is the only copy. The
+ * buffers bound what is in flight: chunks of all extents that are being read take them in order. Callbacks, not
+ * promises, so that a synchronous read can wait for it.
  */
-import { QuadringError } from '../errors.ts';
+import type { QuadringError } from '../errors.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
+import {
+  TRANSFER_BUFFER_BYTES,
+  TRANSFER_BUFFER_COUNT,
+  TRANSFER_BUFFERS_AT,
+} from '../protocol/crew-layout.ts';
 import { READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
-import type { BlockCache } from './block-cache.ts';
+import { Fifo } from './fifo.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
-/** Chunks of one extent that are under way at once. */
-const CHUNKS_MAX = 8;
+const CHUNK_PAGES = TRANSFER_BUFFER_BYTES / PAGE_BYTES;
 
+/** `bytes` are the caller's own; nothing in them is verified. */
 export type ExtentHandler = (error: QuadringError | undefined, bytes: Uint8Array) => void;
 
 export interface ExtentPlace {
@@ -23,86 +29,68 @@ export interface ExtentPlace {
   readonly pageCount: number;
 }
 
-/** `handler` is called once, while completions are drained. Nothing is verified here: the caller knows what it read. */
-export function readExtent(
-  scheduler: IoScheduler,
-  cache: BlockCache,
-  place: ExtentPlace,
-  handler: ExtentHandler,
-): void {
-  new ExtentRead(scheduler, cache, place, handler).begin();
+interface ExtentRead {
+  readonly place: ExtentPlace;
+  readonly bytes: Uint8Array;
+  readonly handler: ExtentHandler;
+  /** Pages asked for, and chunks that have not come. */
+  asked: number;
+  pending: number;
+  error: QuadringError | undefined;
 }
 
-class ExtentRead {
+export class ExtentReader {
   readonly #scheduler: IoScheduler;
-  readonly #cache: BlockCache;
-  readonly #place: ExtentPlace;
-  readonly #handler: ExtentHandler;
-  readonly #bytes: Uint8Array;
-  readonly #chunkPages: number;
-  /** Pages asked for, and chunks that have not come. */
-  #asked = 0;
-  #pending = 0;
-  #error: QuadringError | undefined;
+  readonly #pool: Uint8Array;
+  readonly #freeBuffers = Array.from({ length: TRANSFER_BUFFER_COUNT }, (_, i) => i);
+  /** Extents of which not all pages have been asked for, oldest first. */
+  readonly #unfinished = new Fifo<ExtentRead>();
 
-  constructor(scheduler: IoScheduler, cache: BlockCache, place: ExtentPlace, handler: ExtentHandler) {
+  constructor(scheduler: IoScheduler, pool: Uint8Array) {
     this.#scheduler = scheduler;
-    this.#cache = cache;
-    this.#place = place;
-    this.#handler = handler;
-    this.#bytes = new Uint8Array(place.pageCount * PAGE_BYTES);
-    this.#chunkPages = cache.slotBytes / PAGE_BYTES;
+    this.#pool = pool;
   }
 
-  begin(): void {
-    while (this.#pending < CHUNKS_MAX && this.#asked < this.#place.pageCount) this.#ask();
+  /** `handler` is called once, while completions are drained. */
+  read(place: ExtentPlace, handler: ExtentHandler): void {
+    const bytes = Buffer.allocUnsafeSlow(place.pageCount * PAGE_BYTES);
+    this.#unfinished.push({ place, bytes, handler, asked: 0, pending: 0, error: undefined });
+    this.#ask();
   }
 
   #ask(): void {
-    const first = this.#asked;
-    const count = Math.min(this.#chunkPages, this.#place.pageCount - first);
-    this.#asked += count;
-    this.#pending++;
-    const taken = this.#cache.takeSlot((slot) => {
-      const base = this.#cache.baseOf(slot);
+    while (this.#freeBuffers.length > 0) {
+      const read = this.#unfinished.peek();
+      if (read === undefined) return;
+      const first = read.asked;
+      const count = Math.min(CHUNK_PAGES, read.place.pageCount - first);
+      const buffer = this.#freeBuffers.pop() as number;
+      read.asked += count;
+      read.pending++;
+      if (read.asked === read.place.pageCount) this.#unfinished.shift();
+      const at = TRANSFER_BUFFERS_AT + buffer * TRANSFER_BUFFER_BYTES;
       this.#scheduler.request(
         ROLE_FOREGROUND,
         READ_PAGES,
-        (result, detail0, detail1) => this.#onRead(slot, first, count, result, detail0, detail1),
-        this.#place.table,
-        this.#place.page + first,
+        (result, detail0, detail1) => {
+          if (result < 0) {
+            const offset = (read.place.page + first) * PAGE_BYTES;
+            const answer = { result, detail0, detail1 };
+            read.error ??= this.#scheduler.errorOf('reading', read.place.fileName, answer, offset);
+          } else {
+            read.bytes.set(this.#pool.subarray(at, at + count * PAGE_BYTES), first * PAGE_BYTES);
+          }
+          read.pending--;
+          this.#freeBuffers.push(buffer);
+          this.#ask();
+          if (read.pending === 0 && read.asked === read.place.pageCount) read.handler(read.error, read.bytes);
+        },
+        read.place.table,
+        read.place.page + first,
         count,
-        base / PAGE_BYTES,
+        at / PAGE_BYTES,
         0,
       );
-    });
-    if (taken !== 'refused') return;
-    this.#pending--;
-    this.#error ??= new QuadringError('OVERLOADED', 'too many reads are waiting');
-    this.#asked = this.#place.pageCount;
-    if (this.#pending === 0) this.#handler(this.#error, this.#bytes);
-  }
-
-  #onRead(
-    slot: number,
-    first: number,
-    count: number,
-    result: number,
-    detail0: number,
-    detail1: number,
-  ): void {
-    this.#pending--;
-    if (result < 0) {
-      const { fileName, page } = this.#place;
-      const offset = (page + first) * PAGE_BYTES;
-      this.#error ??= this.#scheduler.errorOf('reading', fileName, { result, detail0, detail1 }, offset);
-      this.#asked = this.#place.pageCount;
-    } else {
-      const base = this.#cache.baseOf(slot);
-      this.#bytes.set(this.#cache.bytes.subarray(base, base + count * PAGE_BYTES), first * PAGE_BYTES);
     }
-    this.#cache.returnSlot(slot);
-    if (this.#asked < this.#place.pageCount) this.#ask();
-    else if (this.#pending === 0) this.#handler(this.#error, this.#bytes);
   }
 }

@@ -29,8 +29,7 @@ import {
   WRITE_TABLE,
   type WriteTableParameters,
 } from '../protocol/requests.ts';
-import type { BlockCache } from './block-cache.ts';
-import { readExtent } from './extent-reader.ts';
+import type { ExtentReader } from './extent-reader.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -40,9 +39,12 @@ import type { Memtables } from './memtables.ts';
 import { Table } from './table.ts';
 import type { VersionSet } from './version-set.ts';
 
+/** So many sequence numbers fit the mailbox; where more are read at, every version above the last of these is kept. */
+const SNAPSHOTS_MAX = 8192;
+
 export interface FlusherOptions {
   readonly scheduler: IoScheduler;
-  readonly cache: BlockCache;
+  readonly extents: ExtentReader;
   readonly pool: Uint8Array<SharedArrayBuffer>;
   readonly memtables: Memtables;
   readonly versions: VersionSet;
@@ -54,6 +56,10 @@ export interface FlusherOptions {
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
   readonly wallClockSeconds: () => number;
+  /** Sequence numbers that are read at, ascending. */
+  readonly snapshots: () => readonly number[];
+  /** The table takes the memtable's place; the arena will be used again as soon as this returns. */
+  readonly onInstalled: (memtable: Memtable, table: Table) => void;
   /** A memtable's arena is free. */
   readonly onFlushed: () => void;
   /** The attempt of that number met a full file system. */
@@ -211,6 +217,7 @@ export class Flusher {
       throw error;
     }
     versions.install(table, edit);
+    this.#options.onInstalled(memtable, table);
     memtables.releaseOldest();
     logs.releaseBelow(versions.logNumber);
     this.#bytesWritten += description.fileBytes;
@@ -227,11 +234,13 @@ export class Flusher {
 
   async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
     const { scheduler, pool, blockBytes, filterBitsPerKey, wallClockSeconds } = this.#options;
+    const snapshots = this.#options.snapshots();
     const parameters: WriteTableParameters = {
       blockBytes,
       filterBitsPerKey,
       createdAtSeconds: wallClockSeconds(),
-      oldestSnapshot: memtable.lastSequence,
+      snapshots: snapshots.slice(0, SNAPSHOTS_MAX),
+      keepAbove: snapshots.length > SNAPSHOTS_MAX ? snapshots[SNAPSHOTS_MAX - 1] : memtable.lastSequence,
     };
     const text = Buffer.from(`${JSON.stringify(parameters)}\0`);
     pool.set(text, MAILBOX_AT);
@@ -245,7 +254,7 @@ export class Flusher {
 
 /** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
 export async function openTable(
-  { scheduler, cache }: { readonly scheduler: IoScheduler; readonly cache: BlockCache },
+  { scheduler, extents }: { readonly scheduler: IoScheduler; readonly extents: ExtentReader },
   description: TableDescription,
 ): Promise<Table> {
   const { number, metaOffset, fileBytes } = description;
@@ -255,7 +264,7 @@ export async function openTable(
   const page = metaOffset / PAGE_BYTES;
   const pageCount = (fileBytes - metaOffset) / PAGE_BYTES;
   const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-    readExtent(scheduler, cache, { table: number, fileName, page, pageCount }, (error, read) => {
+    extents.read({ table: number, fileName, page, pageCount }, (error, read) => {
       if (error === undefined) resolve(read);
       else reject(error);
     });

@@ -172,34 +172,135 @@ export class Memtable {
     visibleSequence: number,
     found: MemtableEntry,
   ): boolean {
+    return this.#findVersion(key, 0, keyLength, hash, visibleSequence, found);
+  }
+
+  #findVersion(
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    hash: number,
+    visibleSequence: number,
+    found: MemtableEntry,
+  ): boolean {
     const words = this.#words;
     const mask = this.#slotMask;
     const slotsAt = this.#slotsAt;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const node = words[slotsAt + 2 * slot + 1];
       if (node === 0) return false;
-      if (words[slotsAt + 2 * slot] === hash && this.#hasKey(node, key, 0, keyLength)) {
+      if (words[slotsAt + 2 * slot] === hash && this.#hasKey(node, key, keyStart, keyLength)) {
         return this.#readVersion(node, visibleSequence, found);
       }
     }
   }
 
   #readVersion(newest: number, visibleSequence: number, found: MemtableEntry): boolean {
-    const words = this.#words;
-    for (let node = newest; node !== 0;) {
-      const at = node >> 2;
-      const sequence = (words[at + NODE_SEQUENCE_LOW] >>> 0) + words[at + NODE_SEQUENCE_HIGH] * TWO_32;
-      if (sequence <= visibleSequence) {
-        const keyWordOf = words[at + NODE_KEY];
-        found.kind = (keyWordOf >>> 16) & 0xff;
-        found.valueStart = node + NODE_HEADER_BYTES + (keyWordOf & 0xffff);
-        found.valueLength = words[at + NODE_VALUE_LENGTH]!;
-        found.sequence = sequence;
-        return true;
-      }
-      node = words[at + NODE_OLDER]!;
+    for (let node = newest; node !== 0; node = this.olderVersion(node)) {
+      if (this.sequenceOf(node) > visibleSequence) continue;
+      this.readNode(node, found);
+      return true;
     }
     return false;
+  }
+
+  /** What a node holds beside its key. */
+  readNode(node: number, found: MemtableEntry): void {
+    const words = this.#words;
+    const at = node >> 2;
+    const keyWordOf = words[at + NODE_KEY];
+    found.kind = (keyWordOf >>> 16) & 0xff;
+    found.valueStart = node + NODE_HEADER_BYTES + (keyWordOf & 0xffff);
+    found.valueLength = words[at + NODE_VALUE_LENGTH]!;
+    found.sequence = this.sequenceOf(node);
+  }
+
+  /** The first node, 0 if there is none. Nodes are in the order of keys, versions of one key newest first. */
+  get firstNode(): number {
+    return this.#words[(HEAD_OFFSET >> 2) - 1];
+  }
+
+  /** The last node, 0 if there is none. */
+  get lastNode(): number {
+    const last = this.#last[0];
+    return last === HEAD_OFFSET ? 0 : last;
+  }
+
+  /** The node behind `node`, 0 at the end. */
+  nodeAfter(node: number): number {
+    return this.#words[(node >> 2) - 1];
+  }
+
+  /** The previous version of the node's key, which is also the node behind it; 0 if there is none. */
+  olderVersion(node: number): number {
+    return this.#words[(node >> 2) + NODE_OLDER];
+  }
+
+  sequenceOf(node: number): number {
+    const at = node >> 2;
+    return (this.#words[at + NODE_SEQUENCE_LOW] >>> 0) + this.#words[at + NODE_SEQUENCE_HIGH] * TWO_32;
+  }
+
+  /** Where in `bytes` the node's key begins; its length is `keyLengthOf`. */
+  keyStartOf(node: number): number {
+    return node + NODE_HEADER_BYTES;
+  }
+
+  keyLengthOf(node: number): number {
+    return this.#words[(node >> 2) + NODE_KEY] & 0xffff;
+  }
+
+  /** A view of the node's key. */
+  keyOf(node: number): Uint8Array {
+    const start = this.keyStartOf(node);
+    return this.bytes.subarray(start, start + this.keyLengthOf(node));
+  }
+
+  /** The first node whose key is not before `key`; 0 if there is none. */
+  firstNodeFrom(key: Uint8Array, keyLength: number): number {
+    return this.nodeAfter(this.#lastBefore(key, 0, keyLength));
+  }
+
+  /** The last node whose key is before `key[keyStart, + keyLength)`; 0 if there is none. */
+  lastNodeBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
+    const node = this.#lastBefore(key, keyStart, keyLength);
+    return node === HEAD_OFFSET ? 0 : node;
+  }
+
+  /** The newest version at or below `visibleSequence` of the node's key; false if there is none. */
+  readVisible(node: number, visibleSequence: number, found: MemtableEntry): boolean {
+    const words = this.#words;
+    const hash = words[(node >> 2) + NODE_HASH];
+    return this.#findVersion(
+      this.bytes,
+      this.keyStartOf(node),
+      this.keyLengthOf(node),
+      hash,
+      visibleSequence,
+      found,
+    );
+  }
+
+  #lastBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
+    const words = this.#words;
+    const high = keyWord(key, keyStart, keyLength, 0);
+    const low = keyWord(key, keyStart, keyLength, 4);
+    let node = HEAD_OFFSET;
+    let rejected = 0;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[(node >> 2) - 1 - level];
+        // A node that was too far on a higher level is not compared again.
+        if (next === 0 || next === rejected) break;
+        if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
+          rejected = next;
+          break;
+        }
+        node = next;
+      }
+      this.#previous[level] = node;
+    }
+    return node;
   }
 
   /** Makes the hash table name `node` for its key; returns the version it named before, or 0. */
@@ -245,23 +346,7 @@ export class Memtable {
     const tail = last[0];
     const ascending = tail === HEAD_OFFSET || this.#compare(tail, high, low, key, keyStart, keyLength) < 0;
     const previous = ascending ? last : this.#previous;
-    if (!ascending) {
-      let node = HEAD_OFFSET;
-      let rejected = 0;
-      for (let level = this.#height - 1; level >= 0; level--) {
-        for (;;) {
-          const next = words[(node >> 2) - 1 - level];
-          // A node that was too far on a higher level is not compared again.
-          if (next === 0 || next === rejected) break;
-          if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
-            rejected = next;
-            break;
-          }
-          node = next;
-        }
-        previous[level] = node;
-      }
-    }
+    if (!ascending) this.#lastBefore(key, keyStart, keyLength);
     for (; this.#height < height; this.#height++) previous[this.#height] = HEAD_OFFSET;
     for (let level = 0; level < height; level++) {
       const before = (previous[level] >> 2) - 1 - level;

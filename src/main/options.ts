@@ -17,6 +17,13 @@ export interface IoOptions {
   readonly spinMicroseconds?: number;
 }
 
+export interface ReadAheadOptions {
+  /** Most bytes that a scan has ahead of it in each table, 0 to 64 MiB. Default 512 KiB. */
+  readonly windowBytes?: number;
+  /** Most bytes that all scans together have under way or unread, 0 to 1 GiB; never more than half of the cache. Default 8 MiB. */
+  readonly totalBytes?: number;
+}
+
 export interface DatabaseOptions {
   /** Create the database if the directory has none. Default true. */
   readonly createIfMissing?: boolean;
@@ -32,6 +39,8 @@ export interface DatabaseOptions {
   readonly writeBufferBytes?: number;
   /** Bits of a table's filter for each key, 0 (no filter) to 30. Default 10. */
   readonly filterBitsPerKey?: number;
+  /** Blocks read ahead of scans, which take their room from the block cache. */
+  readonly readAhead?: ReadAheadOptions;
   /** Huge pages for the block cache, where the kernel gives them. Default 'auto'. */
   readonly hugePages?: 'auto' | 'off';
   readonly io?: IoOptions;
@@ -48,6 +57,9 @@ export interface Settings {
   readonly blockCacheBytes: number;
   /** Buffers of `blockBytes` that block reads land in. */
   readonly slotCount: number;
+  /** Slots that scans may have for what they read ahead, and blocks that one of them reads ahead in a table. */
+  readonly readAheadSlots: number;
+  readonly readAheadWindow: number;
   /** Whether a block stays in its slot after the read that brought it. */
   readonly retainBlocks: boolean;
   /** Size of the shared pool, a whole number of MiB. */
@@ -86,9 +98,14 @@ const OPTION_NAMES = new Set<string>([
   'blockBytes',
   'writeBufferBytes',
   'filterBitsPerKey',
+  'readAhead',
   'hugePages',
   'io',
 ] satisfies (keyof DatabaseOptions)[]);
+const READ_AHEAD_OPTION_NAMES = new Set<string>([
+  'windowBytes',
+  'totalBytes',
+] satisfies (keyof ReadAheadOptions)[]);
 const IO_OPTION_NAMES = new Set<string>([
   'backend',
   'direct',
@@ -102,6 +119,8 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
   refuseUnknown(options, OPTION_NAMES, 'option');
   const io = options.io === undefined ? {} : options.io;
   refuseUnknown(io, IO_OPTION_NAMES, 'option io.');
+  const readAhead = options.readAhead === undefined ? {} : options.readAhead;
+  refuseUnknown(readAhead, READ_AHEAD_OPTION_NAMES, 'option readAhead.');
   const blockBytes = powerOfTwo('blockBytes', options.blockBytes, 16_384, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
   const blockCacheBytes = integer(
     'blockCacheBytes',
@@ -121,6 +140,10 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
   const slotBytes = roundUpToMebibyte(Math.max(blockCacheBytes, Math.min(SLOTS_MIN * blockBytes, MEBIBYTE)));
   const logBytes = clamp(roundUpToMebibyte(writeBufferBytes / 2), LOG_BYTES_MIN, LOG_BYTES_MAX);
   const queueDepth = io.queueDepth;
+  const { windowBytes, totalBytes } = readAhead;
+  const windowMax = integer('readAhead.windowBytes', windowBytes, 512 * 1024, 0, 64 * MEBIBYTE);
+  const aheadMax = integer('readAhead.totalBytes', totalBytes, 8 * MEBIBYTE, 0, 1024 * MEBIBYTE);
+  const slotCount = Math.floor(slotBytes / blockBytes);
   return {
     createIfMissing: boolean('createIfMissing', options.createIfMissing, true),
     errorIfExists: boolean('errorIfExists', options.errorIfExists, false),
@@ -129,7 +152,9 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
     filterBitsPerKey: integer('filterBitsPerKey', options.filterBitsPerKey, 10, 0, 30),
     writeBufferBytes: Math.ceil(writeBufferBytes / 65_536) * 65_536,
     blockCacheBytes,
-    slotCount: Math.floor(slotBytes / blockBytes),
+    slotCount,
+    readAheadSlots: Math.min(Math.floor(aheadMax / blockBytes), slotCount >> 1),
+    readAheadWindow: Math.floor(windowMax / blockBytes),
     retainBlocks,
     poolBytes: SLOTS_AT + slotBytes,
     logBytes,

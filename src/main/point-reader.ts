@@ -6,16 +6,12 @@
  * if need be. Whoever made it learns the outcome through its handler, so an asynchronous read and one that blocks its
  * thread share it.
  */
-import { join } from 'node:path';
-import { QuadringError } from '../errors.ts';
-import { verifyBlock } from '../format/block-check.ts';
+import type { QuadringError } from '../errors.ts';
 import { BlockEntry, searchBlock } from '../format/block.ts';
 import { filterMayContain } from '../format/filter.ts';
-import { KIND_PUT, PAGE_BYTES } from '../format/limits.ts';
+import { KIND_PUT } from '../format/limits.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
 import type { KeyScratch } from './bytes.ts';
-import { readExtent } from './extent-reader.ts';
-import type { IoScheduler } from './io-scheduler.ts';
 import type { Memtable } from './memtable.ts';
 import type { Table } from './table.ts';
 
@@ -34,7 +30,6 @@ export interface FilterStatistics {
 
 export class PointReader {
   readonly cache: BlockCache;
-  readonly scheduler: IoScheduler;
   /** FOUND: the value is `bytes[entry.valueStart, + entry.valueLength)`, valid until anything else is read. */
   bytes: Uint8Array;
   readonly entry = new BlockEntry();
@@ -44,8 +39,7 @@ export class PointReader {
   #filterNegatives = 0;
   #falsePositives = 0;
 
-  constructor(scheduler: IoScheduler, cache: BlockCache) {
-    this.scheduler = scheduler;
+  constructor(cache: BlockCache) {
     this.cache = cache;
     this.bytes = cache.bytes;
   }
@@ -124,9 +118,10 @@ export class PointReader {
   }
 }
 
-/** What a lookup ends with: the value's place, valid only during the call; absent; or an error. */
+/** What a lookup ends with: the value's place, absent, or an error. */
 export interface LookupHandler {
-  onFound(bytes: Uint8Array, start: number, length: number): void;
+  /** `isPrivate`: the memory may be kept and handed out; otherwise it is valid only during the call. */
+  onFound(bytes: Uint8Array, start: number, length: number, isPrivate: boolean): void;
   onAbsent(): void;
   onError(error: QuadringError): void;
 }
@@ -138,6 +133,7 @@ export class PointLookup implements BlockWaiter {
   readonly #key: Uint8Array;
   readonly #hash: number;
   readonly #visibleSequence: number;
+  readonly #keep: boolean;
   readonly #handler: LookupHandler;
   #table: number;
   #block: number;
@@ -148,6 +144,7 @@ export class PointLookup implements BlockWaiter {
     tables: readonly Table[],
     key: KeyScratch,
     visibleSequence: number,
+    keep: boolean,
     handler: LookupHandler,
   ) {
     this.#reader = reader;
@@ -155,41 +152,17 @@ export class PointLookup implements BlockWaiter {
     this.#key = key.bytes.slice(0, key.length);
     this.#hash = key.hash;
     this.#visibleSequence = visibleSequence;
+    this.#keep = keep;
     this.#handler = handler;
     this.#table = reader.neededTable;
     this.#block = reader.neededBlock;
   }
 
   begin(): void {
-    const { cache, scheduler } = this.#reader;
-    const table = this.#tables[this.#table];
-    if (!cache.isOversize(table, this.#block)) {
-      cache.load(table, this.#block, this);
-      return;
-    }
-    const page = table.index.pageOf(this.#block);
-    const pageCount = table.index.pageCountOf(this.#block);
-    const place = { table: table.number, fileName: table.fileName, page, pageCount };
-    readExtent(scheduler, cache, place, (error, bytes) => {
-      if (error === undefined) this.#onOversizeBlock(table, page * PAGE_BYTES, bytes);
-      else this.#handler.onError(error);
-    });
+    this.#reader.cache.load(this.#tables[this.#table], this.#block, this, this.#keep);
   }
 
-  #onOversizeBlock(table: Table, offset: number, bytes: Uint8Array): void {
-    const { ok, expected, actual } = verifyBlock(bytes, 0, bytes.length, table.number, offset);
-    if (ok) {
-      this.onBlock(bytes, new Uint16Array(bytes.buffer), 0);
-      return;
-    }
-    const file = join(this.#reader.scheduler.directory, table.fileName);
-    const fields = { file, offset, expected, actual };
-    this.onError(
-      new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: the checksum does not hold`, fields),
-    );
-  }
-
-  onBlock(bytes: Uint8Array, words: Uint16Array, base: number): void {
+  onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
     const { index } = this.#tables[this.#table];
     const block = this.#block;
     const key = this.#key;
@@ -200,7 +173,8 @@ export class PointLookup implements BlockWaiter {
     if (
       searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, this.#hash, visible, entry)
     ) {
-      if (entry.kind === KIND_PUT) this.#handler.onFound(bytes, entry.valueStart, entry.valueLength);
+      if (entry.kind === KIND_PUT)
+        this.#handler.onFound(bytes, entry.valueStart, entry.valueLength, isPrivate);
       else this.#handler.onAbsent();
       return;
     }
@@ -227,7 +201,7 @@ export class PointLookup implements BlockWaiter {
     if (outcome === ABSENT) {
       this.#handler.onAbsent();
     } else if (outcome === FOUND) {
-      this.#handler.onFound(reader.bytes, reader.entry.valueStart, reader.entry.valueLength);
+      this.#handler.onFound(reader.bytes, reader.entry.valueStart, reader.entry.valueLength, false);
     } else {
       this.#table = reader.neededTable;
       this.#block = reader.neededBlock;

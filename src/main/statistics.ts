@@ -6,6 +6,7 @@ import type { RingDescription } from '../protocol/ring-thread-task.ts';
 import type { CacheStatistics } from './block-cache.ts';
 import type { Engine } from './engine.ts';
 import type { FilterStatistics } from './point-reader.ts';
+import type { ReadAheadStatistics } from './read-ahead.ts';
 
 export interface RingStatistics extends RingDescription, RingCounters {
   readonly role: RoleName;
@@ -44,6 +45,15 @@ export interface DatabaseStats {
   readonly tableMemoryBytes: number;
   readonly cache: CacheStatistics;
   readonly filters: FilterStatistics;
+  readonly readAhead: ReadAheadStatistics;
+  readonly readers: {
+    /** Iterators that are open. */
+    readonly iterators: number;
+    /** Snapshots that are open. */
+    readonly snapshots: number;
+    /** The oldest sequence number that is read at: what it sees is kept. Null when there is none. */
+    readonly oldestSequence: number | null;
+  };
   readonly log: {
     readonly active: string;
     readonly live: number;
@@ -95,6 +105,12 @@ export function collectStats(engine: Engine): DatabaseStats {
     tableMemoryBytes: tables.reduce((bytes, table) => bytes + table.memoryBytes, 0),
     cache: engine.cache.statistics(),
     filters: engine.reader.statistics(),
+    readAhead: engine.readAhead.statistics(),
+    readers: {
+      iterators: engine.scans.size,
+      snapshots: engine.snapshots.size - engine.scans.size,
+      oldestSequence: engine.snapshots.sequences[0] ?? null,
+    },
     log: { ...engine.logs.statistics(), ...engine.writer.statistics() },
     flushes: engine.flusher.statistics(),
     writes: { waiting: engine.writes.waiting, stalls: engine.writes.stalls },

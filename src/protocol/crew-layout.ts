@@ -19,7 +19,8 @@
  *     2 MiB             manifest staging       ┐
  *     3 MiB             8 write buffers        │ registered by the flush ring
  *     5 MiB             mailbox, zeros, scratch┘
- *     6 MiB             block-cache slots        registered by the foreground ring
+ *     6 MiB             8 transfer buffers       not registered: touched only when something large is read
+ *     8 MiB             block-cache slots        registered by the foreground ring
  */
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
@@ -90,7 +91,11 @@ export const MAILBOX_BYTES = 256 * 1024;
 export const ZEROS_AT = MAILBOX_AT + MAILBOX_BYTES;
 /** A page of the flush thread's own, for the text of CURRENT. */
 export const SCRATCH_AT = ZEROS_AT + WRITE_BUFFER_BYTES;
-export const SLOTS_AT = 6 * MEBIBYTE;
+/** Where reads that are larger than a cache slot land, piece by piece. */
+export const TRANSFER_BUFFERS_AT = 6 * MEBIBYTE;
+export const TRANSFER_BUFFER_BYTES = 256 * 1024;
+export const TRANSFER_BUFFER_COUNT = 8;
+export const SLOTS_AT = 8 * MEBIBYTE;
 
 /** What a role registers as fixed buffers of the pool: [offset, length), in whole MiB. */
 export function registeredRange(role: RoleId, poolBytes: number): { offset: number; length: number } {
@@ -98,7 +103,7 @@ export function registeredRange(role: RoleId, poolBytes: number): { offset: numb
     case 0:
       return { offset: SLOTS_AT, length: poolBytes - SLOTS_AT };
     case 1:
-      return { offset: MANIFEST_STAGING_AT, length: SLOTS_AT - MANIFEST_STAGING_AT };
+      return { offset: MANIFEST_STAGING_AT, length: TRANSFER_BUFFERS_AT - MANIFEST_STAGING_AT };
     case 2:
       return { offset: 0, length: 0 };
     case 3:

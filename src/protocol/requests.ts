@@ -6,7 +6,9 @@
  *
  * A result is ≥ 0, or a negative errno, or one of the RESULT_ codes below (all under −4096, where no errno is).
  * The detail of an errno is the STEP_ that met it. Page numbers and page counts are in units of PAGE_BYTES. A buffer
- * is lent by a request and returned by its completion.
+ * is lent by a request and returned by its completion; READ_AHEAD lends one and returns the one that the kernel chose
+ * among those lent that way: as its result, or after a failure as detail 0 (−1: the kernel kept it). READ_AHEAD
+ * verifies the block that it reads.
  *
  *     request           argument 0      1              2               3              4            result
  *     ATTACH            –               –              –               –              –            0
@@ -14,6 +16,7 @@
  *     OPEN_TABLE        table           –              –               –              –            0
  *     CLOSE_TABLE       table           –              –               –              –            0
  *     READ_PAGES        table           first page     page count      page in pool   verify 0/1   0
+ *     READ_AHEAD        table           first page     page count      page in pool   –            page in pool
  *     WRITE_FRAME       log             page in log    page in pool    –              –            pages written
  *     CLOSE_LOG         log             –              –               –              –            0
  *     PREPARE_LOG       log             page count     old log or 0    –              –            0
@@ -53,6 +56,7 @@ export const WRITE_TABLE = 10;
 export const APPEND_MANIFEST = 11;
 export const INSTALL_CURRENT = 12;
 export const REMOVE_FILE = 13;
+export const READ_AHEAD = 14;
 
 /** The block's checksum did not hold; detail: expected, actual. */
 export const RESULT_CHECKSUM = -5001;
@@ -98,6 +102,8 @@ export interface Attachment {
   readonly salt: number;
   /** Open tables and logs with O_DIRECT. */
   readonly directIo: boolean;
+  /** Size of a block-cache slot. */
+  readonly slotBytes: number;
   /** The first one of a database that was opened: counters begin again. */
   readonly isFirst: boolean;
   /** Memory by region, where it is new since the last attachment. */
@@ -109,6 +115,8 @@ export interface WriteTableParameters {
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
   readonly createdAtSeconds: number;
-  /** Versions hidden by a newer one that is at or below this sequence number are left out. */
-  readonly oldestSnapshot: number;
+  /** Sequence numbers that open snapshots and iterators read at, ascending: what one of them sees is kept. */
+  readonly snapshots: readonly number[];
+  /** Every version above it is kept. */
+  readonly keepAbove: number;
 }

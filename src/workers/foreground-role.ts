@@ -2,7 +2,8 @@
  * The foreground role: opens tables and reads their pages into buffers that requests lend. Ring threads only.
  *
  * A read lands where the request says (a block-cache slot, by READ_FIXED), its checksum is verified here, off the
- * owner's thread, and the answer is a number. Many reads are under way at once, one record each.
+ * owner's thread, and the answer is a number. A read ahead lands in whichever of the buffers lent for that purpose the
+ * kernel picks. Many reads are under way at once, one record each.
  */
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
@@ -12,7 +13,9 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
 import {
   CLOSE_TABLE,
+  DETACH,
   OPEN_TABLE,
+  READ_AHEAD,
   READ_PAGES,
   RESULT_CHECKSUM,
   RESULT_SHORT_READ,
@@ -20,15 +23,19 @@ import {
   STEP_OPEN,
   STEP_READ,
 } from '../protocol/requests.ts';
+import { NO_BUFFER } from './ring.ts';
 import type { RequestArguments, Role, RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
 
 /** Reads of one request until a read that makes no progress is taken for the end of the file. */
 const READ_ATTEMPTS_MAX = 8;
+const POSIX_FADV_SEQUENTIAL = 2;
 
 export class ForegroundRole implements Role {
   readonly id = ROLE_FOREGROUND;
   readonly #basics: RoleBasics;
+  /** Tables of which the kernel knows that they are read in sequence. */
+  readonly #advised = new Set<number>();
 
   constructor(basics: RoleBasics) {
     this.#basics = basics;
@@ -39,9 +46,15 @@ export class ForegroundRole implements Role {
       case OPEN_TABLE:
         return this.#openTable(args[0] >>> 0);
       case CLOSE_TABLE:
+        this.#advised.delete(args[0] >>> 0);
         return this.#basics.closeFile(args[0] >>> 0);
       case READ_PAGES:
         return this.#readPages(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4] !== 0);
+      case DETACH:
+        this.#advised.clear();
+        return this.#basics.start(opcode, args);
+      case READ_AHEAD:
+        return this.#readAhead(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0);
       default:
         return this.#basics.start(opcode, args);
     }
@@ -65,23 +78,74 @@ export class ForegroundRole implements Role {
     const target = poolPage * PAGE_BYTES;
     const offset = page * PAGE_BYTES;
     assert(target + length <= memory.pool.length, 'a read lands inside the pool');
-    let done = 0;
-    for (let attempt = 0; done < length; attempt++) {
-      const read = io.read(handle, REGION_POOL, target + done, length - done, offset + done);
-      yield 0;
-      const bytes = io.result(read);
-      if (bytes < 0) return io.respond(bytes, STEP_READ);
-      // O_DIRECT goes on at a page: what came short of one is read again.
-      const progress = bytes === length - done ? bytes : bytes - (bytes % PAGE_BYTES);
-      done += progress;
-      if (progress === 0 || attempt === READ_ATTEMPTS_MAX) {
-        if (done < length) return io.respond(RESULT_SHORT_READ, done);
-      }
-    }
+    const { done, failure } = yield* this.#readRest(handle, target, offset, 0, length);
+    if (failure < 0) return io.respond(failure, STEP_READ);
+    if (done < length) return io.respond(RESULT_SHORT_READ, done);
     if (verify) {
       const verdict = verifyBlock(memory.pool, target, length, table, offset);
       if (!verdict.ok) return io.respond(RESULT_CHECKSUM, verdict.expected | 0, verdict.actual | 0);
     }
     io.respond(0);
   }
+  *#readAhead(table: number, page: number, pageCount: number, poolPage: number): RoleTask {
+    const { io, memory, files } = this.#basics;
+    const handle = must(files.get(table), 'a table is opened before it is read');
+    const length = pageCount * PAGE_BYTES;
+    const offset = page * PAGE_BYTES;
+    if (!memory.directIo && !this.#advised.has(table)) {
+      // Through the page cache the kernel reads ahead as well, and further when it is told. It is advice: no answer matters.
+      this.#advised.add(table);
+      io.advise(handle, 0, 0, POSIX_FADV_SEQUENTIAL);
+      yield 0;
+    }
+    const read = io.readSelect(handle, REGION_POOL, poolPage * PAGE_BYTES, length, offset);
+    yield 0;
+    const bytes = io.result(read);
+    const target = io.buffer(read);
+    if (target === NO_BUFFER) {
+      memory.hasKeptBuffers = true;
+      return io.respond(bytes, NO_BUFFER);
+    }
+    const landed = target / PAGE_BYTES;
+    if (bytes < 0) return io.respond(bytes, landed);
+    const { done, failure } = yield* this.#readRest(
+      handle,
+      target,
+      offset,
+      wholePages(bytes, length),
+      length,
+    );
+    if (failure < 0) return io.respond(failure, landed);
+    if (done < length) return io.respond(RESULT_SHORT_READ, landed);
+    const verdict = verifyBlock(memory.pool, target, length, table, offset);
+    if (verdict.ok) io.respond(landed);
+    else io.respond(RESULT_CHECKSUM, landed);
+  }
+
+  /** Reads on until `length` bytes are there, a read fails, or reads make no progress. */
+  *#readRest(
+    handle: number,
+    target: number,
+    offset: number,
+    begun: number,
+    length: number,
+  ): Generator<number, { done: number; failure: number }, void> {
+    const { io } = this.#basics;
+    let done = begun;
+    for (let attempt = 0; done < length && attempt < READ_ATTEMPTS_MAX; attempt++) {
+      const read = io.read(handle, REGION_POOL, target + done, length - done, offset + done);
+      yield 0;
+      const bytes = io.result(read);
+      if (bytes < 0) return { done, failure: bytes };
+      const progress = wholePages(bytes, length - done);
+      if (progress === 0) break;
+      done += progress;
+    }
+    return { done, failure: 0 };
+  }
+}
+
+/** O_DIRECT goes on at a page: what came short of one is read again. */
+function wholePages(bytes: number, wanted: number): number {
+  return bytes === wanted ? bytes : bytes - (bytes % PAGE_BYTES);
 }

@@ -5,7 +5,7 @@
  */
 import { native, type NativeRing } from '../native.ts';
 import type { RingDescription } from '../protocol/ring-thread-task.ts';
-import { NAME_STRIDE_BYTES, RECORD_WORDS, type Ring } from './ring.ts';
+import { COMPLETION_WORDS, NAME_STRIDE_BYTES, RECORD_WORDS, type Ring } from './ring.ts';
 
 export interface RingOptions {
   readonly backend: 'auto' | 'uring' | 'syscall';
@@ -32,7 +32,7 @@ class NativeBackedRing implements Ring {
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
-    this.completions = new Int32Array(entries * COMPLETIONS_PER_ENTRY * 2);
+    this.completions = new Int32Array(entries * COMPLETIONS_PER_ENTRY * COMPLETION_WORDS);
     this.asynchronous = backend === 'uring';
     this.#reason = reason;
     const { records, names, completions } = this;
@@ -40,8 +40,14 @@ class NativeBackedRing implements Ring {
     this.#native = new Constructor({ entries, records, names, completions, eventfd, singleIssuer });
   }
 
-  attach(region: number, memory: Uint8Array, fixedOffset: number, fixedLength: number): void {
-    this.#native.attach(region, memory, fixedOffset, fixedLength);
+  attach(
+    region: number,
+    memory: Uint8Array,
+    fixedOffset: number,
+    fixedLength: number,
+    selectBytes: number,
+  ): void {
+    this.#native.attach(region, memory, fixedOffset, fixedLength, selectBytes);
   }
 
   turn(count: number, waitMicroseconds: number): number {

@@ -2,8 +2,8 @@
  * The seam `Ring`: everything the engine does to a disk passes here. Ring threads only.
  *
  * A role's loop fills submissions as records in a typed array; one `turn` consumes them, enters the kernel once, and
- * leaves completions as {user data, result} pairs. Implementations: `UringRing`, `SyscallRing` and, in tests, one over
- * memory. A result is what the system call would return: a count or a descriptor, or a negative errno.
+ * leaves completions as {user data, result, buffer} triples. Implementations: `UringRing`, `SyscallRing` and, in tests,
+ * one over memory. A result is what the system call would return: a count or a descriptor, or a negative errno.
  *
  *     record (8 words of 32 bits)
  *     ┌────────┬──────┬───────────────┬────────┬────────────┬─────────────┬───────────┬────────────────┐
@@ -20,9 +20,23 @@
  *     FALLOCATE   handle       –                bytes         byte in file        0
  *     RENAME      directory    –                –             –                   0
  *     UNLINK      directory    –                –             –                   0
+ *     FADVISE     handle       advice           0: to the end byte in file        0
  *
  * OPEN, RENAME and UNLINK take names relative to the directory: record i's first name stands at byte 128·i of `names`,
- * RENAME's second one 64 bytes further, both NUL-terminated.
+ * RENAME's second one 64 bytes further, both NUL-terminated. FADVISE takes posix_fadvise's number for the advice.
+ *
+ * A READ with FLAG_SELECT lends the `selectBytes` (see `attach`) at its buffer offset to the ring, and reads into
+ * whichever of the buffers that were lent the kernel picks: as of now the one lent first, when the read of a file begins
+ * (of a pipe: when there is something to read). The completion's buffer word is the byte offset in the region of the one
+ * picked, which is the caller's again; −1 for everything else.
+ *
+ *     - Its length is 1 to `selectBytes`, its buffer ends within the region's first 2 GiB, and it is in no chain (what
+ *       a chain cancels would leave behind what it lent). A record that is refused with EINVAL for one of these lends
+ *       nothing.
+ *     - A read that fails may have picked a buffer, which is then named. If the kernel had not come that far, buffer is
+ *       −1, and what was lent stays with the ring: a later read may pick it, or the next `attach` drops it.
+ *     - Where there are no provided buffers (see `describe`) the read goes into its own buffer and names that one, also
+ *       when it fails. A caller needs no second path.
  */
 import type { RingDescription } from '../protocol/ring-thread-task.ts';
 
@@ -45,6 +59,7 @@ export const OPCODE_CLOSE = 5;
 export const OPCODE_FALLOCATE = 6;
 export const OPCODE_RENAME = 7;
 export const OPCODE_UNLINK = 8;
+export const OPCODE_FADVISE = 9;
 
 /** The low byte of the flags word is the region. */
 export const REGION_MASK = 0xff;
@@ -56,6 +71,15 @@ export const FLAG_DSYNC = 1 << 9;
 export const FLAG_DATASYNC = 1 << 10;
 /** FALLOCATE: the file's size stays as it is. */
 export const FLAG_KEEP_SIZE = 1 << 11;
+/** READ: into any of the buffers lent; see above. */
+export const FLAG_SELECT = 1 << 12;
+
+export const COMPLETION_WORDS = 3;
+export const COMPLETION_USER_DATA = 0;
+export const COMPLETION_RESULT = 1;
+export const COMPLETION_BUFFER = 2;
+/** The buffer word of a completion that names none. */
+export const NO_BUFFER = -1;
 
 /** Bytes of `names` for each record, and where its second name begins. */
 export const NAME_STRIDE_BYTES = 128;
@@ -70,7 +94,13 @@ export interface Ring {
   /** Whether a turn can leave operations in flight (false: they have all completed when it returns). */
   readonly asynchronous: boolean;
   /** See `NativeRing.attach`. */
-  attach(region: number, memory: Uint8Array, fixedOffset: number, fixedLength: number): void;
+  attach(
+    region: number,
+    memory: Uint8Array,
+    fixedOffset: number,
+    fixedLength: number,
+    selectBytes: number,
+  ): void;
   /** See `NativeRing.turn`. */
   turn(count: number, waitMicroseconds: number): number;
   describe(): RingDescription;

@@ -22,7 +22,15 @@ import {
   STATISTIC_TURNS,
 } from '../protocol/ring-statistics.ts';
 import type { RoleIo, RoleLimits, RoleTask } from './role-io.ts';
-import { RECORD_WORDS, WORD_USER_DATA, type Ring } from './ring.ts';
+import {
+  COMPLETION_BUFFER,
+  COMPLETION_RESULT,
+  COMPLETION_USER_DATA,
+  COMPLETION_WORDS,
+  RECORD_WORDS,
+  WORD_USER_DATA,
+  type Ring,
+} from './ring.ts';
 import type { Role } from './role.ts';
 
 export interface RoleHostOptions {
@@ -154,9 +162,14 @@ export class RoleHost {
     this.#inFlight -= completed;
     assert(this.#inFlight >= 0, 'no more completions than submissions');
     for (let i = 0; i < completed; i++) {
-      const userData = completions[2 * i];
+      const at = i * COMPLETION_WORDS;
+      const userData = completions[at + COMPLETION_USER_DATA];
       recordLatency(this.#statistics, (now - this.#submittedAt[userData]) * 1000);
-      const slot = this.#io.settle(userData, completions[2 * i + 1]);
+      const slot = this.#io.settle(
+        userData,
+        completions[at + COMPLETION_RESULT],
+        completions[at + COMPLETION_BUFFER],
+      );
       if (this.#io.outstandingOf(slot) === this.#allowances[slot]) this.#resume(slot);
     }
   }

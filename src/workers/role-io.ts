@@ -10,8 +10,10 @@
 import { assert } from '../assert.ts';
 import {
   FLAG_KEEP_SIZE,
+  FLAG_SELECT,
   NAME_STRIDE_BYTES,
   OPCODE_CLOSE,
+  OPCODE_FADVISE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
   OPCODE_OPEN,
@@ -58,6 +60,8 @@ export class RoleIo {
   readonly #records: Int32Array;
   /** Result of each record a task may have: task slot × recordsPerTask + index. */
   readonly #results: Int32Array;
+  /** Likewise; the buffer that its completion named, or NO_BUFFER. */
+  readonly #buffers: Int32Array;
   readonly #outstanding: Int32Array;
   #slot = 0;
 
@@ -67,6 +71,7 @@ export class RoleIo {
     this.#ring = ring;
     this.#records = ring.records;
     this.#results = new Int32Array(tasksMax * recordsPerTask);
+    this.#buffers = new Int32Array(tasksMax * recordsPerTask);
     this.#outstanding = new Int32Array(tasksMax);
   }
 
@@ -76,9 +81,10 @@ export class RoleIo {
   }
 
   /** The host says that a record has completed; returns the slot of its task. */
-  settle(userData: number, result: number): number {
+  settle(userData: number, result: number, buffer: number): number {
     assert(this.#results[userData] === PENDING, 'a completion belongs to a record in flight');
     this.#results[userData] = result;
+    this.#buffers[userData] = buffer;
     const slot = Math.floor(userData / this.recordsPerTask);
     this.#outstanding[slot] -= 1;
     return slot;
@@ -104,6 +110,13 @@ export class RoleIo {
     return result;
   }
 
+  /** The buffer that a completed `readSelect` read into, by the index that its push returned; −1: none is named. */
+  buffer(index: number): number {
+    const place = this.#slot * this.recordsPerTask + index;
+    assert(this.#results[place] !== PENDING, 'a buffer is asked for after its completion');
+    return this.#buffers[place];
+  }
+
   /** The task's answer to the owner; the task ends right after. */
   respond(result: number, detail0 = 0, detail1 = 0): void {
     this.responseResult = result;
@@ -114,6 +127,12 @@ export class RoleIo {
   read(file: number, region: number, bufferOffset: number, length: number, fileOffset: number): number {
     this.bytesRead += length;
     return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, 0);
+  }
+
+  /** Lends the buffer to the ring and reads into any one that was lent; `buffer` says which. See FLAG_SELECT. */
+  readSelect(file: number, region: number, bufferOffset: number, length: number, fileOffset: number): number {
+    this.bytesRead += length;
+    return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, FLAG_SELECT);
   }
 
   write(
@@ -145,6 +164,11 @@ export class RoleIo {
   /** Reserves space without changing the file's size. */
   reserve(file: number, offset: number, length: number): number {
     return this.#push(OPCODE_FALLOCATE, file, 0, length, offset, 0, FLAG_KEEP_SIZE);
+  }
+
+  /** `advice` is posix_fadvise's number; a length of 0 reaches to the end of the file. */
+  advise(file: number, offset: number, length: number, advice: number): number {
+    return this.#push(OPCODE_FADVISE, file, advice, length, offset, 0, 0);
   }
 
   rename(directory: number, from: string, to: string, flags = 0): number {

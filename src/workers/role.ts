@@ -4,7 +4,7 @@
  * thread's loop, a simulator and a single-threaded caller run the same code.
  */
 import { assert, must } from '../assert.ts';
-import { ATTACH, DETACH, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
+import { ATTACH, DETACH, ROLE_FOREGROUND, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
 import { registeredRange, REGION_POOL } from '../protocol/crew-layout.ts';
 import type { RoleId } from '../protocol/requests.ts';
 import type { Ring } from './ring.ts';
@@ -27,19 +27,29 @@ export class RoleMemory {
   directory = -1;
   salt = 0;
   directIo = false;
+  /** The kernel has buffers that were lent to reads ahead and did not come back. */
+  hasKeptBuffers = false;
+  #selectBytes = 0;
 
-  adopt(attachment: Attachment, ring: Ring, role: RoleId): void {
+  /** True if memory was attached to the ring. */
+  adopt(attachment: Attachment, ring: Ring, role: RoleId): boolean {
     this.directory = attachment.directory;
     this.salt = attachment.salt;
     this.directIo = attachment.directIo;
+    let isPoolNew = false;
     for (const { region, buffer } of attachment.memory) {
-      const bytes = new Uint8Array(buffer);
-      this.#regions[region] = bytes;
-      if (region === REGION_POOL) {
-        const range = registeredRange(role, bytes.length);
-        ring.attach(region, bytes, range.offset, range.length);
-      }
+      this.#regions[region] = new Uint8Array(buffer);
+      if (region === REGION_POOL) isPoolNew = true;
     }
+    const selectBytes = role === ROLE_FOREGROUND ? attachment.slotBytes : 0;
+    if (!isPoolNew && selectBytes === this.#selectBytes && !this.hasKeptBuffers) return false;
+    // Attaching also takes back the buffers that an earlier database lent and never saw again.
+    const { pool } = this;
+    const range = registeredRange(role, pool.length);
+    ring.attach(REGION_POOL, pool, range.offset, range.length, selectBytes);
+    this.#selectBytes = selectBytes;
+    this.hasKeptBuffers = false;
+    return true;
   }
 
   region(region: number): Uint8Array<SharedArrayBuffer> {
@@ -129,8 +139,7 @@ export class RoleBasics {
   *#attach(): RoleTask {
     const attachment = must(this.#options.takeAttachment(), 'an ATTACH request follows its attachment');
     const { ring, role, statistics, onAttached } = this.#options;
-    this.memory.adopt(attachment, ring, role);
-    if (attachment.memory.length > 0) onAttached();
+    if (this.memory.adopt(attachment, ring, role)) onAttached();
     if (attachment.isFirst) {
       statistics.fill(0);
       this.io.bytesRead = 0;

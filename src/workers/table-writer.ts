@@ -65,7 +65,7 @@ export function* writeTable(
     createdAtSeconds: parameters.createdAtSeconds,
   });
   const writer = new PieceWriter(io, memory.pool, handle);
-  const cursor = new VisibleCursor(arena, parameters.oldestSnapshot);
+  const cursor = new VisibleCursor(arena, parameters);
   while (writer.failure === 0 && cursor.next()) {
     const entry = cursor.entry;
     builder.add(
@@ -122,33 +122,49 @@ function readParameters(pool: Uint8Array, at: number): WriteTableParameters {
 }
 
 /**
- * Walks an arena and leaves out what no read can see: a version is hidden when a newer version of its key is at or
- * below the oldest sequence number that anybody reads at.
+ * Walks an arena and leaves out what no read can see: a version is hidden when everybody who could see it, by the
+ * sequence number they read at, sees a newer version of its key instead.
  */
 class VisibleCursor {
   readonly entry: ArenaCursor;
   readonly #bytes: Uint8Array;
-  readonly #oldestSnapshot: number;
+  readonly #snapshots: readonly number[];
+  readonly #keepAbove: number;
   #previousKeyStart = 0;
   #previousKeyLength = -1;
   #previousSequence = 0;
 
-  constructor(arena: Uint8Array<SharedArrayBuffer>, oldestSnapshot: number) {
+  constructor(arena: Uint8Array<SharedArrayBuffer>, { snapshots, keepAbove }: WriteTableParameters) {
     this.#bytes = arena;
     this.entry = new ArenaCursor(new Int32Array(arena.buffer));
-    this.#oldestSnapshot = oldestSnapshot;
+    this.#snapshots = snapshots;
+    this.#keepAbove = keepAbove;
   }
 
   next(): boolean {
     const entry = this.entry;
     while (entry.next()) {
-      const hidden = this.#previousSequence <= this.#oldestSnapshot && this.#sameKeyAsPrevious();
+      const hidden = this.#sameKeyAsPrevious() && !this.#isSeen(entry.sequence, this.#previousSequence);
       this.#previousKeyStart = entry.keyStart;
       this.#previousKeyLength = entry.keyLength;
       this.#previousSequence = entry.sequence;
       if (!hidden) return true;
     }
     return false;
+  }
+
+  /** Whether somebody reads at a sequence number from that of a version on and below that of the next newer one. */
+  #isSeen(sequence: number, newerSequence: number): boolean {
+    if (newerSequence > this.#keepAbove) return true;
+    const snapshots = this.#snapshots;
+    let low = 0;
+    let high = snapshots.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (snapshots[middle] < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low < snapshots.length && snapshots[low] < newerSequence;
   }
 
   #sameKeyAsPrevious(): boolean {

@@ -3,13 +3,8 @@
  * model that both are held against.
  */
 import fc from 'fast-check';
-import {
-  BlockEntry,
-  blockEntryCount,
-  copyEntryKey,
-  readBlockEntry,
-  searchBlock,
-} from '../../src/format/block.ts';
+import { BlockCursor } from '../../src/format/block-cursor.ts';
+import { BlockEntry, searchBlock } from '../../src/format/block.ts';
 import { filterMayContain } from '../../src/format/filter.ts';
 import { hashBytes } from '../../src/format/hash.ts';
 import { KEY_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE, PAGE_BYTES } from '../../src/format/limits.ts';
@@ -141,11 +136,12 @@ export function getFromModel(
 /** All entries of one block. */
 export function blockEntries(bytes: Uint8Array, base: number): Entry[] {
   const found: Entry[] = [];
-  const entry = new BlockEntry();
+  const entry = new BlockCursor();
   const key = new Uint8Array(KEY_BYTES_MAX);
-  for (let ordinal = 0; ordinal < blockEntryCount(bytes, base); ordinal++) {
-    readBlockEntry(bytes, base, ordinal, entry);
-    const length = copyEntryKey(bytes, entry, key, 0);
+  entry.enter(bytes, base);
+  for (let ordinal = 0; ordinal < entry.count; ordinal++) {
+    entry.read(ordinal);
+    const length = entry.copyKey(key);
     const value = bytes.slice(entry.valueStart, entry.valueStart + entry.valueLength);
     found.push({ key: key.slice(0, length), sequence: entry.sequence, kind: entry.kind, value });
   }

@@ -99,16 +99,16 @@ test('without a sparse table all buffers are registered at once', (t) => {
     const used = [use(fixture)];
     const sizes = [registered()];
     fixture.turn(1000);
-    fixture.ring.attach(3, sharedMemory(2 * MIB), 0, 2 * MIB);
+    fixture.ring.attach(3, sharedMemory(2 * MIB), 0, 2 * MIB, 0);
     sizes.push(registered());
     used.push(use(fixture));
-    fixture.ring.attach(0, fixture.memory, MIB, MIB);
+    fixture.ring.attach(0, fixture.memory, MIB, MIB, 0);
     sizes.push(registered());
     used.push(use(fixture));
-    fixture.ring.attach(3, fixture.memory, 0, 0);
+    fixture.ring.attach(3, fixture.memory, 0, 0, 0);
     sizes.push(registered());
     used.push(use(fixture));
-    fixture.ring.attach(0, fixture.memory, 0, 0);
+    fixture.ring.attach(0, fixture.memory, 0, 0, 0);
     sizes.push(registered());
     console.log(JSON.stringify({ used, sizes, refusal: fixture.ring.describe().registrationRefusal }));
     fixture.close();`,
@@ -162,7 +162,7 @@ for (const [code, hint] of enterErrors) {
       fixture.add({ opcode: ring.OPCODE_NOP });
       attempt(() => fixture.turn());
       attempt(() => fixture.turn(1000));
-      attempt(() => fixture.ring.attach(1, fixture.memory, 0, 0));
+      attempt(() => fixture.ring.attach(1, fixture.memory, 0, 0, 0));
       attempt(() => fixture.close());
       console.log(JSON.stringify(errors));`,
       { hostile: ['--enter', '--errno', String(errno)] },

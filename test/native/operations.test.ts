@@ -10,13 +10,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
 import {
   FLAG_DATASYNC,
   FLAG_DSYNC,
   FLAG_KEEP_SIZE,
   FLAG_LINK,
   OPCODE_CLOSE,
+  OPCODE_FADVISE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
   OPCODE_NOP,
@@ -27,50 +27,11 @@ import {
   OPCODE_WRITE,
 } from '../../src/workers/ring.ts';
 import { Random, testSeed } from '../support/random.ts';
-import {
-  BACKENDS,
-  MEMORY_BYTES,
-  MIB,
-  openFixture,
-  temporaryDirectory,
-  type Fixture,
-  type FixtureOptions,
-  type Operation,
-} from './ring-fixture.ts';
+import { onBoth, type Context } from './on-both.ts';
+import { MEMORY_BYTES, MIB, type Operation } from './ring-fixture.ts';
 
 const { EINVAL, ECANCELED, ENOENT, EBADF, EISDIR } = os.errno;
 const NO_FILE = 1_000_000;
-
-interface Context {
-  readonly fixture: Fixture;
-  readonly directory: string;
-  /** Descriptor of `directory`. */
-  readonly root: number;
-  open(name: string, flags: number): number;
-}
-
-/** One test for each backend. */
-function onBoth(
-  title: string,
-  body: (t: ExecutionContext, context: Context) => void,
-  options: FixtureOptions = {},
-): void {
-  for (const backend of BACKENDS) {
-    test(`${title} (${backend})`, (t) => {
-      const directory = temporaryDirectory(t);
-      const fixture = openFixture(t, backend, options);
-      const open = (path: string, flags: number): number => {
-        const descriptor = openSync(path, flags, 0o600);
-        t.teardown(() => {
-          closeSync(descriptor);
-        });
-        return descriptor;
-      };
-      const root = open(directory, fs.O_RDONLY | fs.O_DIRECTORY);
-      body(t, { fixture, directory, root, open: (name, flags) => open(join(directory, name), flags) });
-    });
-  }
-}
 
 function fill(memory: Uint8Array, start: number, length: number, seed: number): void {
   for (let i = 0; i < length; i++) memory[start + i] = (i * 31 + seed + (i >> 8)) & 0xff;
@@ -170,6 +131,21 @@ onBoth('a durable write writes', (t, { fixture, directory, open }) => {
   fill(fixture.memory, 0, 4096, 3);
   t.deepEqual(fixture.run({ opcode: OPCODE_WRITE, file, length: 4096, flags: FLAG_DSYNC }), [4096]);
   t.deepEqual(readFileSync(join(directory, 'durable')), Buffer.from(fixture.memory.slice(0, 4096)));
+});
+
+onBoth('advice is taken, and refused where it makes no sense', (t, { fixture, open }) => {
+  const file = open('advised', fs.O_CREAT | fs.O_RDWR);
+  const advise = (advice: number, change: Partial<Operation> = {}): number =>
+    fixture.run({ opcode: OPCODE_FADVISE, file, bufferOffset: advice, ...change })[0];
+  // NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, NOREUSE.
+  for (const advice of [0, 1, 2, 3, 4, 5]) {
+    t.is(advise(advice), 0);
+    t.is(advise(advice, { offset: 2 ** 33, length: -1 }), 0);
+  }
+  t.is(advise(6), -EINVAL);
+  t.is(advise(-1), -EINVAL);
+  t.is(advise(0, { offsetHigh: -1 }), -EINVAL);
+  t.is(advise(0, { file: NO_FILE }), -EBADF);
 });
 
 onBoth(
@@ -329,6 +305,24 @@ const severings: Severing[] = [
     result: -ENOENT,
     operation: ({ root }) => ({ opcode: OPCODE_UNLINK, file: root, name: 'none' }),
   },
+  {
+    what: 'advice that does not exist',
+    severs: true,
+    result: -EINVAL,
+    operation: ({ root }) => ({ opcode: OPCODE_FADVISE, file: root, bufferOffset: 77 }),
+  },
+  {
+    what: 'advice on a descriptor that is not open',
+    severs: true,
+    result: -EBADF,
+    operation: () => ({ opcode: OPCODE_FADVISE, file: NO_FILE }),
+  },
+  {
+    what: 'advice that is taken',
+    severs: false,
+    result: 0,
+    operation: ({ open }) => ({ opcode: OPCODE_FADVISE, file: open('a', fs.O_CREAT | fs.O_RDONLY) }),
+  },
 ];
 
 for (const { what, severs, result, operation } of severings) {
@@ -367,7 +361,7 @@ onBoth('a link on the last record ties it to nothing', (t, { fixture }) => {
 // ---- records that are not valid
 
 const badRecords: [string, Operation][] = [
-  ['an unknown opcode', { opcode: 9 }],
+  ['an unknown opcode', { opcode: 10 }],
   ['a negative opcode', { opcode: -1 }],
   ['a region that is not attached', { opcode: OPCODE_READ, file: 0, length: 16, flags: 1 }],
   ['a region that does not exist', { opcode: OPCODE_READ, file: 0, length: 16, flags: 200 }],
@@ -423,12 +417,12 @@ onBoth('a region that is attached again is the new memory', (t, { fixture, direc
   writeFileSync(join(directory, 'data'), 'quadring');
   const file = open('data', fs.O_RDONLY);
   const other = new Uint8Array(new SharedArrayBuffer(8));
-  fixture.ring.attach(0, other, 0, 0);
+  fixture.ring.attach(0, other, 0, 0, 0);
   t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, length: 8 }), [8]);
   t.is(Buffer.from(other).toString(), 'quadring');
   t.is(fixture.memory[0], 0);
   t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, length: 9 }), [-EINVAL]);
-  fixture.ring.attach(15, fixture.memory, 0, 0);
+  fixture.ring.attach(15, fixture.memory, 0, 0, 0);
   t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, length: 8, flags: 15 }), [8]);
   t.is(Buffer.from(fixture.memory.slice(0, 8)).toString(), 'quadring');
 });
@@ -444,8 +438,8 @@ onBoth('no record, however random, reads to outside of its region', (t, { fixtur
   const zeros = openSync('/dev/zero', fs.O_RDONLY);
   t.teardown(() => closeSync(zeros));
   const around = new Uint8Array(new SharedArrayBuffer(3 * length)).fill(0xee);
-  fixture.ring.attach(0, around.subarray(length, 2 * length), 0, 0);
-  fixture.ring.attach(1, around.subarray(length + 1, length + 1), 0, 0);
+  fixture.ring.attach(0, around.subarray(length, 2 * length), 0, 0, 0);
+  fixture.ring.attach(1, around.subarray(length + 1, length + 1), 0, 0, 0);
   let valid = 0;
   for (let batch = 0; batch < 500; batch++) {
     const operations = Array.from({ length: fixture.entries }, () => {

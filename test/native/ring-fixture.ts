@@ -2,15 +2,22 @@
  * What the tests of the addon share: one ring with its arrays and 4 MiB of shared memory, a way to fill records by
  * name, child processes, and directories that go away.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { native, type NativeRing } from '../../src/native.ts';
 import {
+  COMPLETION_BUFFER,
+  COMPLETION_RESULT,
+  COMPLETION_USER_DATA,
+  COMPLETION_WORDS,
+  FLAG_SELECT,
   NAME_STRIDE_BYTES,
+  NO_BUFFER,
+  OPCODE_READ,
   RECORD_WORDS,
   SECOND_NAME_BYTES,
   WORD_BUFFER_OFFSET,
@@ -42,11 +49,27 @@ export interface Operation {
   readonly secondName?: string;
 }
 
+/** Size of the buffers that tests of selecting reads lend, if they do not care. */
+export const SELECT_BYTES = 16_384;
+
+/** A read of a whole buffer with FLAG_SELECT. */
+export function selectRead(file: number, bufferOffset: number, change: Partial<Operation> = {}): Operation {
+  return { opcode: OPCODE_READ, file, bufferOffset, length: SELECT_BYTES, flags: FLAG_SELECT, ...change };
+}
+
 export interface FixtureOptions {
   readonly entries?: number;
   readonly singleIssuer?: boolean;
   /** Bytes to register as fixed buffers, from the memory's beginning. */
   readonly fixedLength?: number;
+  /** Size of the buffers that reads with FLAG_SELECT lend. */
+  readonly selectBytes?: number;
+}
+
+export interface Completion {
+  readonly userData: number;
+  readonly result: number;
+  readonly buffer: number;
 }
 
 /** As much of WebAssembly as is used here; its types come with the DOM's, which Node has no use for. */
@@ -72,14 +95,17 @@ export class Fixture {
   readonly ring: NativeRing;
   #filled = 0;
 
-  constructor(backend: Backend, { entries = 8, singleIssuer = true, fixedLength = 0 }: FixtureOptions = {}) {
+  constructor(
+    backend: Backend,
+    { entries = 8, singleIssuer = true, fixedLength = 0, selectBytes = 0 }: FixtureOptions = {},
+  ) {
     this.entries = entries;
     this.records = new Int32Array(new SharedArrayBuffer(entries * RECORD_WORDS * 4));
     this.names = new Uint8Array(new SharedArrayBuffer(entries * NAME_STRIDE_BYTES));
-    this.completions = new Int32Array(new SharedArrayBuffer(entries * 4 * 2 * 4));
+    this.completions = new Int32Array(new SharedArrayBuffer(entries * 4 * COMPLETION_WORDS * 4));
     const { records, names, completions, eventfd } = this;
     this.ring = new native[backend]({ entries, records, names, completions, eventfd, singleIssuer });
-    this.ring.attach(0, this.memory, 0, fixedLength);
+    this.ring.attach(0, this.memory, 0, fixedLength, selectBytes);
   }
 
   /** Fills the next record; its user data is its index in the batch, or what is given. */
@@ -105,24 +131,45 @@ export class Fixture {
     this.names.set(Buffer.from(name).subarray(0, SECOND_NAME_BYTES), at);
   }
 
-  /** Submits what was added; returns the completions there are as [user data, result]. */
-  turn(waitMicroseconds = 0): [number, number][] {
+  /** Submits what was added; returns the completions there are. */
+  complete(waitMicroseconds = 0): Completion[] {
     const count = this.#filled;
     this.#filled = 0;
+    const { completions } = this;
     const written = this.ring.turn(count, waitMicroseconds);
-    return Array.from({ length: written }, (_, i) => [this.completions[2 * i], this.completions[2 * i + 1]]);
+    return Array.from({ length: written }, (_, i) => ({
+      userData: completions[i * COMPLETION_WORDS + COMPLETION_USER_DATA],
+      result: completions[i * COMPLETION_WORDS + COMPLETION_RESULT],
+      buffer: completions[i * COMPLETION_WORDS + COMPLETION_BUFFER],
+    }));
+  }
+
+  /** The same, as [user data, result], of operations that select no buffer. */
+  turn(waitMicroseconds = 0): [number, number][] {
+    return this.complete(waitMicroseconds).map(({ userData, result, buffer }) => {
+      if (buffer !== NO_BUFFER) throw new Error(`completion ${userData} names buffer ${buffer}`);
+      return [userData, result];
+    });
   }
 
   /** Carries out one batch; the results in the order of the operations. */
   run(...operations: Operation[]): number[] {
+    return this.runWithBuffers(...operations).map(({ result, buffer }) => {
+      if (buffer !== NO_BUFFER) throw new Error(`a completion names buffer ${buffer}`);
+      return result;
+    });
+  }
+
+  /** The same, with what reads that select have taken. */
+  runWithBuffers(...operations: Operation[]): Completion[] {
     for (const operation of operations) this.add(operation);
-    const results = new Array<number>(operations.length);
+    const results = new Array<Completion>(operations.length);
     let remaining = operations.length;
     // Each turn waits up to a second: the bound is for a ring that hangs.
     for (let turns = 0; remaining > 0; turns++) {
       if (turns > 30) throw new Error(`${remaining} operations did not complete`);
-      for (const [userData, result] of this.turn(1_000_000)) {
-        results[userData] = result;
+      for (const completion of this.complete(1_000_000)) {
+        results[completion.userData] = completion;
         remaining--;
       }
     }
@@ -150,6 +197,20 @@ export function temporaryDirectory(t: ExecutionContext): string {
     rmSync(directory, { recursive: true, force: true });
   });
   return directory;
+}
+
+/** The two ends of a named pipe; a read of it stays in flight until something is written. */
+export function openPipe(t: ExecutionContext): { readonly reader: number; readonly writer: number } {
+  const path = join(temporaryDirectory(t), 'pipe');
+  execFileSync('mkfifo', [path]);
+  // Opened for both, so that neither open waits for the other end.
+  const reader = openSync(path, constants.O_RDWR);
+  const writer = openSync(path, constants.O_WRONLY);
+  t.teardown(() => {
+    closeSync(reader);
+    closeSync(writer);
+  });
+  return { reader, writer };
 }
 
 const SYS_IO_URING_ENTER = 426;

@@ -1,6 +1,5 @@
 /** The ring itself: set-up, waits, bounds, and its end in every way there is. */
 import { constants as os } from 'node:os';
-import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   constants as fs,
@@ -13,28 +12,22 @@ import {
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { native, type NativeRing } from '../../src/native.ts';
-import { OPCODE_NOP, OPCODE_READ } from '../../src/workers/ring.ts';
-import { BACKENDS, Fixture, MIB, openFixture, sharedMemory, temporaryDirectory } from './ring-fixture.ts';
+import { COMPLETION_WORDS, OPCODE_NOP, OPCODE_READ } from '../../src/workers/ring.ts';
+import {
+  BACKENDS,
+  Fixture,
+  MIB,
+  openFixture,
+  openPipe,
+  sharedMemory,
+  temporaryDirectory,
+} from './ring-fixture.ts';
 import type { WakerData } from './waker.ts';
 
 const { EINVAL } = os.errno;
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-
-/** The two ends of a named pipe; a read of it stays in flight until something is written. */
-function openPipe(t: ExecutionContext): { readonly reader: number; readonly writer: number } {
-  const path = join(temporaryDirectory(t), 'pipe');
-  execFileSync('mkfifo', [path]);
-  // Opened for both, so that neither open waits for the other end.
-  const reader = openSync(path, fs.O_RDWR);
-  const writer = openSync(path, fs.O_WRONLY);
-  t.teardown(() => {
-    closeSync(reader);
-    closeSync(writer);
-  });
-  return { reader, writer };
-}
 
 /** A thread that wakes this one once it sleeps in the ring; see waker.ts. */
 function startWaker(what: Partial<WakerData>): { readonly worker: Worker; readonly done: Int32Array } {
@@ -81,6 +74,8 @@ test('system calls have no flags', (t) => {
     completionEntries: 8,
     registeredBytes: 0,
     registrationRefusal: null,
+    providedBuffers: 0,
+    providedBuffersRefusal: null,
   });
 });
 
@@ -90,7 +85,7 @@ for (const backend of BACKENDS) {
       entries: 8,
       records: new Int32Array(64),
       names: new Uint8Array(1024),
-      completions: new Int32Array(64),
+      completions: new Int32Array(96),
       eventfd: openFixture(t, 'SystemCalls').eventfd,
       singleIssuer: true,
     };
@@ -99,7 +94,7 @@ for (const backend of BACKENDS) {
     for (const entries of [0, 4, 12, 512, -8, NaN]) t.throws(make({ entries }), { instanceOf: RangeError });
     t.throws(make({ records: new Int32Array(63) }), { instanceOf: RangeError });
     t.throws(make({ names: new Uint8Array(1023) }), { instanceOf: RangeError });
-    t.throws(make({ completions: new Int32Array(63) }), { instanceOf: RangeError });
+    t.throws(make({ completions: new Int32Array(95) }), { instanceOf: RangeError });
     t.throws(make({ eventfd: -1 }), { instanceOf: RangeError });
     for (const name of ['records', 'names', 'completions']) {
       t.throws(make({ [name]: new Float64Array(1024) }), { instanceOf: TypeError });
@@ -119,31 +114,38 @@ for (const backend of BACKENDS) {
     for (const region of [-1, 16])
       t.throws(
         () => {
-          ring.attach(region, memory, 0, 0);
+          ring.attach(region, memory, 0, 0, 0);
         },
         { instanceOf: RangeError },
       );
     t.throws(
       () => {
-        ring.attach(0, memory, 4096, MIB);
+        ring.attach(0, memory, 4096, MIB, 0);
       },
       { instanceOf: RangeError },
     );
     t.throws(
       () => {
-        ring.attach(0, memory, 0, 4096);
+        ring.attach(0, memory, 0, 4096, 0);
       },
       { instanceOf: RangeError },
     );
     t.throws(
       () => {
-        ring.attach(0, memory, 3 * MIB, 2 * MIB);
+        ring.attach(0, memory, 3 * MIB, 2 * MIB, 0);
       },
       { instanceOf: RangeError },
     );
+    for (const selectBytes of [-4096, 100, 6000, MIB + 4096, NaN])
+      t.throws(
+        () => {
+          ring.attach(0, memory, 0, 0, selectBytes);
+        },
+        { instanceOf: RangeError },
+      );
     t.throws(
       () => {
-        ring.attach(0, new Float64Array(8) as unknown as Uint8Array, 0, 0);
+        ring.attach(0, new Float64Array(8) as unknown as Uint8Array, 0, 0, 0);
       },
       { instanceOf: TypeError },
     );
@@ -159,7 +161,7 @@ for (const backend of BACKENDS) {
     t.throws(() => ring.turn(0, 0), closed);
     t.throws(() => ring.describe(), closed);
     t.throws(() => {
-      ring.attach(0, memory, 0, 0);
+      ring.attach(0, memory, 0, 0, 0);
     }, closed);
   });
 
@@ -174,7 +176,7 @@ for (const backend of BACKENDS) {
       for (const receiver of [copy, other, undefined]) {
         t.throws(
           () => {
-            Reflect.apply(method, receiver, [0, new Uint8Array(8), 0, 0]);
+            Reflect.apply(method, receiver, [0, new Uint8Array(8), 0, 0, 0]);
           },
           { instanceOf: TypeError },
         );
@@ -260,7 +262,7 @@ test('completions that do not fit wait for the next turn', (t) => {
   // With DEFER_TASKRUN the kernel would hand over some 20 at a time.
   const fixture = openFixture(t, 'Ring', { singleIssuer: false });
   const { reader, writer } = openPipe(t);
-  const fits = fixture.completions.length / 2;
+  const fits = fixture.completions.length / COMPLETION_WORDS;
   const total = fits + 16;
   t.true(
     fixture.ring.describe().completionEntries >= total + 8,
@@ -319,13 +321,13 @@ test('nothing can be attached while something is in flight', (t) => {
   fixture.turn();
   t.throws(
     () => {
-      fixture.ring.attach(1, fixture.memory, 0, 0);
+      fixture.ring.attach(1, fixture.memory, 0, 0, 0);
     },
     { code: 'EBUSY' },
   );
   writeSync(writer, 'x');
   t.is(fixture.turn(1_000_000).length, 1);
-  fixture.ring.attach(1, fixture.memory, 0, 0);
+  fixture.ring.attach(1, fixture.memory, 0, 0, 0);
 });
 
 // ---- fixed buffers
@@ -345,17 +347,17 @@ test('what is attached is registered, and replaced when it is attached again', (
     closeSync(file);
   });
   t.is(registered(), 0);
-  ring.attach(1, sharedMemory(MIB), 0, MIB);
+  ring.attach(1, sharedMemory(MIB), 0, MIB, 0);
   for (let round = 0; round < 20; round++) {
     fixture.turn(1000); // arms the read of the eventfd
     const memory = sharedMemory(2 * MIB);
-    ring.attach(0, memory, MIB, MIB);
+    ring.attach(0, memory, MIB, MIB, 0);
     t.is(registered(), 2);
     t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: MIB, length: 5 }), [5]);
     t.is(Buffer.from(memory.slice(MIB, MIB + 5)).toString(), 'fixed');
     t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, bufferOffset: MIB - 2, length: 5 }), [5]);
   }
-  ring.attach(0, sharedMemory(MIB), 0, 0);
+  ring.attach(0, sharedMemory(MIB), 0, 0, 0);
   t.is(registered(), 1);
   t.deepEqual(fixture.run({ opcode: OPCODE_READ, file, length: 5 }), [5]);
 });
@@ -421,7 +423,7 @@ test('a descriptor that is no blocking eventfd is refused at once', (t) => {
     entries: 8,
     records: new Int32Array(64),
     names: new Uint8Array(1024),
-    completions: new Int32Array(64),
+    completions: new Int32Array(96),
     singleIssuer: true,
   };
   t.throws(() => new native.Ring({ ...options, eventfd: 1_000_000 }), { code: 'EBADF' });

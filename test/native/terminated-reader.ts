@@ -14,7 +14,7 @@ export interface ReaderData {
 const { path, memory, mode } = workerData as ReaderData;
 const fixture = new Fixture('Ring', { fixedLength: MIB });
 const half = memory.length / 8;
-fixture.ring.attach(0, memory, 0, memory.length);
+fixture.ring.attach(0, memory, 0, memory.length, 0);
 const file = openSync(path, constants.O_RDONLY | constants.O_DIRECT);
 const submit = (slot: number): void => {
   fixture.add(

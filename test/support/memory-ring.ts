@@ -7,10 +7,17 @@
  */
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import {
+  COMPLETION_BUFFER,
+  COMPLETION_RESULT,
+  COMPLETION_USER_DATA,
+  COMPLETION_WORDS,
   FLAG_DSYNC,
   FLAG_LINK,
+  FLAG_SELECT,
   NAME_STRIDE_BYTES,
+  NO_BUFFER,
   OPCODE_CLOSE,
+  OPCODE_FADVISE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
   OPCODE_NOP,
@@ -44,6 +51,14 @@ interface PendingRecord {
   readonly secondName: string;
 }
 
+interface Region {
+  readonly memory: Uint8Array;
+  readonly selectBytes: number;
+}
+
+/** Completions that one turn can bring for each entry. */
+const COMPLETIONS_PER_ENTRY = 4;
+
 export class MemoryRing implements Ring {
   readonly entries: number;
   readonly records: Int32Array;
@@ -53,7 +68,7 @@ export class MemoryRing implements Ring {
   readonly #disk: MemoryDisk;
   readonly #random: () => number;
   readonly #onStep: (operation: string) => void;
-  readonly #regions = new Map<number, Uint8Array>();
+  readonly #regions = new Map<number, Region>();
   /** Chains of linked records, none of which has begun. */
   #pending: PendingRecord[][] = [];
 
@@ -62,14 +77,20 @@ export class MemoryRing implements Ring {
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
-    this.completions = new Int32Array(entries * 8);
+    this.completions = new Int32Array(entries * COMPLETIONS_PER_ENTRY * COMPLETION_WORDS);
     this.#disk = disk;
     this.#random = random;
     this.#onStep = onStep;
   }
 
-  attach(region: number, memory: Uint8Array): void {
-    this.#regions.set(region, memory);
+  attach(
+    region: number,
+    memory: Uint8Array,
+    _fixedOffset: number,
+    _fixedLength: number,
+    selectBytes: number,
+  ): void {
+    this.#regions.set(region, { memory, selectBytes });
   }
 
   turn(count: number): number {
@@ -80,10 +101,14 @@ export class MemoryRing implements Ring {
       const [chain = []] = this.#pending.splice(Math.floor(this.#random() * this.#pending.length), 1);
       let severed = false;
       for (const record of chain) {
-        const result = severed ? -ECANCELED : this.#execute(record);
+        const isRefused = this.#isRefused(record, chain);
+        const result = severed ? -ECANCELED : isRefused ? -EINVAL : this.#execute(record);
         if (!severed && this.#severs(record, result)) severed = true;
-        this.completions[2 * completed] = record.words[WORD_USER_DATA]!;
-        this.completions[2 * completed + 1] = result;
+        const names = !isRefused && (record.words[WORD_FLAGS] & FLAG_SELECT) !== 0;
+        const at = completed * COMPLETION_WORDS;
+        this.completions[at + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA]!;
+        this.completions[at + COMPLETION_RESULT] = result;
+        this.completions[at + COMPLETION_BUFFER] = names ? record.words[WORD_BUFFER_OFFSET] : NO_BUFFER;
         completed++;
       }
     }
@@ -91,8 +116,9 @@ export class MemoryRing implements Ring {
   }
 
   describe(): RingDescription {
-    const completionEntries = this.entries * 4;
+    const completionEntries = this.entries * COMPLETIONS_PER_ENTRY;
     const registration = { registeredBytes: 0, registrationRefusal: null };
+    const selection = { providedBuffers: 0, providedBuffersRefusal: null };
     return {
       backend: 'memory',
       reason: null,
@@ -100,6 +126,7 @@ export class MemoryRing implements Ring {
       entries: this.entries,
       completionEntries,
       ...registration,
+      ...selection,
     };
   }
 
@@ -158,15 +185,31 @@ export class MemoryRing implements Ring {
         return disk.rename(firstName, secondName);
       case OPCODE_UNLINK:
         return disk.unlink(firstName);
+      case OPCODE_FADVISE:
+        return 0;
       default:
         return -EINVAL;
     }
   }
 
   #buffer(words: Int32Array): Uint8Array {
-    const region = this.#regions.get(words[WORD_FLAGS] & REGION_MASK);
     const at = words[WORD_BUFFER_OFFSET] >>> 0;
+    return this.#region(words).memory.subarray(at, at + words[WORD_LENGTH]);
+  }
+
+  #region(words: Int32Array): Region {
+    const region = this.#regions.get(words[WORD_FLAGS] & REGION_MASK);
     if (region === undefined) throw new Error('a record names a region that is not attached');
-    return region.subarray(at, at + words[WORD_LENGTH]);
+    return region;
+  }
+
+  /** Nothing is provided here: a read that selects goes into its own buffer. But it must be one that could be lent. */
+  #isRefused({ words }: PendingRecord, chain: readonly PendingRecord[]): boolean {
+    if ((words[WORD_FLAGS] & FLAG_SELECT) === 0) return false;
+    const { memory, selectBytes } = this.#region(words);
+    const at = words[WORD_BUFFER_OFFSET];
+    const length = words[WORD_LENGTH];
+    const canLend = at >= 0 && at + selectBytes <= memory.length && length > 0 && length <= selectBytes;
+    return words[WORD_OPCODE] !== OPCODE_READ || chain.length > 1 || !canLend;
   }
 }

@@ -1,0 +1,61 @@
+/**
+ * The seam of a scan's sources: one memtable or one table, key after key in one direction. Owner only.
+ *
+ * A cursor gives each user key at most once, with its newest version at or below the scan's sequence number, deletions
+ * included. It may have to wait for a block; whoever drives it learns that it goes on through `onSettled`.
+ */
+import type { QuadringError } from '../errors.ts';
+import { headOf } from '../format/key-head.ts';
+import { KEY_BYTES_MAX } from '../format/limits.ts';
+
+export const READY = 0;
+export const WAITING = 1;
+export const ENDED = 2;
+export const FAILED = 3;
+export type CursorState = typeof READY | typeof WAITING | typeof ENDED | typeof FAILED;
+
+/** Keys longer than this make a cursor's key buffer grow, once. */
+const KEY_BYTES_FIRST = 256;
+const NOTHING = new Uint8Array(0);
+
+export abstract class Cursor {
+  state: CursorState = ENDED;
+  /** FAILED: why. */
+  error: QuadringError | undefined;
+  /** READY: the entry. The key is `key[0, keyLength)`, the value `bytes[valueStart, + valueLength)`. */
+  key = Buffer.allocUnsafeSlow(KEY_BYTES_FIRST);
+  keyLength = 0;
+  kind = 0;
+  bytes: Uint8Array = NOTHING;
+  valueStart = 0;
+  valueLength = 0;
+  /** Whether `bytes` may be handed out as they are: nobody will write to them, and they may be kept. */
+  abstract readonly isPrivate: boolean;
+  /** The key's first bytes behind what the scan's keys have in common, as a number that sorts like them. */
+  head = 0;
+  /** How many bytes that is. */
+  headSkip = 0;
+
+  /** Whether it neither stands at a key nor has come to its end: it waits, or has failed. */
+  get isUnsettled(): boolean {
+    return this.state === WAITING || this.state === FAILED;
+  }
+
+  /** Goes to the next key. REQUIRES: READY. */
+  abstract advance(): void;
+
+  /** Lets go what it holds. */
+  abstract close(): void;
+
+  /** Makes room for a key. */
+  protected reserveKey(length: number): Uint8Array {
+    if (length > this.key.length) this.key = Buffer.allocUnsafeSlow(KEY_BYTES_MAX);
+    this.keyLength = length;
+    return this.key;
+  }
+
+  protected ready(): void {
+    this.head = headOf(this.key, this.headSkip, this.keyLength);
+    this.state = READY;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Iterators as callers hold them, over a scan. Owner only.
+ *
+ * Entries are made in batches out of what memory has; `next` and `for await` take them one by one from the batch at
+ * hand, `nextv` and `batches` hand out whole ones. An iterator that is dropped without being closed is closed when it is
+ * collected: nothing that lives longer refers to it.
+ */
+import { QuadringError } from '../errors.ts';
+import { KeyScratch, type Bytes } from './bytes.ts';
+import { forgetLeak, watchForLeak } from './leaks.ts';
+import type { Materializer } from './materialize.ts';
+import { narrowed, type KeyRange } from './range.ts';
+import type { Scan } from './scan.ts';
+
+/** Entries that `next` and `for await` have made at once: few for one who wants few. */
+const BATCH_MIN = 8;
+const BATCH_MAX = 512;
+/** Entries of a batch of `batches`. */
+const BATCH_DEFAULT = 1000;
+
+export interface ScanIteratorOptions<Item> {
+  readonly scan: Scan;
+  readonly range: KeyRange;
+  readonly isReverse: boolean;
+  readonly materialize: Materializer<Item>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Keys, values or entries of a range, in order, as the database was when the iterator was made. */
+export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable {
+  readonly #scan: Scan;
+  readonly #range: KeyRange;
+  readonly #isReverse: boolean;
+  readonly #materialize: Materializer<Item>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort: () => void;
+  /** Made and not handed out: from `at` on. */
+  #batch: Item[] = [];
+  #at = 0;
+  #batchSize = BATCH_MIN;
+  #isBusy = false;
+  #isClosed = false;
+
+  /** @internal Made by `Database`. */
+  constructor(options: ScanIteratorOptions<Item>) {
+    const { scan, signal } = options;
+    this.#scan = scan;
+    this.#range = options.range;
+    this.#isReverse = options.isReverse;
+    this.#materialize = options.materialize;
+    this.#signal = signal;
+    this.#onAbort = () => scan.close();
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    watchForLeak(this, 'iterator', () => scan.close());
+  }
+
+  /**
+   * The next item; undefined at the end. Rejects with CLOSED, ABORTED, BUSY, TABLE_CORRUPT, IO_ERROR or WORKER_FAILED.
+   */
+  next(): Promise<Item | undefined> {
+    if (this.#at < this.#batch.length && !this.#isBusy && !this.#scan.isClosed) {
+      return Promise.resolve(this.#batch[this.#at++]);
+    }
+    return this.#refill().then(() => (this.#batch.length > 0 ? this.#batch[this.#at++] : undefined));
+  }
+
+  /**
+   * At most `count` items, and fewer where more would have to wait for the disk; none only at the end. Rejects as `next`
+   * does, or with INVALID_ARGUMENT.
+   */
+  async nextv(count: number): Promise<Item[]> {
+    if (!Number.isSafeInteger(count) || count < 1) {
+      throw new QuadringError('INVALID_ARGUMENT', 'count must be a whole number from 1 on');
+    }
+    const begun = this.#batch.slice(this.#at, this.#at + count);
+    if (begun.length === count && !this.#isBusy && !this.#scan.isClosed) {
+      this.#at += count;
+      return begun;
+    }
+    const items = await this.#make(begun, count);
+    this.#batch = [];
+    this.#at = 0;
+    return items;
+  }
+
+  /** Whole batches as memory has them, of at most `count` items, to the end. Closes the iterator. */
+  async *batches(count = BATCH_DEFAULT): AsyncGenerator<Item[], void, void> {
+    try {
+      for (let items = await this.nextv(count); items.length > 0; items = await this.nextv(count))
+        yield items;
+    } finally {
+      await this.close();
+    }
+  }
+
+  /**
+   * Goes to the first key at or behind `target`, or in reverse to the last one at or before it, inside the iterator's
+   * range. Throws INVALID_ARGUMENT, KEY_TOO_LARGE, CLOSED or BUSY.
+   */
+  seek(target: Bytes): void {
+    this.#check();
+    const range = narrowed(this.#range, target, this.#isReverse, new KeyScratch());
+    this.#scan.restart(range, this.#batch.length - this.#at);
+    this.#batch = [];
+    this.#at = 0;
+    this.#batchSize = BATCH_MIN;
+  }
+
+  /** Lets go what the iterator holds. Closing twice is one. A call that waits rejects with CLOSED. */
+  close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      this.#signal?.removeEventListener('abort', this.#onAbort);
+      forgetLeak(this);
+      this.#scan.close();
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Closes the iterator when the loop ends. */
+  [Symbol.asyncIterator](): AsyncIterator<Item, undefined, void> {
+    return {
+      next: () => {
+        if (this.#at < this.#batch.length && !this.#isBusy && !this.#scan.isClosed) {
+          return Promise.resolve({ done: false, value: this.#batch[this.#at++] });
+        }
+        return this.#stepOn();
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #stepOn(): Promise<IteratorResult<Item, undefined>> {
+    if (this.#isClosed) return { done: true, value: undefined };
+    await this.#refill();
+    if (this.#batch.length > 0) return { done: false, value: this.#batch[this.#at++] };
+    await this.close();
+    return { done: true, value: undefined };
+  }
+
+  async #refill(): Promise<void> {
+    const items = await this.#make([], this.#batchSize);
+    this.#batchSize = Math.min(2 * this.#batchSize, BATCH_MAX);
+    this.#batch = items;
+    this.#at = 0;
+  }
+
+  /** Adds to `items` until there are `count`, or some and more would have to wait, or all. */
+  async #make(items: Item[], count: number): Promise<Item[]> {
+    this.#check();
+    this.#isBusy = true;
+    try {
+      for (;;) {
+        const outcome = this.#scan.fill(items, count, this.#materialize);
+        if (items.length > 0 || outcome === 'ended') return items;
+        await this.#moreToCome(outcome === 'waiting');
+        this.#checkOpen();
+      }
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #moreToCome(isWaiting: boolean): Promise<void> {
+    // A long run of deleted keys: the event loop gets its turn.
+    if (!isWaiting) return new Promise((resolve) => setImmediate(resolve));
+    return new Promise((resolve) => this.#scan.whenSettled(resolve));
+  }
+
+  #check(): void {
+    this.#checkOpen();
+    if (this.#isBusy) throw new QuadringError('BUSY', 'an earlier call of this iterator has not ended');
+  }
+
+  #checkOpen(): void {
+    if (this.#signal?.aborted === true) {
+      throw new QuadringError('ABORTED', 'the iterator was given up', { cause: this.#signal.reason });
+    }
+    if (this.#scan.isClosed) throw new QuadringError('CLOSED', 'the iterator is closed');
+  }
+}
+
+/** What `Database.iterator`, `keys` and `values` give. */
+export type EntryIterator<K = Buffer, V = Buffer> = ScanIterator<[K, V]>;
+export type KeyIterator<K = Buffer> = ScanIterator<K>;
+export type ValueIterator<V = Buffer> = ScanIterator<V>;

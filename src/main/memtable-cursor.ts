@@ -1,0 +1,131 @@
+/**
+ * A scan's way through one memtable, frozen or active. Owner only.
+ *
+ * It never waits. What is written while it stands somewhere is newer than what the scan sees, and is passed over:
+ * nodes never move, and a new one is linked in where the cursor has been or will come by.
+ */
+import { compareBytes } from '../format/compare.ts';
+import { Cursor, ENDED } from './cursor.ts';
+import type { Memtable, MemtableEntry } from './memtable.ts';
+import type { KeyRange } from './range.ts';
+
+export class MemtableCursor extends Cursor {
+  /** The arena will be used again. */
+  readonly isPrivate = false;
+  readonly memtable: Memtable;
+  readonly #range: KeyRange;
+  readonly #isReverse: boolean;
+  readonly #visibleSequence: number;
+  readonly #found: MemtableEntry = {
+    kind: 0,
+    valueStart: 0,
+    valueLength: 0,
+    sequence: Number.MAX_SAFE_INTEGER,
+  };
+  /** The node of the entry. In reverse it may be that of another version of the same key. */
+  #node = 0;
+
+  constructor(
+    memtable: Memtable,
+    range: KeyRange,
+    {
+      isReverse,
+      visibleSequence,
+      headSkip,
+    }: { isReverse: boolean; visibleSequence: number; headSkip: number },
+  ) {
+    super();
+    this.memtable = memtable;
+    this.bytes = memtable.bytes;
+    this.headSkip = headSkip;
+    this.#range = range;
+    this.#isReverse = isReverse;
+    this.#visibleSequence = visibleSequence;
+    const { lower, upper } = range;
+    if (isReverse) {
+      const last = upper === undefined ? memtable.lastNode : memtable.lastNodeBefore(upper, 0, upper.length);
+      this.#settleBackward(last);
+    } else {
+      this.#settleForward(
+        lower === undefined ? memtable.firstNode : memtable.firstNodeFrom(lower, lower.length),
+      );
+    }
+  }
+
+  advance(): void {
+    const { memtable } = this;
+    if (this.#isReverse) {
+      const node = this.#node;
+      this.#settleBackward(
+        memtable.lastNodeBefore(this.bytes, memtable.keyStartOf(node), memtable.keyLengthOf(node)),
+      );
+      return;
+    }
+    // Older versions of the key stand right behind it.
+    let node = this.#node;
+    for (let older = memtable.olderVersion(node); older !== 0; older = memtable.olderVersion(node))
+      node = older;
+    this.#settleForward(memtable.nodeAfter(node));
+  }
+
+  close(): void {
+    this.state = ENDED;
+  }
+
+  /** Stands at the first visible version from `first` on, which begins a key or is a version that is too new. */
+  #settleForward(first: number): void {
+    const { memtable } = this;
+    let node = first;
+    while (node !== 0 && memtable.sequenceOf(node) > this.#visibleSequence) node = memtable.nodeAfter(node);
+    if (node === 0) this.state = ENDED;
+    else if (this.#take(node, this.#range.upper, 1)) this.#read(node);
+  }
+
+  /** Stands at the last key at or before `last`, any version of it, that has a visible version. */
+  #settleBackward(last: number): void {
+    const { memtable } = this;
+    let node = last;
+    while (node !== 0) {
+      if (!this.#take(node, this.#range.lower, -1)) return;
+      if (memtable.readVisible(node, this.#visibleSequence, this.#found)) return this.#present(node);
+      node = memtable.lastNodeBefore(this.bytes, memtable.keyStartOf(node), memtable.keyLengthOf(node));
+    }
+    this.state = ENDED;
+  }
+
+  /** False, and the end, if the node's key lies beyond a bound: not before the upper one, or before the lower one. */
+  #take(node: number, bound: Uint8Array | undefined, direction: number): boolean {
+    if (bound === undefined) return true;
+    const { memtable } = this;
+    const order = compareBytes(
+      this.bytes,
+      memtable.keyStartOf(node),
+      memtable.keyLengthOf(node),
+      bound,
+      0,
+      bound.length,
+    );
+    if (direction > 0 ? order < 0 : order >= 0) return true;
+    this.state = ENDED;
+    return false;
+  }
+
+  #read(node: number): void {
+    this.memtable.readNode(node, this.#found);
+    this.#present(node);
+  }
+
+  #present(node: number): void {
+    const { memtable, bytes } = this;
+    const found = this.#found;
+    this.#node = node;
+    this.kind = found.kind;
+    this.valueStart = found.valueStart;
+    this.valueLength = found.valueLength;
+    const length = memtable.keyLengthOf(node);
+    const start = memtable.keyStartOf(node);
+    const key = this.reserveKey(length);
+    for (let i = 0; i < length; i++) key[i] = bytes[start + i];
+    this.ready();
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Blocks that scans will need next, read before they are asked for. Owner only.
+ *
+ * Each cursor over a table has a window of blocks ahead of it: two at first, twice as many each time the cursor has used
+ * up half of it, up to a limit. It is refilled in one go, so that its reads reach the kernel as one batch. A block that
+ * is cached, or on its way for somebody else, is not read again.
+ *
+ *     passed │ current │◄─────────── window ───────────►│ not asked for
+ *     ───────┴─────────┴── here ── on its way ── here ──┴──────────────► direction of the scan
+ *
+ * What was read is held in its cache slot until the cursor has taken it. The budget bounds the slots of all cursors
+ * together; a cursor that finds it used up goes on with one block at a time, from the ordinary reads of the cache.
+ * Blocks held for a cursor that has not moved for a while go to the cache and their slots back to the budget, so that
+ * iterators which nobody uses do not slow down those in use.
+ */
+import { must } from '../assert.ts';
+import type { BlockCache, PrefetchReader } from './block-cache.ts';
+import type { Table } from './table.ts';
+
+const WINDOW_BLOCKS_MIN = 2;
+/** A cursor is idle when others have moved so often since it moved. */
+const IDLE_MOVES = 256;
+/** As long as a scan has passed no more blocks than this, what it read stays in the cache. */
+const SHORT_SCAN_BLOCKS = 64;
+
+export interface ReadAheadStatistics {
+  /** Blocks asked for ahead of a scan, and their bytes. */
+  readonly reads: number;
+  readonly bytes: number;
+  /** Reads under way now. */
+  readonly inFlight: number;
+  /** Mean number of reads under way, over the time in which at least one was. */
+  readonly meanInFlight: number;
+  /** Slots that scans hold or have reads under way for, and how many they may. */
+  readonly slots: number;
+  readonly slotsMax: number;
+}
+
+export interface ReadAheadOptions {
+  readonly cache: BlockCache;
+  /** Most slots that all cursors together have. */
+  readonly slotsMax: number;
+  /** Most blocks that one cursor has ahead of it. */
+  readonly windowMax: number;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+}
+
+/** What all cursors share: the budget and its figures. */
+export class ReadAheadBudget {
+  readonly cache: BlockCache;
+  readonly windowMax: number;
+  readonly #slotsMax: number;
+  readonly #now: () => number;
+  /** Windows with blocks in them, the one that has not moved for longest first. */
+  readonly #windows = new Set<ReadAhead>();
+  #slots = 0;
+  #moves = 0;
+  #reads = 0;
+  #bytes = 0;
+  #inFlight = 0;
+  #since = 0;
+  /** Milliseconds in which a read was under way, and those times the reads that were. */
+  #busyMs = 0;
+  #readMs = 0;
+
+  constructor({ cache, slotsMax, windowMax, now }: ReadAheadOptions) {
+    this.cache = cache;
+    this.windowMax = windowMax;
+    this.#slotsMax = slotsMax;
+    this.#now = now;
+  }
+
+  /** Takes a slot's worth; false if there is none. */
+  take(): boolean {
+    if (this.#slots >= this.#slotsMax && !this.#reclaim()) return false;
+    this.#slots++;
+    return true;
+  }
+
+  giveBack(): void {
+    this.#slots--;
+  }
+
+  /** A window moved; returns the number of that move. */
+  moved(window: ReadAhead): number {
+    this.#windows.delete(window);
+    this.#windows.add(window);
+    return ++this.#moves;
+  }
+
+  forget(window: ReadAhead): void {
+    this.#windows.delete(window);
+  }
+
+  began(bytes: number): void {
+    this.#tally();
+    this.#inFlight++;
+    this.#reads++;
+    this.#bytes += bytes;
+  }
+
+  ended(): void {
+    this.#tally();
+    this.#inFlight--;
+  }
+
+  statistics(): ReadAheadStatistics {
+    return {
+      reads: this.#reads,
+      bytes: this.#bytes,
+      inFlight: this.#inFlight,
+      meanInFlight: this.#busyMs === 0 ? 0 : this.#readMs / this.#busyMs,
+      slots: this.#slots,
+      slotsMax: this.#slotsMax,
+    };
+  }
+
+  #tally(): void {
+    const now = this.#now();
+    if (this.#inFlight > 0) {
+      this.#busyMs += now - this.#since;
+      this.#readMs += (now - this.#since) * this.#inFlight;
+    }
+    this.#since = now;
+  }
+
+  /** Takes the blocks of the window that has been idle for longest; true if that made room. */
+  #reclaim(): boolean {
+    for (const window of this.#windows) {
+      if (this.#moves - window.lastMove < IDLE_MOVES) return false;
+      this.#windows.delete(window);
+      window.letGo();
+      if (this.#slots < this.#slotsMax) return true;
+    }
+    return false;
+  }
+}
+
+interface AheadBlock {
+  readonly block: number;
+  /** −1 while it is on its way. */
+  slot: number;
+  /** Nobody waits for it any more. */
+  isDropped: boolean;
+}
+
+/** The window of one cursor over one table, in one direction. */
+export class ReadAhead implements PrefetchReader {
+  readonly #budget: ReadAheadBudget;
+  readonly #table: Table;
+  /** +1 or −1. */
+  readonly #step: number;
+  /** The last block of the scan's range in this table. */
+  readonly #last: number;
+  readonly #fillCache: boolean;
+  /** Blocks on their way or held, in the order of the scan. */
+  #blocks: AheadBlock[] = [];
+  #window = WINDOW_BLOCKS_MIN;
+  /** The block behind the window: the next to be asked for. */
+  #next: number;
+  #passed = 0;
+  lastMove = 0;
+
+  constructor(
+    budget: ReadAheadBudget,
+    table: Table,
+    range: { readonly first: number; readonly last: number; readonly fillCache: boolean },
+  ) {
+    this.#budget = budget;
+    this.#table = table;
+    this.#step = range.last < range.first ? -1 : 1;
+    this.#last = range.last;
+    this.#next = range.first;
+    this.#fillCache = range.fillCache;
+  }
+
+  /** The cursor goes to a block, the first one or the next: sees to it that the blocks behind it are on their way. */
+  moveTo(block: number): void {
+    this.lastMove = this.#budget.moved(this);
+    const step = this.#step;
+    if (this.#next !== block) {
+      const ahead = (this.#next - block) * step - 1;
+      if (ahead > this.#window >> 1) return;
+      this.#window = Math.min(2 * this.#window, this.#budget.windowMax);
+    }
+    const end = block + this.#window * step;
+    for (let wanted = this.#next; (end - wanted) * step > 0; wanted += step) {
+      if ((this.#last - wanted) * step < 0 || !this.#fetch(wanted)) break;
+      this.#next = wanted + step;
+    }
+    // What found no room is not made up for: the cursor reads it when it comes there.
+    if ((this.#next - block) * step <= 0) this.#next = block + step;
+  }
+
+  /** The cursor has taken its copy of a block. */
+  passed(block: number): void {
+    this.#passed++;
+    const first = this.#blocks[0];
+    if (first === undefined || first.block !== block) return;
+    this.#blocks.shift();
+    this.#drop(first);
+  }
+
+  /** Nothing is needed any more. */
+  close(): void {
+    this.letGo();
+    this.#budget.forget(this);
+  }
+
+  /** Gives up what is held or on its way; the scan may go on. */
+  letGo(): void {
+    const blocks = this.#blocks;
+    this.#blocks = [];
+    for (const ahead of blocks) this.#drop(ahead);
+  }
+
+  onPrefetched(block: number, slot: number): void {
+    this.#budget.ended();
+    const ahead = must(
+      this.#onTheirWay.find((each) => each.block === block),
+      'a block that was read was asked for',
+    );
+    this.#onTheirWay.splice(this.#onTheirWay.indexOf(ahead), 1);
+    if (slot < 0) {
+      this.#budget.giveBack();
+      this.#blocks = this.#blocks.filter((each) => each !== ahead);
+      return;
+    }
+    ahead.slot = slot;
+    if (ahead.isDropped) this.#release(slot);
+  }
+
+  /** Also those that were dropped. */
+  readonly #onTheirWay: AheadBlock[] = [];
+
+  /** False when no more can be asked for now. */
+  #fetch(block: number): boolean {
+    const { cache } = this.#budget;
+    if (cache.isExpected(this.#table, block) || cache.isOversize(this.#table, block)) return true;
+    if (!this.#budget.take()) return false;
+    if (!cache.prefetch(this.#table, block, this)) {
+      this.#budget.giveBack();
+      return false;
+    }
+    this.#budget.began(cache.slotBytes);
+    const ahead = { block, slot: -1, isDropped: false };
+    this.#blocks.push(ahead);
+    this.#onTheirWay.push(ahead);
+    return true;
+  }
+
+  #drop(ahead: AheadBlock): void {
+    ahead.isDropped = true;
+    if (ahead.slot >= 0) this.#release(ahead.slot);
+  }
+
+  #release(slot: number): void {
+    const { cache } = this.#budget;
+    // A long scan fills what is empty, and puts out nothing.
+    const keep = this.#fillCache && (this.#passed <= SHORT_SCAN_BLOCKS || cache.hasFreeSlots);
+    cache.release(slot, keep);
+    this.#budget.giveBack();
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Reads of single keys, and of many at once, at a sequence number. Owner only.
+ *
+ * What memory can answer is answered in the call. Otherwise the read goes on when its block has come, by itself or, for
+ * a synchronous one, while this thread waits.
+ */
+import { QuadringError } from '../errors.ts';
+import type { KeyScratch} from './bytes.ts';
+import { type Bytes } from './bytes.ts';
+import type { Engine } from './engine.ts';
+import { copyOf, viewOf } from './materialize.ts';
+import { MultiGet } from './multi-get.ts';
+import { FOUND, PointLookup, type LookupHandler, type Outcome } from './point-reader.ts';
+
+export type OnFound = LookupHandler['onFound'];
+
+export class Reads {
+  readonly #engine: Engine;
+  readonly #key: KeyScratch;
+
+  constructor(engine: Engine, key: KeyScratch) {
+    this.#engine = engine;
+    this.#key = key;
+  }
+
+  /** HOT. Looks in memory; the engine's reader then holds the value's place, or the block that is needed. */
+  search(key: Bytes, sequence: number): Outcome {
+    const scratch = this.#key;
+    scratch.load(key);
+    const { reader, versions } = this.#engine;
+    const inMemtables = this.#searchMemtables(sequence);
+    if (inMemtables !== undefined) return inMemtables;
+    const { bytes, length, hash } = scratch;
+    return reader.searchTables(versions.tables, 0, -1, bytes, length, hash, sequence);
+  }
+
+  /** The value that `search` found. */
+  takeValue(): Buffer {
+    const { bytes, entry } = this.#engine.reader;
+    return copyOf(bytes, entry.valueStart, entry.valueLength);
+  }
+
+  /** REQUIRES: `search` has just answered BLOCK_NEEDED. */
+  lookup(sequence: number, keep: boolean, handler: LookupHandler): void {
+    const { reader, versions } = this.#engine;
+    new PointLookup(reader, versions.tables, this.#key, sequence, keep, handler).begin();
+  }
+
+  /** The same, done when it returns. */
+  lookupSync(sequence: number, keep: boolean, onFound: OnFound): void {
+    let done = false;
+    let failure: QuadringError | undefined;
+    const settle = (error?: QuadringError): void => {
+      failure = error;
+      done = true;
+    };
+    this.lookup(sequence, keep, {
+      onFound: (bytes, start, length, isPrivate) => {
+        onFound(bytes, start, length, isPrivate);
+        settle();
+      },
+      onAbsent: () => settle(),
+      onError: settle,
+    });
+    this.#engine.scheduler.waitUntil(() => done);
+    if (failure !== undefined) throw failure;
+    if (!done) throw this.#engine.failure ?? new QuadringError('WORKER_FAILED', 'the read was not answered');
+  }
+
+  /** One result for each key: what `resultOf` makes of its value, or `absent`. Throws at once what a key is refused with. */
+  many<Result>(
+    keys: readonly Bytes[],
+    sequence: number,
+    keep: boolean,
+    absent: Result,
+    resultOf: (bytes: Uint8Array, start: number, length: number, isPrivate: boolean) => Result,
+  ): Promise<Result[]> {
+    const { reader, versions, cache } = this.#engine;
+    const results = new Array<Result>(keys.length).fill(absent);
+    let settle: (error: QuadringError | undefined) => void = () => undefined;
+    const tables = new MultiGet({
+      cache,
+      tables: versions.tables,
+      visibleSequence: sequence,
+      keep,
+      handler: {
+        onFound: (place, bytes, start, length, isPrivate) => {
+          results[place] = resultOf(bytes, start, length, isPrivate);
+        },
+        onDeleted: (place) => {
+          results[place] = absent;
+        },
+        onDone: (error) => settle(error),
+      },
+    });
+    for (let place = 0; place < keys.length; place++) {
+      this.#key.load(keys[place]);
+      const outcome = this.#searchMemtables(sequence);
+      if (outcome === undefined) {
+        tables.add(place, this.#key);
+      } else if (outcome === FOUND) {
+        const { bytes, entry } = reader;
+        results[place] = resultOf(bytes, entry.valueStart, entry.valueLength, false);
+      }
+    }
+    if (tables.isDone) return Promise.resolve(results);
+    return new Promise((resolve, reject) => {
+      settle = (error) => {
+        if (error === undefined) resolve(results);
+        else reject(error);
+      };
+      tables.begin();
+    });
+  }
+
+  /** Of the key that was loaded; undefined when no memtable has it. */
+  #searchMemtables(sequence: number): Outcome | undefined {
+    const { reader, memtables } = this.#engine;
+    const inActive = reader.searchMemtable(memtables.active, this.#key, sequence);
+    if (inActive !== undefined) return inActive;
+    const { frozen } = memtables;
+    for (let i = frozen.length - 1; i >= 0; i--) {
+      const inFrozen = reader.searchMemtable(frozen[i], this.#key, sequence);
+      if (inFrozen !== undefined) return inFrozen;
+    }
+    return undefined;
+  }
+}
+
+/** A value that was found, as a Buffer of the caller's own. */
+export function bufferOf(bytes: Uint8Array, start: number, length: number, isPrivate: boolean): Buffer {
+  return isPrivate ? viewOf(bytes, start, length) : copyOf(bytes, start, length);
+}

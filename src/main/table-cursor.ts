@@ -1,0 +1,226 @@
+/**
+ * A scan's way through one table. Owner only.
+ *
+ * Each block is copied to memory of the cursor's own when it is entered, and searched there: the slot it was read into is
+ * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A block that
+ * is not here is waited for; `onSettled` then says that the cursor stands somewhere again, or has ended, or failed.
+ *
+ *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
+ *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
+ */
+import type { QuadringError } from '../errors.ts';
+import { BlockCursor } from '../format/block-cursor.ts';
+import { lowerBoundInBlock } from '../format/block.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
+import type { BlockCache, BlockWaiter } from './block-cache.ts';
+import { Cursor, ENDED, FAILED, WAITING } from './cursor.ts';
+import type { KeyRange } from './range.ts';
+import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
+import type { Table } from './table.ts';
+
+export interface TableCursorOptions {
+  readonly budget: ReadAheadBudget;
+  readonly isReverse: boolean;
+  readonly visibleSequence: number;
+  readonly headSkip: number;
+  readonly fillCache: boolean;
+  /** Values are never asked for: the memory of a block can be used again for the next. */
+  readonly keysOnly: boolean;
+  /** A cursor that waited does so no longer. Called while completions are drained. */
+  readonly onSettled: () => void;
+}
+
+export class TableCursor extends Cursor implements BlockWaiter {
+  readonly isPrivate = true;
+  readonly table: Table;
+  readonly #options: TableCursorOptions;
+  readonly #cache: BlockCache;
+  readonly #range: KeyRange;
+  readonly #readAhead: ReadAhead;
+  readonly #entry = new BlockCursor();
+  /** Blocks of the range; the scan goes from one end to the other. */
+  readonly #lowest: number;
+  readonly #highest: number;
+  readonly #lastBlock: number;
+  #block: number;
+  /** Ordinal of the entry that was read last; the next one in the scan's direction is looked at next. */
+  #ordinal = 0;
+  /** Ordinals of the range in the block that was entered: [begin, end). */
+  #begin = 0;
+  #end = 0;
+  /** Suffix of the key that was taken last, if it is of the block that was entered; a length of −1: it is not. */
+  #takenStart = 0;
+  #takenLength = -1;
+  /** Forward: `key` is a key that was given, older versions of which are passed over. Reverse: a candidate. */
+  #hasTaken = false;
+  #isClosed = false;
+  #copy: Uint8Array | undefined;
+
+  constructor(table: Table, range: KeyRange, options: TableCursorOptions) {
+    super();
+    const { index } = table;
+    const { isReverse, budget, fillCache } = options;
+    this.table = table;
+    this.headSkip = options.headSkip;
+    this.#options = options;
+    this.#cache = budget.cache;
+    this.#range = range;
+    const { lower, upper } = range;
+    const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
+    // A key before all blocks is located at −1: then nothing is before it.
+    const highest = upper === undefined ? index.blockCount - 1 : index.locate(upper, upper.length);
+    this.#lowest = lowest;
+    this.#highest = highest;
+    this.#block = isReverse ? highest : lowest;
+    this.#lastBlock = isReverse ? lowest : highest;
+    this.#readAhead = new ReadAhead(budget, table, { first: this.#block, last: this.#lastBlock, fillCache });
+    if (highest < lowest) this.state = ENDED;
+    else if (this.#enter()) this.#settle();
+  }
+
+  advance(): void {
+    if (!this.#options.isReverse) this.#ordinal++;
+    this.#settle();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.state = ENDED;
+    this.#copy = undefined;
+    this.#readAhead.close();
+  }
+
+  onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
+    if (this.#isClosed) return;
+    this.#take(bytes, words, base, isPrivate);
+    this.#settle();
+    if (this.state !== WAITING) this.#options.onSettled();
+  }
+
+  onError(error: QuadringError): void {
+    if (this.#isClosed) return;
+    this.error = error;
+    this.state = FAILED;
+    this.#options.onSettled();
+  }
+
+  #settle(): void {
+    if (this.#options.isReverse) this.#settleBackward();
+    else this.#settleForward();
+  }
+
+  /** HOT. From `ordinal` on to the newest visible version of another key than the one that was given last. */
+  #settleForward(): void {
+    const entry = this.#entry;
+    const visibleSequence = this.#options.visibleSequence;
+    for (;;) {
+      while (this.#ordinal < this.#end) {
+        entry.read(this.#ordinal);
+        if (entry.sequence <= visibleSequence && !this.#isTaken()) {
+          this.#present();
+          this.ready();
+          return;
+        }
+        this.#ordinal++;
+      }
+      if (this.#block === this.#lastBlock) {
+        this.state = ENDED;
+        return;
+      }
+      this.#block++;
+      if (!this.#enter()) return;
+    }
+  }
+
+  /** From before `ordinal` back to the newest visible version of the next lower key. */
+  #settleBackward(): void {
+    const entry = this.#entry;
+    const visibleSequence = this.#options.visibleSequence;
+    if (this.state !== WAITING) this.#hasTaken = false;
+    for (;;) {
+      while (this.#ordinal > this.#begin) {
+        entry.read(this.#ordinal - 1);
+        const isSame = this.#hasTaken && this.#isTaken();
+        if (this.#hasTaken && !isSame) {
+          this.ready();
+          return;
+        }
+        this.#ordinal--;
+        if (entry.sequence <= visibleSequence) this.#present();
+      }
+      const isLast = this.#block === this.#lastBlock;
+      if (this.#hasTaken && (isLast || !this.table.index.continues(this.#block))) {
+        this.ready();
+        return;
+      }
+      if (isLast) {
+        this.state = ENDED;
+        return;
+      }
+      this.#block--;
+      if (!this.#enter()) return;
+    }
+  }
+
+  /** Whether the entry has the key that was taken last. */
+  #isTaken(): boolean {
+    if (this.#takenLength >= 0) return this.#entry.hasSuffix(this.#takenStart, this.#takenLength);
+    return this.#hasTaken && this.#entry.hasKey(this.key, this.keyLength);
+  }
+
+  #present(): void {
+    const entry = this.#entry;
+    entry.copyKey(this.reserveKey(entry.prefixLength + entry.suffixLength));
+    this.kind = entry.kind;
+    this.bytes = entry.bytes;
+    this.valueStart = entry.valueStart;
+    this.valueLength = entry.valueLength;
+    this.#takenStart = entry.suffixStart;
+    this.#takenLength = entry.suffixLength;
+    this.#hasTaken = true;
+  }
+
+  /** Goes into `block`; false if it has to be waited for. */
+  #enter(): boolean {
+    const { table } = this;
+    const block = this.#block;
+    this.#readAhead.moveTo(block);
+    const base = this.#cache.find(table, block);
+    if (base >= 0) {
+      this.#take(this.#cache.bytes, this.#cache.words, base, false);
+      return true;
+    }
+    this.state = WAITING;
+    this.#cache.load(table, block, this, this.#options.fillCache);
+    return false;
+  }
+
+  /** Copies the block that was entered, and finds the part of it that belongs to the range. */
+  #take(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
+    const { lower, upper } = this.#range;
+    const block = this.#block;
+    const entry = this.#entry;
+    const isLowest = lower !== undefined && block === this.#lowest;
+    const isHighest = upper !== undefined && block === this.#highest;
+    this.#begin = isLowest ? lowerBoundInBlock(bytes, words, base, lower, lower.length) : 0;
+    const end = isHighest ? lowerBoundInBlock(bytes, words, base, upper, upper.length) : -1;
+    if (isPrivate) {
+      entry.enter(bytes, base);
+    } else {
+      const length = this.table.index.pageCountOf(block) * PAGE_BYTES;
+      const copy = this.#copyTarget(length);
+      copy.set(bytes.subarray(base, base + length));
+      entry.enter(copy, 0);
+    }
+    this.#end = end < 0 ? entry.count : end;
+    this.#ordinal = this.#options.isReverse ? this.#end : this.#begin;
+    this.#takenLength = -1;
+    this.#readAhead.passed(block);
+  }
+
+  #copyTarget(length: number): Uint8Array {
+    if (!this.#options.keysOnly) return Buffer.allocUnsafeSlow(length);
+    if (this.#copy === undefined || this.#copy.length < length) this.#copy = Buffer.allocUnsafeSlow(length);
+    return this.#copy;
+  }
+}
