@@ -1,7 +1,7 @@
 /** Ranges of keys as the caller gives them, checked and made half-open. Owner only; pure. */
 import { QuadringError } from '../errors.ts';
 import { compareBytes } from '../format/compare.ts';
-import type { KeyScratch} from './bytes.ts';
+import type { KeyScratch } from './bytes.ts';
 import { type Bytes } from './bytes.ts';
 
 /** Which keys, in which order, and how many. `gte` and `lte` give way to `gt` and `lt` where both are given. */

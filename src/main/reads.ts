@@ -5,7 +5,7 @@
  * a synchronous one, while this thread waits.
  */
 import { QuadringError } from '../errors.ts';
-import type { KeyScratch} from './bytes.ts';
+import type { KeyScratch } from './bytes.ts';
 import { type Bytes } from './bytes.ts';
 import type { Engine } from './engine.ts';
 import { copyOf, viewOf } from './materialize.ts';
