@@ -86,7 +86,8 @@ const WAITING_READS_MAX = 1 << 20;
 const TICKET_COUNT = 1024;
 
 export class BlockCache {
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** A Buffer, as copies of blocks are: code that sees both then sees one kind of array. */
+  readonly bytes: Buffer<SharedArrayBuffer>;
   readonly words: Uint16Array<SharedArrayBuffer>;
   readonly slotBytes: number;
   readonly slotCount: number;
@@ -115,7 +116,7 @@ export class BlockCache {
 
   constructor({ scheduler, extents, pool, slotBytes, slotCount, retain }: BlockCacheOptions) {
     assert(SLOTS_AT + slotBytes * slotCount <= pool.length, 'the slots fit the pool');
-    this.bytes = pool;
+    this.bytes = Buffer.from(pool.buffer);
     this.words = new Uint16Array(pool.buffer);
     this.slotBytes = slotBytes;
     this.slotCount = slotCount;

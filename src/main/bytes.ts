@@ -88,7 +88,8 @@ export function copyBytes(
   at: number,
 ): void {
   if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
-  else target.set(source.subarray(start, start + length), at);
+  // Not `subarray`, which a Buffer has a slower one of.
+  else target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at);
 }
 
 function refuseKey(length: number): never {

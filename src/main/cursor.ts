@@ -14,8 +14,8 @@ export const ENDED = 2;
 export const FAILED = 3;
 export type CursorState = typeof READY | typeof WAITING | typeof ENDED | typeof FAILED;
 
-/** Keys longer than this make a cursor's key buffer grow, once. */
-const KEY_BYTES_FIRST = 256;
+/** Keys longer than this make a cursor's key buffer grow. */
+const KEY_BYTES_FIRST = 64;
 const NOTHING = new Uint8Array(0);
 
 export abstract class Cursor {
@@ -23,14 +23,14 @@ export abstract class Cursor {
   /** FAILED: why. */
   error: QuadringError | undefined;
   /** READY: the entry. The key is `key[0, keyLength)`, the value `bytes[valueStart, + valueLength)`. */
-  key = Buffer.allocUnsafeSlow(KEY_BYTES_FIRST);
+  key = Buffer.allocUnsafe(KEY_BYTES_FIRST);
   keyLength = 0;
   kind = 0;
   bytes: Uint8Array = NOTHING;
   valueStart = 0;
   valueLength = 0;
   /** Whether `bytes` may be handed out as they are: nobody will write to them, and they may be kept. */
-  abstract readonly isPrivate: boolean;
+  abstract isPrivate: boolean;
   /** The key's first bytes behind what the scan's keys have in common, as a number that sorts like them. */
   head = 0;
   /** How many bytes that is. */
@@ -44,12 +44,15 @@ export abstract class Cursor {
   /** Goes to the next key. REQUIRES: READY. */
   abstract advance(): void;
 
+  /** The turn of the event loop ends: from now on the cache may put other blocks where this cursor stands. */
+  abstract detach(): void;
+
   /** Lets go what it holds. */
   abstract close(): void;
 
   /** Makes room for a key. */
   protected reserveKey(length: number): Uint8Array {
-    if (length > this.key.length) this.key = Buffer.allocUnsafeSlow(KEY_BYTES_MAX);
+    if (length > this.key.length) this.key = Buffer.allocUnsafeSlow(Math.min(2 * length, KEY_BYTES_MAX));
     this.keyLength = length;
     return this.key;
   }

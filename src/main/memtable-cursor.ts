@@ -11,7 +11,7 @@ import type { KeyRange } from './range.ts';
 
 export class MemtableCursor extends Cursor {
   /** The arena will be used again. */
-  readonly isPrivate = false;
+  isPrivate = false;
   readonly memtable: Memtable;
   readonly #range: KeyRange;
   readonly #isReverse: boolean;
@@ -66,6 +66,11 @@ export class MemtableCursor extends Cursor {
     for (let older = memtable.olderVersion(node); older !== 0; older = memtable.olderVersion(node))
       node = older;
     this.#settleForward(memtable.nodeAfter(node));
+  }
+
+  /** An arena stays where it is. */
+  detach(): void {
+    return;
   }
 
   close(): void {

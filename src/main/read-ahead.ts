@@ -13,8 +13,10 @@
  * Blocks held for a cursor that has not moved for a while go to the cache and their slots back to the budget, so that
  * iterators which nobody uses do not slow down those in use.
  */
-import { must } from '../assert.ts';
-import type { BlockCache, PrefetchReader } from './block-cache.ts';
+import { assert, must } from '../assert.ts';
+import type { QuadringError } from '../errors.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
+import type { BlockCache, BlockWaiter, PrefetchReader } from './block-cache.ts';
 import type { Table } from './table.ts';
 
 const WINDOW_BLOCKS_MIN = 2;
@@ -71,15 +73,15 @@ export class ReadAheadBudget {
     this.#now = now;
   }
 
-  /** Takes a slot's worth; false if there is none. */
-  take(): boolean {
-    if (this.#slots >= this.#slotsMax && !this.#reclaim()) return false;
-    this.#slots++;
+  /** Takes so many slots' worth; false if they are not to be had. */
+  take(slots: number): boolean {
+    if (this.#slots + slots > this.#slotsMax && !this.#reclaim(slots)) return false;
+    this.#slots += slots;
     return true;
   }
 
-  giveBack(): void {
-    this.#slots--;
+  giveBack(slots: number): void {
+    this.#slots -= slots;
   }
 
   /** A window moved; returns the number of that move. */
@@ -126,12 +128,12 @@ export class ReadAheadBudget {
   }
 
   /** Takes the blocks of the window that has been idle for longest; true if that made room. */
-  #reclaim(): boolean {
+  #reclaim(slots: number): boolean {
     for (const window of this.#windows) {
       if (this.#moves - window.lastMove < IDLE_MOVES) return false;
       this.#windows.delete(window);
       window.letGo();
-      if (this.#slots < this.#slotsMax) return true;
+      if (this.#slots + slots <= this.#slotsMax) return true;
     }
     return false;
   }
@@ -145,6 +147,55 @@ interface AheadBlock {
   isDropped: boolean;
 }
 
+/** Memory that holds a block and is the taker's own; or the taker will get it; or it was not read. */
+export type LargeBlockPlace =
+  { readonly bytes: Uint8Array; readonly words: Uint16Array } | 'coming' | 'absent';
+
+/** A block that is larger than a slot: read into memory of its own, which is handed on to the cursor. */
+class LargeBlock implements BlockWaiter {
+  readonly slots: number;
+  readonly #budget: ReadAheadBudget;
+  #landed: { readonly bytes: Uint8Array; readonly words: Uint16Array } | undefined;
+  #waiter: BlockWaiter | undefined;
+  #isOver = false;
+  #isFailed = false;
+
+  /** `slots`: how many a block of this size counts for. */
+  constructor(budget: ReadAheadBudget, slots: number) {
+    this.#budget = budget;
+    this.slots = slots;
+  }
+
+  onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
+    assert(isPrivate, 'who began a read gets its memory');
+    this.#budget.ended();
+    if (this.#isOver) this.#waiter?.onBlock(bytes, words, base, isPrivate);
+    else this.#landed = { bytes, words };
+  }
+
+  onError(error: QuadringError): void {
+    this.#budget.ended();
+    // Unless it is waited for: whoever needs the block reads it again, and meets the error.
+    this.#waiter?.onError(error);
+    this.#isFailed = true;
+  }
+
+  /** The block, if it is there; otherwise `waiter` gets it. It does not count as read ahead any more. */
+  handTo(waiter: BlockWaiter): LargeBlockPlace {
+    this.drop();
+    if (this.#isFailed) return 'absent';
+    if (this.#landed !== undefined) return this.#landed;
+    this.#waiter = waiter;
+    return 'coming';
+  }
+
+  drop(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#budget.giveBack(this.slots);
+  }
+}
+
 /** The window of one cursor over one table, in one direction. */
 export class ReadAhead implements PrefetchReader {
   readonly #budget: ReadAheadBudget;
@@ -156,7 +207,10 @@ export class ReadAhead implements PrefetchReader {
   readonly #fillCache: boolean;
   /** Blocks on their way or held, in the order of the scan. */
   #blocks: AheadBlock[] = [];
-  #window = WINDOW_BLOCKS_MIN;
+  /** Also those that were dropped. */
+  readonly #onTheirWay: AheadBlock[] = [];
+  readonly #large = new Map<number, LargeBlock>();
+  #window: number;
   /** The block behind the window: the next to be asked for. */
   #next: number;
   #passed = 0;
@@ -173,6 +227,7 @@ export class ReadAhead implements PrefetchReader {
     this.#last = range.last;
     this.#next = range.first;
     this.#fillCache = range.fillCache;
+    this.#window = Math.min(WINDOW_BLOCKS_MIN, budget.windowMax);
   }
 
   /** The cursor goes to a block, the first one or the next: sees to it that the blocks behind it are on their way. */
@@ -202,6 +257,14 @@ export class ReadAhead implements PrefetchReader {
     this.#drop(first);
   }
 
+  /** A block larger than a slot, for `waiter`. */
+  takeLarge(block: number, waiter: BlockWaiter): LargeBlockPlace {
+    const large = this.#large.get(block);
+    if (large === undefined) return 'absent';
+    this.#large.delete(block);
+    return large.handTo(waiter);
+  }
+
   /** Nothing is needed any more. */
   close(): void {
     this.letGo();
@@ -213,6 +276,8 @@ export class ReadAhead implements PrefetchReader {
     const blocks = this.#blocks;
     this.#blocks = [];
     for (const ahead of blocks) this.#drop(ahead);
+    for (const large of this.#large.values()) large.drop();
+    this.#large.clear();
   }
 
   onPrefetched(block: number, slot: number): void {
@@ -223,7 +288,7 @@ export class ReadAhead implements PrefetchReader {
     );
     this.#onTheirWay.splice(this.#onTheirWay.indexOf(ahead), 1);
     if (slot < 0) {
-      this.#budget.giveBack();
+      this.#budget.giveBack(1);
       this.#blocks = this.#blocks.filter((each) => each !== ahead);
       return;
     }
@@ -231,22 +296,34 @@ export class ReadAhead implements PrefetchReader {
     if (ahead.isDropped) this.#release(slot);
   }
 
-  /** Also those that were dropped. */
-  readonly #onTheirWay: AheadBlock[] = [];
-
   /** False when no more can be asked for now. */
   #fetch(block: number): boolean {
     const { cache } = this.#budget;
-    if (cache.isExpected(this.#table, block) || cache.isOversize(this.#table, block)) return true;
-    if (!this.#budget.take()) return false;
+    if (cache.isExpected(this.#table, block)) return true;
+    if (cache.isOversize(this.#table, block)) return this.#fetchLarge(block);
+    if (!this.#budget.take(1)) return false;
     if (!cache.prefetch(this.#table, block, this)) {
-      this.#budget.giveBack();
+      this.#budget.giveBack(1);
       return false;
     }
     this.#budget.began(cache.slotBytes);
     const ahead = { block, slot: -1, isDropped: false };
     this.#blocks.push(ahead);
     this.#onTheirWay.push(ahead);
+    return true;
+  }
+
+  #fetchLarge(block: number): boolean {
+    const { cache, windowMax } = this.#budget;
+    const bytes = this.#table.index.pageCountOf(block) * PAGE_BYTES;
+    const slots = Math.ceil(bytes / cache.slotBytes);
+    let ahead = 0;
+    for (const each of this.#large.values()) ahead += each.slots;
+    if (ahead + slots > windowMax || !this.#budget.take(slots)) return false;
+    const large = new LargeBlock(this.#budget, slots);
+    this.#large.set(block, large);
+    this.#budget.began(bytes);
+    cache.load(this.#table, block, large, false);
     return true;
   }
 
@@ -260,6 +337,6 @@ export class ReadAhead implements PrefetchReader {
     // A long scan fills what is empty, and puts out nothing.
     const keep = this.#fillCache && (this.#passed <= SHORT_SCAN_BLOCKS || cache.hasFreeSlots);
     cache.release(slot, keep);
-    this.#budget.giveBack();
+    this.#budget.giveBack(1);
   }
 }

@@ -27,6 +27,8 @@ import { TableCursor } from './table-cursor.ts';
 import type { VersionSet } from './version-set.ts';
 
 const STEPS_MAX = 16_384;
+/** A scan that gives no more entries than this copies values one by one rather than whole blocks. */
+const SHORT_ENTRIES_MAX = 256;
 /** Bytes of keys and values that one call gives, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
 
@@ -120,19 +122,25 @@ export class Scan {
   fill<Item>(items: Item[], count: number, materialize: (cursor: Cursor) => Item): FillOutcome {
     assert(!this.#isClosed, 'a scan that is closed gives nothing');
     if (this.#remaining <= 0) return 'ended';
-    this.#cursors ??= this.#open();
-    const heap = this.#heap;
-    if (!this.#isHeapBuilt && !this.#buildHeap(this.#cursors)) return 'waiting';
-    const wanted = Math.min(count, items.length + this.#remaining);
+    const cursors = (this.#cursors ??= this.#open());
     const before = items.length;
+    const isBuilt = this.#isHeapBuilt || this.#buildHeap(cursors);
+    const outcome = isBuilt
+      ? this.#merge(items, Math.min(count, before + this.#remaining), materialize)
+      : 'waiting';
+    this.#remaining -= items.length - before;
+    if (this.#remaining <= 0) return 'ended';
+    for (const cursor of cursors) cursor.detach();
+    return outcome;
+  }
+
+  /** HOT. */
+  #merge<Item>(items: Item[], wanted: number, materialize: (cursor: Cursor) => Item): FillOutcome {
+    const heap = this.#heap;
     let bytes = 0;
-    let outcome: FillOutcome = 'more';
     for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
       const top = heap.top;
-      if (top === undefined) {
-        outcome = 'ended';
-        break;
-      }
+      if (top === undefined) return 'ended';
       // In this order: an entry is given only after what it hides has been passed.
       if (heap.skipHidden()) {
         if (top.kind === KIND_PUT) {
@@ -142,11 +150,9 @@ export class Scan {
         if (heap.advanceTop()) continue;
       }
       this.#isHeapBuilt = false;
-      outcome = 'waiting';
-      break;
+      return 'waiting';
     }
-    this.#remaining -= items.length - before;
-    return this.#remaining <= 0 ? 'ended' : outcome;
+    return 'more';
   }
 
   /** Calls back, once, when nothing is waited for any more; at once if nothing is. */
@@ -176,6 +182,7 @@ export class Scan {
     const { lower, upper } = this.#range;
     const rest = this.#options.isReverse ? { lower, upper: key } : { lower: key.subarray(0, -1), upper };
     this.#cursors[at] = this.#tableCursor(table, rest);
+    this.#cursors[at].detach();
     this.#isHeapBuilt = false;
   }
 
@@ -224,6 +231,7 @@ export class Scan {
       headSkip: this.#headSkip,
       fillCache,
       keysOnly,
+      isShort: this.#remaining <= SHORT_ENTRIES_MAX,
       onSettled: () => this.#noteSettled(),
     });
   }

@@ -2,8 +2,10 @@
  * A scan's way through one table. Owner only.
  *
  * Each block is copied to memory of the cursor's own when it is entered, and searched there: the slot it was read into is
- * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A block that
- * is not here is waited for; `onSettled` then says that the cursor stands somewhere again, or has ended, or failed.
+ * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A scan of few
+ * entries reads cached blocks in place and copies one only if it has not ended when its turn does (`detach`): half of
+ * what a hundred entries cost would be copies of blocks. A block that is not here is waited for; `onSettled` then says
+ * that the cursor stands somewhere again, or has ended, or failed.
  *
  *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
  *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
@@ -26,12 +28,14 @@ export interface TableCursorOptions {
   readonly fillCache: boolean;
   /** Values are never asked for: the memory of a block can be used again for the next. */
   readonly keysOnly: boolean;
+  /** Few entries are asked for: blocks may be read in place until `detach`. */
+  readonly isShort: boolean;
   /** A cursor that waited does so no longer. Called while completions are drained. */
   readonly onSettled: () => void;
 }
 
 export class TableCursor extends Cursor implements BlockWaiter {
-  readonly isPrivate = true;
+  isPrivate = true;
   readonly table: Table;
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
@@ -51,6 +55,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
   /** Suffix of the key that was taken last, if it is of the block that was entered; a length of −1: it is not. */
   #takenStart = 0;
   #takenLength = -1;
+  #takenOrdinal = 0;
+  /** Whether the block that was entered is read where the cache has it, and where that is. */
+  #isInPlace = false;
+  #base = 0;
   /** Forward: `key` is a key that was given, older versions of which are passed over. Reverse: a candidate. */
   #hasTaken = false;
   #isClosed = false;
@@ -74,8 +82,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#block = isReverse ? highest : lowest;
     this.#lastBlock = isReverse ? lowest : highest;
     this.#readAhead = new ReadAhead(budget, table, { first: this.#block, last: this.#lastBlock, fillCache });
-    if (highest < lowest) this.state = ENDED;
-    else if (this.#enter()) this.#settle();
+    if (highest < lowest) return;
+    this.state = WAITING;
+    if (this.#enter()) this.#settle();
   }
 
   advance(): void {
@@ -92,8 +101,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
     if (this.#isClosed) return;
-    this.#take(bytes, words, base, isPrivate);
+    this.#take(bytes, words, base, isPrivate, false);
     this.#settle();
+    this.detach();
     if (this.state !== WAITING) this.#options.onSettled();
   }
 
@@ -157,6 +167,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
         this.state = ENDED;
         return;
       }
+      if (this.#hasTaken) this.detach();
       this.#block--;
       if (!this.#enter()) return;
     }
@@ -170,6 +181,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   #present(): void {
     const entry = this.#entry;
+    this.#takenOrdinal = this.#ordinal;
     entry.copyKey(this.reserveKey(entry.prefixLength + entry.suffixLength));
     this.kind = entry.kind;
     this.bytes = entry.bytes;
@@ -187,16 +199,22 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#readAhead.moveTo(block);
     const base = this.#cache.find(table, block);
     if (base >= 0) {
-      this.#take(this.#cache.bytes, this.#cache.words, base, false);
+      this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#options.isShort);
+      return true;
+    }
+    this.#isInPlace = false;
+    const large = this.#readAhead.takeLarge(block, this);
+    if (typeof large === 'object') {
+      this.#take(large.bytes, large.words, 0, true, false);
       return true;
     }
     this.state = WAITING;
-    this.#cache.load(table, block, this, this.#options.fillCache);
+    if (large === 'absent') this.#cache.load(table, block, this, this.#options.fillCache);
     return false;
   }
 
   /** Copies the block that was entered, and finds the part of it that belongs to the range. */
-  #take(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
+  #take(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean, isInPlace: boolean): void {
     const { lower, upper } = this.#range;
     const block = this.#block;
     const entry = this.#entry;
@@ -204,18 +222,36 @@ export class TableCursor extends Cursor implements BlockWaiter {
     const isHighest = upper !== undefined && block === this.#highest;
     this.#begin = isLowest ? lowerBoundInBlock(bytes, words, base, lower, lower.length) : 0;
     const end = isHighest ? lowerBoundInBlock(bytes, words, base, upper, upper.length) : -1;
-    if (isPrivate) {
-      entry.enter(bytes, base);
-    } else {
-      const length = this.table.index.pageCountOf(block) * PAGE_BYTES;
-      const copy = this.#copyTarget(length);
-      copy.set(bytes.subarray(base, base + length));
-      entry.enter(copy, 0);
-    }
+    entry.enter(bytes, base);
+    this.isPrivate = isPrivate;
+    this.#isInPlace = isInPlace;
+    this.#base = base;
+    if (!isPrivate && !isInPlace) this.#copyBlock(base);
     this.#end = end < 0 ? entry.count : end;
     this.#ordinal = this.#options.isReverse ? this.#end : this.#begin;
     this.#takenLength = -1;
     this.#readAhead.passed(block);
+  }
+
+  /** Copies the block that is read in place, if one is: from now on its slot may come to hold another. */
+  detach(): void {
+    if (!this.#isInPlace || this.state === ENDED) return;
+    this.#copyBlock(this.#base);
+    if (!this.#hasTaken || this.#takenLength < 0) return;
+    const entry = this.#entry;
+    entry.read(this.#takenOrdinal);
+    this.bytes = entry.bytes;
+    this.valueStart = entry.valueStart;
+    this.#takenStart = entry.suffixStart;
+  }
+
+  #copyBlock(base: number): void {
+    const length = this.table.index.pageCountOf(this.#block) * PAGE_BYTES;
+    const copy = this.#copyTarget(length);
+    copy.set(this.#entry.bytes.subarray(base, base + length));
+    this.#entry.enter(copy, 0);
+    this.#isInPlace = false;
+    this.isPrivate = true;
   }
 
   #copyTarget(length: number): Uint8Array {
