@@ -3,7 +3,7 @@
  * only.
  */
 import { AbstractChainedBatch } from 'abstract-level';
-import type { WriteBatch, WriteOptions } from '../index.ts';
+import type { WriteBatch } from '../index.ts';
 import { writeOptions, type PrivateWriteOptions } from './options.ts';
 import type { Format } from './types.ts';
 
@@ -32,7 +32,6 @@ export class LevelChainedBatch<TDatabase, K, V> extends AbstractChainedBatch<TDa
 
   /** @internal */
   _write(options: PrivateWriteOptions): Promise<void> {
-    const given: WriteOptions | undefined = writeOptions(options);
-    return this.#batch.write(given);
+    return this.#batch.write(writeOptions(options));
   }
 }

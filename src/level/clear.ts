@@ -11,9 +11,7 @@ const BATCH_KEYS_MAX = 256;
 const LATER = { sync: false } as const;
 
 export async function clearRange(database: Database, options: PrivateClearOptions): Promise<void> {
-  const keys = database.keys({
-    ...iteratorOptions({ ...options, keyEncoding: 'buffer', fillCache: false }),
-  });
+  const keys = database.keys(iteratorOptions({ ...options, keyEncoding: 'buffer', fillCache: false }));
   try {
     let found = await keys.nextv(BATCH_KEYS_MAX);
     while (found.length > 0) {

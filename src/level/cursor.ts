@@ -69,8 +69,13 @@ export class Cursor<Item> {
 
   seek(target: Bytes): void {
     const bytes = bytesOf(target);
-    this.#outside = !isInRange(bytes, this.#options);
-    if (!this.#outside) this.#source.seek(bytes);
+    const isOutside = !isInRange(bytes, this.#options);
+    try {
+      if (!isOutside) this.#source.seek(bytes);
+    } catch (error) {
+      throw levelError(error);
+    }
+    this.#outside = isOutside;
   }
 
   close(): Promise<void> {

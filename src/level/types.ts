@@ -42,7 +42,7 @@ export interface LevelOptions<K, V> extends AbstractDatabaseOptions<K, V>, OwnOp
 export interface OpenOptions extends AbstractOpenOptions, OwnOptions {}
 
 interface ReadExtras {
-  /** Whether blocks that are read from the disk are kept in the cache. Default true. */
+  /** Whether blocks that are read from the disk are kept in the cache. Default true, for iterators as well. */
   readonly fillCache?: boolean | undefined;
 }
 

@@ -108,6 +108,9 @@ export class BlockCache {
   readonly #waitingForSlot = new Fifo<(slot: number) => void>();
   readonly #freeSlots: number[] = [];
   readonly #freeTickets: number[] = [];
+  /** Slots that reads ahead lent and that did not come back. */
+  #keptSlots = 0;
+  readonly #keptSlotsMax: number;
   #serving = false;
   #hits = 0;
   #misses = 0;
@@ -132,6 +135,7 @@ export class BlockCache {
     this.#waiters = new Array<BlockWaiter[] | undefined>(places).fill(undefined);
     this.#remembered = new Uint8Array(places);
     this.#kept = new Uint8Array(places);
+    this.#keptSlotsMax = slotCount >> 2;
     for (let slot = slotCount - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
     for (let ticket = places - 1; ticket >= slotCount; ticket--) this.#freeTickets.push(ticket);
   }
@@ -198,11 +202,13 @@ export class BlockCache {
   }
 
   /**
-   * Begins to read a block that is not expected, for `reader`. False where that would have to wait for a slot. A read
-   * that fails is not reported: whoever needs the block reads it again, and meets the error.
+   * Begins to read a block that is not expected, for `reader`. False where that would have to wait for a slot, or where
+   * the kernel has kept too many. A read that fails is not reported: whoever needs the block reads it again, and meets
+   * the error.
    */
   prefetch(table: Table, block: number, reader: PrefetchReader): boolean {
     assert(!this.isExpected(table, block) && !this.isOversize(table, block), 'a block that has to be read');
+    if (this.#keptSlots >= this.#keptSlotsMax) return false;
     const ticket = this.#freeTickets.pop();
     if (ticket === undefined) return false;
     const slot = this.#acquire();
@@ -316,6 +322,7 @@ export class BlockCache {
     if (result < 0) {
       // What the kernel kept stays lent until the database is closed.
       if (slot >= 0) this.#free(slot);
+      else this.#keptSlots++;
       reader.onPrefetched(block, -1);
       for (const waiter of waiters) this.load(table, block, waiter, true);
       return;

@@ -51,7 +51,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
     this.#signal = signal;
     this.#onAbort = () => scan.close();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
-    watchForLeak(this, 'iterator', () => scan.close());
+    watchForLeak(this, 'an iterator', () => scan.close());
   }
 
   /**
@@ -139,7 +139,13 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
 
   async #stepOn(): Promise<IteratorResult<Item, undefined>> {
     if (this.#isClosed) return { done: true, value: undefined };
-    await this.#refill();
+    try {
+      await this.#refill();
+    } catch (error) {
+      // A loop that ends with an error does not say so.
+      await this.close();
+      throw error;
+    }
     if (this.#batch.length > 0) return { done: false, value: this.#batch[this.#at++] };
     await this.close();
     return { done: true, value: undefined };

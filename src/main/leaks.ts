@@ -15,7 +15,7 @@ const registry = new FinalizationRegistry<Leak>(({ what, release }) => {
   release();
   if (process.env['NODE_ENV'] === 'production') return;
   process.emitWarning(
-    `a ${what} was collected that nobody had closed; until then it kept old versions and files. Close it, or use \`using\`.`,
+    `${what} was collected that nobody had closed; until then it kept old versions and files. Close it, or use \`using\`.`,
     LEAK_WARNING,
   );
 });

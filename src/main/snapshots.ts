@@ -47,7 +47,7 @@ export class Snapshot implements Disposable {
     list.hold(sequence);
     this.sequence = sequence;
     this.#list = list;
-    watchForLeak(this, 'snapshot', () => list.release(sequence));
+    watchForLeak(this, 'a snapshot', () => list.release(sequence));
   }
 
   /** @internal The number to read at. Throws CLOSED, or INVALID_ARGUMENT for another database's snapshot. */
