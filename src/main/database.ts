@@ -166,9 +166,21 @@ export class Database implements AsyncDisposable {
   }
 
   /** Whether there is a value. Rejects as `get` does. */
-  async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    const [found] = await this.hasMany([key], options);
-    return found;
+  has(key: Bytes, options?: ReadOptions): Promise<boolean> {
+    try {
+      const sequence = this.#sequenceOf(options);
+      const outcome = this.#reads.search(key, sequence);
+      if (outcome !== BLOCK_NEEDED) return Promise.resolve(outcome === FOUND);
+      return new Promise((resolve, reject) => {
+        this.#reads.lookup(sequence, options?.fillCache !== false, {
+          onFound: () => resolve(true),
+          onAbsent: () => resolve(false),
+          onError: reject,
+        });
+      });
+    } catch (error) {
+      return rejected(error);
+    }
   }
 
   /** Whether there are values, in the order of the keys. Rejects as `get` does. */

@@ -399,6 +399,7 @@ export class Engine implements CrewListener {
   /** Settles everything, records that nothing is missing, and hands the crew on. */
   async close(): Promise<void> {
     this.scans.closeAll();
+    this.snapshots.isClosed = true;
     await this.#settle();
     if (this.failure === undefined) {
       const { active } = this.logs;

@@ -7,12 +7,12 @@ const LEAK_WARNING = 'QuadringLeakWarning';
 
 interface Leak {
   readonly what: string;
-  /** Must not refer to what is watched: it would never be collected. */
-  readonly release: () => void;
+  /** Must not refer to what is watched: it would never be collected. False: there was nothing to let go any more. */
+  readonly release: () => boolean;
 }
 
 const registry = new FinalizationRegistry<Leak>(({ what, release }) => {
-  release();
+  if (!release()) return;
   if (process.env['NODE_ENV'] === 'production') return;
   process.emitWarning(
     `${what} was collected that nobody had closed; until then it kept old versions and files. Close it, or use \`using\`.`,
@@ -21,7 +21,7 @@ const registry = new FinalizationRegistry<Leak>(({ what, release }) => {
 });
 
 /** `release` runs when `object` is collected, unless `forgetLeak` came first. */
-export function watchForLeak(object: object, what: string, release: () => void): void {
+export function watchForLeak(object: object, what: string, release: () => boolean): void {
   registry.register(object, { what, release }, object);
 }
 

@@ -186,14 +186,15 @@ export class Scan {
     this.#isHeapBuilt = false;
   }
 
-  /** Lets go everything. Closing twice is one. */
-  close(): void {
-    if (this.#isClosed) return;
+  /** Lets go everything; false if that was done before. */
+  close(): boolean {
+    if (this.#isClosed) return false;
     this.#isClosed = true;
     this.#closeCursors();
     this.#ground.scans.delete(this);
     this.#ground.snapshots.release(this.#options.sequence);
     this.#noteSettled();
+    return true;
   }
 
   #open(): Cursor[] {

@@ -11,6 +11,9 @@ export class SnapshotList {
   /** How many hold each number. */
   readonly #holders = new Map<number, number>();
 
+  /** The database is closed: what is still held keeps nothing. */
+  isClosed = false;
+
   /** Open snapshots and iterators. */
   get size(): number {
     let size = 0;
@@ -47,7 +50,10 @@ export class Snapshot implements Disposable {
     list.hold(sequence);
     this.sequence = sequence;
     this.#list = list;
-    watchForLeak(this, 'a snapshot', () => list.release(sequence));
+    watchForLeak(this, 'a snapshot', () => {
+      list.release(sequence);
+      return !list.isClosed;
+    });
   }
 
   /** @internal The number to read at. Throws CLOSED, or INVALID_ARGUMENT for another database's snapshot. */
