@@ -1,5 +1,8 @@
 /** The beginning of a key as a number, so that most comparisons of keys are one of numbers. Pure; any thread. */
 
+/** Whole bytes that a head holds; of one more it holds the upper half. */
+export const HEAD_BYTES = 6;
+
 /** HOT. The first 52 bits from `at` as a number that sorts like them; what lies beyond `end` counts as zero. */
 export function headOf(bytes: Uint8Array, at: number, end: number): number {
   if (at + 7 <= end) {

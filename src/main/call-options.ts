@@ -29,6 +29,7 @@ const READ_OPTION_NAMES = new Set<string>([
   'fillCache',
   'signal',
 ] satisfies (keyof ReadOptions)[]);
+const RANGE_NAMES = new Set<string>(RANGE_OPTION_NAMES);
 const ITERATOR_OPTION_NAMES = new Set<string>([
   ...READ_OPTION_NAMES,
   ...RANGE_OPTION_NAMES,
@@ -43,14 +44,42 @@ export function checkWriteOptions(options: WriteOptions): void {
   checkSignal(options.signal);
 }
 
-/** The same for a read, or an iterator; the range and the encodings are checked where they are used. */
-export function checkReadOptions(options: ReadOptions, isIterator: boolean): void {
-  checkNames(options, isIterator ? ITERATOR_OPTION_NAMES : READ_OPTION_NAMES);
-  checkBoolean('fillCache', options.fillCache);
-  if (options.snapshot !== undefined && !(options.snapshot instanceof Snapshot)) {
+/** The same for a read. */
+export function checkReadOptions(options: ReadOptions): void {
+  checkNames(options, READ_OPTION_NAMES);
+  checkRead(options);
+}
+
+/** The same for an iterator; the range is checked where it is used. Returns the encodings. */
+export function checkIteratorOptions(options: IteratorOptions): {
+  keyEncoding: Encoding;
+  valueEncoding: Encoding;
+} {
+  checkNames(options, ITERATOR_OPTION_NAMES);
+  checkRead(options);
+  return {
+    keyEncoding: encodingOf('keyEncoding', options.keyEncoding),
+    valueEncoding: encodingOf('valueEncoding', options.valueEncoding),
+  };
+}
+
+/** The same for a range alone. */
+export function checkRange(range: Range): void {
+  checkNames(range, RANGE_NAMES);
+}
+
+function checkRead({ snapshot, fillCache, signal }: ReadOptions): void {
+  checkBoolean('fillCache', fillCache);
+  if (snapshot !== undefined && !(snapshot instanceof Snapshot)) {
     throw new QuadringError('INVALID_ARGUMENT', 'snapshot must be a Snapshot');
   }
-  checkSignal(options.signal);
+  checkSignal(signal);
+}
+
+function encodingOf(name: string, encoding: Encoding | undefined): Encoding {
+  if (encoding === undefined) return 'buffer';
+  if (encoding === 'buffer' || encoding === 'utf8' || encoding === 'latin1') return encoding;
+  throw new QuadringError('INVALID_ARGUMENT', `${name} must be 'buffer', 'utf8' or 'latin1'`);
 }
 
 function checkNames(options: object, names: ReadonlySet<string>): void {

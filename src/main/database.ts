@@ -9,6 +9,8 @@ import { QuadringError } from '../errors.ts';
 import type { Engine } from './engine.ts';
 import { copyBytes, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
+  checkIteratorOptions,
+  checkRange,
   checkReadOptions,
   checkWriteOptions,
   type IteratorOptions,
@@ -17,7 +19,6 @@ import {
 import type { Environment } from './environment.ts';
 import { ScanIterator, type EntryIterator, type KeyIterator, type ValueIterator } from './iterator.ts';
 import {
-  checkEncoding,
   decode,
   entryMaterializer,
   keyMaterializer,
@@ -195,24 +196,25 @@ export class Database implements AsyncDisposable {
   iterator<K extends Encoding = 'buffer', V extends Encoding = 'buffer'>(
     options: IteratorOptions<K, V> = {},
   ): EntryIterator<Encoded<K>, Encoded<V>> {
-    const key = checkEncoding('keyEncoding', options.keyEncoding);
-    const value = checkEncoding('valueEncoding', options.valueEncoding);
-    const materialize = entryMaterializer(key, value) as Materializer<[Encoded<K>, Encoded<V>]>;
+    const { keyEncoding, valueEncoding } = checkIteratorOptions(options);
+    const materialize = entryMaterializer(keyEncoding, valueEncoding) as Materializer<
+      [Encoded<K>, Encoded<V>]
+    >;
     return this.#scan(options, materialize, false);
   }
 
   /** The keys of a range. Throws as `iterator` does. */
   keys<K extends Encoding = 'buffer'>(options: IteratorOptions<K, Encoding> = {}): KeyIterator<Encoded<K>> {
-    const encoding = checkEncoding('keyEncoding', options.keyEncoding);
-    return this.#scan(options, keyMaterializer(encoding) as Materializer<Encoded<K>>, true);
+    const { keyEncoding } = checkIteratorOptions(options);
+    return this.#scan(options, keyMaterializer(keyEncoding) as Materializer<Encoded<K>>, true);
   }
 
   /** The values of a range, in the order of their keys. Throws as `iterator` does. */
   values<V extends Encoding = 'buffer'>(
     options: IteratorOptions<Encoding, V> = {},
   ): ValueIterator<Encoded<V>> {
-    const encoding = checkEncoding('valueEncoding', options.valueEncoding);
-    return this.#scan(options, valueMaterializer(encoding) as Materializer<Encoded<V>>, false);
+    const { valueEncoding } = checkIteratorOptions(options);
+    return this.#scan(options, valueMaterializer(valueEncoding) as Materializer<Encoded<V>>, false);
   }
 
   /** The database as it is now, for reads to come. Close it when done. Throws CLOSED. */
@@ -228,9 +230,12 @@ export class Database implements AsyncDisposable {
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract leaves room for reading
   async approximateSize(range: Range): Promise<number> {
     this.#checkOpen();
-    const { lower, upper } = keyRangeOf(range, this.#key);
+    checkRange(range);
+    const keys = keyRangeOf(range, this.#key);
     let bytes = 0;
-    for (const { index } of this.#engine.versions.tables) bytes += index.bytesBetween(lower, upper);
+    for (const table of this.#engine.versions.tables) {
+      if (table.mayHold(keys)) bytes += table.index.bytesBetween(keys.lower, keys.upper);
+    }
     return bytes;
   }
 
@@ -328,7 +333,6 @@ export class Database implements AsyncDisposable {
     keysOnly: boolean,
   ): ScanIterator<Item> {
     this.#checkOpen();
-    checkReadOptions(options, true);
     const { snapshot, fillCache, signal } = options;
     const range = keyRangeOf(options, this.#key);
     const isReverse = isReverseOf(options);
@@ -347,7 +351,7 @@ export class Database implements AsyncDisposable {
   #sequenceOf(options: ReadOptions | undefined): number {
     if (this.#closing !== undefined) this.#checkOpen();
     if (options === undefined) return this.#engine.visibleSequence;
-    checkReadOptions(options, false);
+    checkReadOptions(options);
     return options.snapshot === undefined
       ? this.#engine.visibleSequence
       : this.#engine.readableSequenceOf(options.snapshot);

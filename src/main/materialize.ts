@@ -3,7 +3,6 @@
  *
  * Made here, in JavaScript: a Buffer made by the addon costs over 1 µs, a view of memory that is there already 30 ns.
  */
-import { QuadringError } from '../errors.ts';
 import { copyBytes } from './bytes.ts';
 import type { Cursor } from './cursor.ts';
 
@@ -28,13 +27,6 @@ export function decode(
   encoding: 'utf8' | 'latin1',
 ): string {
   return viewOf(bytes, start, length).toString(encoding);
-}
-
-/** Throws INVALID_ARGUMENT. */
-export function checkEncoding(name: string, encoding: Encoding | undefined): Encoding {
-  if (encoding === undefined) return 'buffer';
-  if (encoding === 'buffer' || encoding === 'utf8' || encoding === 'latin1') return encoding;
-  throw new QuadringError('INVALID_ARGUMENT', `${name} must be 'buffer', 'utf8' or 'latin1'`);
 }
 
 export type Materializer<Item> = (cursor: Cursor) => Item;

@@ -52,7 +52,7 @@ export class MemtableCursor extends Cursor {
     }
   }
 
-  advance(): void {
+  protected step(): void {
     const { memtable } = this;
     if (this.#isReverse) {
       const node = this.#node;

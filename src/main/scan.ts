@@ -18,7 +18,7 @@ import { FAILED, READY, WAITING, type Cursor } from './cursor.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
-import { MergeHeap } from './merge-heap.ts';
+import { MergeTree } from './merge-tree.ts';
 import { compareKeys, type KeyRange } from './range.ts';
 import type { ReadAheadBudget } from './read-ahead.ts';
 import type { SnapshotList } from './snapshots.ts';
@@ -89,20 +89,20 @@ export type FillOutcome =
 export class Scan {
   readonly #ground: ScanGround;
   readonly #options: ScanOptions;
-  readonly #heap: MergeHeap;
+  readonly #tree: MergeTree;
   #range: KeyRange;
   #remaining: number;
   /** Newest source first; undefined: not opened, or to be opened again. */
   #cursors: Cursor[] | undefined;
   #headSkip = 0;
-  #isHeapBuilt = false;
+  #isTreeBuilt = false;
   #isClosed = false;
   #onSettled: (() => void) | undefined;
 
   constructor(ground: ScanGround, options: ScanOptions) {
     this.#ground = ground;
     this.#options = options;
-    this.#heap = new MergeHeap(options.isReverse);
+    this.#tree = new MergeTree(options.isReverse);
     this.#range = options.range;
     this.#remaining = options.limit;
     ground.snapshots.hold(options.sequence);
@@ -124,7 +124,7 @@ export class Scan {
     if (this.#remaining <= 0) return 'ended';
     const cursors = (this.#cursors ??= this.#open());
     const before = items.length;
-    const isBuilt = this.#isHeapBuilt || this.#buildHeap(cursors);
+    const isBuilt = this.#isTreeBuilt || this.#buildTree(cursors);
     const outcome = isBuilt
       ? this.#merge(items, Math.min(count, before + this.#remaining), materialize)
       : 'waiting';
@@ -136,20 +136,17 @@ export class Scan {
 
   /** HOT. */
   #merge<Item>(items: Item[], wanted: number, materialize: (cursor: Cursor) => Item): FillOutcome {
-    const heap = this.#heap;
+    const tree = this.#tree;
     let bytes = 0;
     for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
-      const top = heap.top;
+      const { top } = tree;
       if (top === undefined) return 'ended';
-      // In this order: an entry is given only after what it hides has been passed.
-      if (heap.skipHidden()) {
-        if (top.kind === KIND_PUT) {
-          items.push(materialize(top));
-          bytes += top.keyLength + top.valueLength;
-        }
-        if (heap.advanceTop()) continue;
+      if (top.kind === KIND_PUT) {
+        items.push(materialize(top));
+        bytes += top.keyLength + top.valueLength;
       }
-      this.#isHeapBuilt = false;
+      if (tree.advance()) continue;
+      this.#isTreeBuilt = false;
       return 'waiting';
     }
     return 'more';
@@ -164,6 +161,7 @@ export class Scan {
   /** Begins anew with another range; `givenBack` entries that were given do not count. */
   restart(range: KeyRange, givenBack: number): void {
     this.#closeCursors();
+    this.#tree.reset();
     this.#range = range;
     this.#remaining += givenBack;
   }
@@ -183,7 +181,7 @@ export class Scan {
     const rest = this.#options.isReverse ? { lower, upper: key } : { lower: key.subarray(0, -1), upper };
     this.#cursors[at] = this.#tableCursor(table, rest);
     this.#cursors[at].detach();
-    this.#isHeapBuilt = false;
+    this.#isTreeBuilt = false;
   }
 
   /** Lets go everything; false if that was done before. */
@@ -203,7 +201,9 @@ export class Scan {
     const read = memtables
       .newestFirst()
       .filter(({ entries, firstSequence }) => entries > 0 && firstSequence <= sequence);
-    const tables = versions.tables.filter((table) => this.#mayHold(table));
+    const tables = versions.tables.filter(
+      (table) => table.description.smallestSequence <= sequence && table.mayHold(this.#range),
+    );
     this.#headSkip = commonPrefixOf([
       ...read.map(firstAndLastKey),
       ...tables.map(({ description: { smallestKey, largestKey } }) => [smallestKey, largestKey] as const),
@@ -214,13 +214,6 @@ export class Scan {
       ...read.map((memtable) => new MemtableCursor(memtable, this.#range, visible)),
       ...tables.map((table) => this.#tableCursor(table, this.#range)),
     ];
-  }
-
-  #mayHold({ description: { smallestKey, largestKey, smallestSequence } }: Table): boolean {
-    const { lower, upper } = this.#range;
-    if (smallestSequence > this.#options.sequence) return false;
-    if (lower !== undefined && compareKeys(largestKey, lower) < 0) return false;
-    return upper === undefined || compareKeys(smallestKey, upper) < 0;
   }
 
   #tableCursor(table: Table, range: KeyRange): TableCursor {
@@ -238,12 +231,11 @@ export class Scan {
   }
 
   /** False while a cursor waits. */
-  #buildHeap(cursors: readonly Cursor[]): boolean {
+  #buildTree(cursors: readonly Cursor[]): boolean {
     for (const cursor of cursors) if (cursor.state === FAILED) throw cursor.error as QuadringError;
     if (cursors.some(({ state }) => state === WAITING)) return false;
-    this.#heap.build(cursors);
-    this.#isHeapBuilt = true;
-    return true;
+    this.#isTreeBuilt = this.#tree.build(cursors);
+    return this.#isTreeBuilt;
   }
 
   #noteSettled(): void {
@@ -257,7 +249,7 @@ export class Scan {
   #closeCursors(): void {
     for (const cursor of this.#cursors ?? []) cursor.close();
     this.#cursors = undefined;
-    this.#isHeapBuilt = false;
+    this.#isTreeBuilt = false;
   }
 }
 

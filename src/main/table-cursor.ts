@@ -87,7 +87,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     if (this.#enter()) this.#settle();
   }
 
-  advance(): void {
+  protected step(): void {
     if (!this.#options.isReverse) this.#ordinal++;
     this.#settle();
   }
@@ -176,7 +176,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
   /** Whether the entry has the key that was taken last. */
   #isTaken(): boolean {
     if (this.#takenLength >= 0) return this.#entry.hasSuffix(this.#takenStart, this.#takenLength);
-    return this.#hasTaken && this.#entry.hasKey(this.key, this.keyLength);
+    if (this.#options.isReverse) return this.#hasTaken && this.#entry.hasKey(this.key, this.keyLength);
+    return this.#hasTaken && this.#entry.hasKey(this.previousKey, this.previousKeyLength);
   }
 
   #present(): void {

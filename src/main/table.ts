@@ -3,6 +3,7 @@ import { tableName } from '../format/file-names.ts';
 import type { TableIndex } from '../format/table-index.ts';
 import type { TableMeta } from '../format/table-meta.ts';
 import type { TableDescription } from '../format/version-edit.ts';
+import { compareKeys, type KeyRange } from './range.ts';
 
 export const NOT_CACHED = -1;
 
@@ -22,6 +23,13 @@ export class Table {
     this.index = meta.index;
     this.filter = meta.filter;
     this.slots = new Int32Array(meta.index.blockCount).fill(NOT_CACHED);
+  }
+
+  /** Whether some key of the range may be in the table, as far as its smallest and its largest key tell. */
+  mayHold({ lower, upper }: KeyRange): boolean {
+    const { smallestKey, largestKey } = this.description;
+    if (lower !== undefined && compareKeys(largestKey, lower) < 0) return false;
+    return upper === undefined || compareKeys(smallestKey, upper) < 0;
   }
 
   /** Bytes of index, filter and cache directory in memory. */
