@@ -119,6 +119,7 @@ const ROOMS = [
   { room: 'src/protocol/', mayImport: [...BASE, 'src/format/', 'src/atomics-sync/'] },
   { room: 'src/main/', mayImport: [...BASE, 'src/format/', 'src/atomics-sync/', 'src/protocol/'] },
   { room: 'src/workers/', mayImport: [...BASE, 'src/format/', 'src/atomics-sync/', 'src/protocol/'] },
+  { room: 'src/level/', mayImport: ['src/index.ts'] },
 ];
 
 for (const { room, mayImport } of ROOMS) {

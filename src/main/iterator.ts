@@ -10,7 +10,7 @@ import { KeyScratch, type Bytes } from './bytes.ts';
 import { forgetLeak, watchForLeak } from './leaks.ts';
 import type { Materializer } from './materialize.ts';
 import { narrowed, type KeyRange } from './range.ts';
-import type { Scan } from './scan.ts';
+import type { FillOutcome, Scan } from './scan.ts';
 
 /** Entries that `next` and `for await` have made at once: few for one who wants few. */
 const BATCH_MIN = 8;
@@ -58,29 +58,24 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
    * The next item; undefined at the end. Rejects with CLOSED, ABORTED, BUSY, TABLE_CORRUPT, IO_ERROR or WORKER_FAILED.
    */
   next(): Promise<Item | undefined> {
-    if (this.#at < this.#batch.length && !this.#isBusy && !this.#scan.isClosed) {
-      return Promise.resolve(this.#batch[this.#at++]);
-    }
-    return this.#refill().then(() => (this.#batch.length > 0 ? this.#batch[this.#at++] : undefined));
+    if (this.#hasItem) return Promise.resolve(this.#batch[this.#at++]);
+    return this.#make([], this.#batchSize, this.#takeFirst);
   }
 
   /**
    * At most `count` items, and fewer where more would have to wait for the disk; none only at the end. Rejects as `next`
    * does, or with INVALID_ARGUMENT.
    */
-  async nextv(count: number): Promise<Item[]> {
+  nextv(count: number): Promise<Item[]> {
     if (!Number.isSafeInteger(count) || count < 1) {
-      throw new QuadringError('INVALID_ARGUMENT', 'count must be a whole number from 1 on');
+      return Promise.reject(new QuadringError('INVALID_ARGUMENT', 'count must be a whole number from 1 on'));
     }
     const begun = this.#batch.slice(this.#at, this.#at + count);
-    if (begun.length === count && !this.#isBusy && !this.#scan.isClosed) {
+    if (begun.length === count && this.#hasItem) {
       this.#at += count;
-      return begun;
+      return Promise.resolve(begun);
     }
-    const items = await this.#make(begun, count);
-    this.#batch = [];
-    this.#at = 0;
-    return items;
+    return this.#make(begun, count, this.#takeAll);
   }
 
   /** Whole batches as memory has them, of at most `count` items, to the end. Closes the iterator. */
@@ -108,12 +103,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
 
   /** Lets go what the iterator holds. Closing twice is one. A call that waits rejects with CLOSED. */
   close(): Promise<void> {
-    if (!this.#isClosed) {
-      this.#isClosed = true;
-      this.#signal?.removeEventListener('abort', this.#onAbort);
-      forgetLeak(this);
-      this.#scan.close();
-    }
+    this.#end();
     return Promise.resolve();
   }
 
@@ -125,10 +115,13 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
   [Symbol.asyncIterator](): AsyncIterator<Item, undefined, void> {
     return {
       next: () => {
-        if (this.#at < this.#batch.length && !this.#isBusy && !this.#scan.isClosed) {
-          return Promise.resolve({ done: false, value: this.#batch[this.#at++] });
-        }
-        return this.#stepOn();
+        if (this.#hasItem) return Promise.resolve({ done: false, value: this.#batch[this.#at++] });
+        if (this.#isClosed) return Promise.resolve({ done: true, value: undefined });
+        return this.#make([], this.#batchSize, this.#takeStep).catch(async (error: unknown) => {
+          // A loop that ends with an error does not say so.
+          await this.close();
+          throw error;
+        });
       },
       return: async () => {
         await this.close();
@@ -137,41 +130,71 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
     };
   }
 
-  async #stepOn(): Promise<IteratorResult<Item, undefined>> {
-    if (this.#isClosed) return { done: true, value: undefined };
-    try {
-      await this.#refill();
-    } catch (error) {
-      // A loop that ends with an error does not say so.
-      await this.close();
-      throw error;
-    }
-    if (this.#batch.length > 0) return { done: false, value: this.#batch[this.#at++] };
-    await this.close();
-    return { done: true, value: undefined };
+  /** Whether an item is at hand that may be given. */
+  get #hasItem(): boolean {
+    return this.#at < this.#batch.length && !this.#isBusy && !this.#scan.isClosed;
   }
 
-  async #refill(): Promise<void> {
-    const items = await this.#make([], this.#batchSize);
+  /** Keeps a batch for calls to come, and gives its first item. */
+  readonly #takeFirst = (items: Item[]): Item | undefined => {
     this.#batchSize = Math.min(2 * this.#batchSize, BATCH_MAX);
     this.#batch = items;
     this.#at = 0;
+    return items.length === 0 ? undefined : items[this.#at++];
+  };
+
+  readonly #takeStep = (items: Item[]): IteratorResult<Item, undefined> => {
+    if (items.length > 0) return { done: false, value: this.#takeFirst(items) as Item };
+    this.#end();
+    return { done: true, value: undefined };
+  };
+
+  readonly #takeAll = (items: Item[]): Item[] => {
+    this.#batch = [];
+    this.#at = 0;
+    return items;
+  };
+
+  /**
+   * Adds to `items` until there are `count`, or some and more would have to wait, or all; gives what `take` makes of
+   * them. What `take` changes is changed in the same turn as the scan, or before another call is let in.
+   */
+  #make<Result>(items: Item[], count: number, take: (items: Item[]) => Result): Promise<Result> {
+    try {
+      this.#check();
+      const outcome = this.#scan.fill(items, count, this.#materialize);
+      if (items.length > 0 || outcome === 'ended') return Promise.resolve(take(items));
+      this.#isBusy = true;
+      return this.#makeLater(items, count, take, outcome);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  /** Adds to `items` until there are `count`, or some and more would have to wait, or all. */
-  async #make(items: Item[], count: number): Promise<Item[]> {
-    this.#check();
-    this.#isBusy = true;
+  async #makeLater<Result>(
+    items: Item[],
+    count: number,
+    take: (items: Item[]) => Result,
+    first: FillOutcome,
+  ): Promise<Result> {
     try {
-      for (;;) {
-        const outcome = this.#scan.fill(items, count, this.#materialize);
-        if (items.length > 0 || outcome === 'ended') return items;
+      for (let outcome = first; ;) {
         await this.#moreToCome(outcome === 'waiting');
         this.#checkOpen();
+        outcome = this.#scan.fill(items, count, this.#materialize);
+        if (items.length > 0 || outcome === 'ended') return take(items);
       }
     } finally {
       this.#isBusy = false;
     }
+  }
+
+  #end(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    forgetLeak(this);
+    this.#scan.close();
   }
 
   #moreToCome(isWaiting: boolean): Promise<void> {

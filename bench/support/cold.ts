@@ -1,0 +1,56 @@
+/**
+ * What "cold" needs: the page cache dropped, the device's read-ahead known, a folder that goes away. Benchmarks only.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const DROP_CACHES = '/proc/sys/vm/drop_caches';
+/** To drop_caches: the page cache, and not the inodes and names as well. */
+const PAGE_CACHE = '1';
+
+/** Writes out what is dirty; only clean pages can be dropped. */
+export function syncDisks(): void {
+  const { status } = spawnSync('sync', { stdio: 'ignore' });
+  if (status !== 0) throw new Error('sync failed: dirty pages would stay in the page cache');
+}
+
+/** Drops the page cache, of what no process has mapped; null, or why that is not permitted. */
+export function dropPageCache(): string | null {
+  try {
+    writeFileSync(DROP_CACHES, PAGE_CACHE);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** KiB that the kernel reads ahead for mapped and buffered files on this path's device; null where it does not say. */
+export function readAheadKibibytes(path: string): number | null {
+  const { dev } = statSync(path);
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  // A partition's queue is that of the whole device, one folder further up.
+  for (const queue of ['queue', '../queue']) {
+    try {
+      return Number(readFileSync(`/sys/dev/block/${major}:${minor}/${queue}/read_ahead_kb`, 'utf8'));
+    } catch {
+      // Not there: a partition, or no block device at all.
+    }
+  }
+  return null;
+}
+
+/** A new folder for a benchmark's files; it is removed when the process ends, by a signal too. */
+export function temporaryFolder(prefix: string): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  return folder;
+}
+
+/** Collects garbage where node allows it (--expose-gc), so that no arm pays for what the one before it left. */
+export function collectGarbage(): void {
+  (globalThis as { gc?: () => void }).gc?.();
+}

@@ -1,0 +1,4 @@
+/** abstract-level's public test suite, on plain system calls. */
+import { declareSuite } from './abstract-level-suite.ts';
+
+declareSuite('syscall');
