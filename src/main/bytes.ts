@@ -17,10 +17,20 @@ const encoder = new TextEncoder();
 
 /** One key at a time: its bytes from 0 on, its length and its hash. */
 export class KeyScratch {
-  /** Room for the longest key, and for one more character of a string that is too long. */
-  readonly bytes = new Uint8Array(KEY_BYTES_MAX + 4);
+  /**
+   * Room for the longest key, and for one more character of a string that is too long. A Buffer, as copies of keys are:
+   * what searches for either then sees one kind of array.
+   */
+  readonly bytes = Buffer.allocUnsafeSlow(KEY_BYTES_MAX + 4);
   length = 0;
   hash = 0;
+
+  /** The key, in memory of its own. */
+  copy(): Buffer {
+    const copy = Buffer.allocUnsafe(this.length);
+    copyBytes(this.bytes, 0, this.length, copy, 0);
+    return copy;
+  }
 
   /** Throws INVALID_ARGUMENT or KEY_TOO_LARGE. */
   load(key: Bytes): void {

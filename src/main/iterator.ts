@@ -59,7 +59,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
    */
   next(): Promise<Item | undefined> {
     if (this.#hasItem) return Promise.resolve(this.#batch[this.#at++]);
-    return this.#make([], this.#batchSize, this.#takeFirst);
+    return this.#make([], this.#batchSize, (items) => this.#takeFirst(items));
   }
 
   /**
@@ -75,7 +75,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       this.#at += count;
       return Promise.resolve(begun);
     }
-    return this.#make(begun, count, this.#takeAll);
+    return this.#make(begun, count, (items) => this.#takeAll(items));
   }
 
   /** Whole batches as memory has them, of at most `count` items, to the end. Closes the iterator. */
@@ -117,11 +117,13 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       next: () => {
         if (this.#hasItem) return Promise.resolve({ done: false, value: this.#batch[this.#at++] });
         if (this.#isClosed) return Promise.resolve({ done: true, value: undefined });
-        return this.#make([], this.#batchSize, this.#takeStep).catch(async (error: unknown) => {
-          // A loop that ends with an error does not say so.
-          await this.close();
-          throw error;
-        });
+        return this.#make([], this.#batchSize, (items) => this.#takeStep(items)).catch(
+          async (error: unknown) => {
+            // A loop that ends with an error does not say so.
+            await this.close();
+            throw error;
+          },
+        );
       },
       return: async () => {
         await this.close();
@@ -136,24 +138,24 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
   }
 
   /** Keeps a batch for calls to come, and gives its first item. */
-  readonly #takeFirst = (items: Item[]): Item | undefined => {
+  #takeFirst(items: Item[]): Item | undefined {
     this.#batchSize = Math.min(2 * this.#batchSize, BATCH_MAX);
     this.#batch = items;
     this.#at = 0;
     return items.length === 0 ? undefined : items[this.#at++];
-  };
+  }
 
-  readonly #takeStep = (items: Item[]): IteratorResult<Item, undefined> => {
+  #takeStep(items: Item[]): IteratorResult<Item, undefined> {
     if (items.length > 0) return { done: false, value: this.#takeFirst(items) as Item };
     this.#end();
     return { done: true, value: undefined };
-  };
+  }
 
-  readonly #takeAll = (items: Item[]): Item[] => {
+  #takeAll(items: Item[]): Item[] {
     this.#batch = [];
     this.#at = 0;
     return items;
-  };
+  }
 
   /**
    * Adds to `items` until there are `count`, or some and more would have to wait, or all; gives what `take` makes of

@@ -67,7 +67,7 @@ export class MergeTree {
     const cursor = this.#cursors[winner];
     cursor.advance();
     if (cursor.isUnsettled) {
-      this.#passed = cursor.previousKey.slice(0, cursor.previousKeyLength);
+      this.#passed = new Uint8Array(cursor.previousKey.subarray(0, cursor.previousKeyLength));
       return false;
     }
     this.#noteHead(winner);
@@ -84,7 +84,7 @@ export class MergeTree {
       const at = this.#winner;
       top.advance();
       if (top.isUnsettled) {
-        this.#passed = key.slice(0, keyLength);
+        this.#passed = new Uint8Array(key.subarray(0, keyLength));
         return false;
       }
       this.#noteHead(at);

@@ -63,7 +63,8 @@ export class MultiGet {
   }
 
   /** Looks a key up in the tables, as far as memory has them, and notes the blocks that have to be read. */
-  add(place: number, { bytes, length, hash }: KeyScratch): void {
+  add(place: number, scratch: KeyScratch): void {
+    const { bytes, length, hash } = scratch;
     const { tables, cache } = this.#ground;
     let wanted: WantedKey | undefined;
     for (let i = 0; i < tables.length; i++) {
@@ -75,7 +76,7 @@ export class MultiGet {
         if (index.sharesPrefix(block, bytes, length)) {
           const base = cache.find(tables[i], block);
           if (base < 0) {
-            wanted ??= { place, key: bytes.slice(0, length), hash, foundIn: tables.length };
+            wanted ??= { place, key: scratch.copy(), hash, foundIn: tables.length };
             this.#wantedBlock(i, block).keys.push(wanted);
             break;
           }

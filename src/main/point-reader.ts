@@ -149,7 +149,7 @@ export class PointLookup implements BlockWaiter {
   ) {
     this.#reader = reader;
     this.#tables = tables;
-    this.#key = key.bytes.slice(0, key.length);
+    this.#key = key.copy();
     this.#hash = key.hash;
     this.#visibleSequence = visibleSequence;
     this.#keep = keep;

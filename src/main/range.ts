@@ -42,10 +42,8 @@ export function narrowed(range: KeyRange, target: Bytes, isReverse: boolean, scr
     const upper = successorOf(target, scratch);
     return range.upper !== undefined && compareKeys(range.upper, upper) < 0 ? range : { ...range, upper };
   }
-  const lower = boundOf(target, scratch);
-  return range.lower !== undefined && compareKeys(range.lower, lower as Uint8Array) > 0
-    ? range
-    : { ...range, lower };
+  const lower = keyOf(target, scratch);
+  return range.lower !== undefined && compareKeys(range.lower, lower) > 0 ? range : { ...range, lower };
 }
 
 /** Infinity where there is no limit. Throws INVALID_ARGUMENT. */
@@ -70,9 +68,12 @@ export function compareKeys(a: Uint8Array, b: Uint8Array): number {
 }
 
 function boundOf(key: Bytes | undefined, scratch: KeyScratch): Uint8Array | undefined {
-  if (key === undefined) return undefined;
+  return key === undefined ? undefined : keyOf(key, scratch);
+}
+
+function keyOf(key: Bytes, scratch: KeyScratch): Uint8Array {
   scratch.load(key);
-  return scratch.bytes.slice(0, scratch.length);
+  return scratch.copy();
 }
 
 /** The first key behind `key`: the same with a zero byte more. */

@@ -175,10 +175,13 @@ export class Scan {
     const cursor = this.#cursors[at];
     // One that has come to its end would come to its end in the table.
     if (cursor.state !== READY) return;
-    const key = cursor.key.slice(0, cursor.keyLength + 1);
-    key[cursor.keyLength] = 0;
+    // The key, and a zero byte behind it: the first key behind the key.
+    const successor = new Uint8Array(cursor.keyLength + 1);
+    successor.set(cursor.key.subarray(0, cursor.keyLength));
     const { lower, upper } = this.#range;
-    const rest = this.#options.isReverse ? { lower, upper: key } : { lower: key.subarray(0, -1), upper };
+    const rest = this.#options.isReverse
+      ? { lower, upper: successor }
+      : { lower: successor.subarray(0, -1), upper };
     this.#cursors[at] = this.#tableCursor(table, rest);
     this.#cursors[at].detach();
     this.#isTreeBuilt = false;
