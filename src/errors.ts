@@ -72,3 +72,8 @@ export class QuadringError extends Error {
     if (fields.actual !== undefined) this.actual = fields.actual;
   }
 }
+
+/** What a promise-returning method gives that refuses in the call. */
+export function rejected(error: unknown): Promise<never> {
+  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+}

@@ -5,7 +5,7 @@
  * effect: at once, in the call, unless the write has to wait for room (see write-path.ts). It need not be durable yet; a
  * failure of the log freezes what is seen at what is.
  */
-import { QuadringError } from '../errors.ts';
+import { QuadringError, rejected } from '../errors.ts';
 import type { Engine } from './engine.ts';
 import { copyBytes, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
@@ -384,8 +384,3 @@ process.on('beforeExit', () => {
     database.close().catch((error: unknown) => process.emitWarning(error as Error));
   }
 });
-
-/** A refusal of a promise-returning method. */
-function rejected(error: unknown): Promise<never> {
-  return Promise.reject(error instanceof Error ? error : new Error(String(error)));
-}

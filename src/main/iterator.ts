@@ -5,7 +5,7 @@
  * hand, `nextv` and `batches` hand out whole ones. An iterator that is dropped without being closed is closed when it is
  * collected: nothing that lives longer refers to it.
  */
-import { QuadringError } from '../errors.ts';
+import { QuadringError, rejected } from '../errors.ts';
 import { KeyScratch, type Bytes } from './bytes.ts';
 import { forgetLeak, watchForLeak } from './leaks.ts';
 import type { Materializer } from './materialize.ts';
@@ -169,7 +169,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       this.#isBusy = true;
       return this.#makeLater(items, count, take, outcome);
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
   }
 
