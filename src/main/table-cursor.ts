@@ -40,7 +40,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
   readonly #range: KeyRange;
-  readonly #readAhead: ReadAhead;
+  /** Begins with the first block that is not here. */
+  #readAhead: ReadAhead | undefined;
   readonly #entry = new BlockCursor();
   /** Blocks of the range; the scan goes from one end to the other. */
   readonly #lowest: number;
@@ -67,7 +68,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   constructor(table: Table, range: KeyRange, options: TableCursorOptions) {
     super();
     const { index } = table;
-    const { isReverse, budget, fillCache } = options;
+    const { isReverse, budget } = options;
     this.table = table;
     this.headSkip = options.headSkip;
     this.#options = options;
@@ -81,7 +82,6 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#highest = highest;
     this.#block = isReverse ? highest : lowest;
     this.#lastBlock = isReverse ? lowest : highest;
-    this.#readAhead = new ReadAhead(budget, table, { first: this.#block, last: this.#lastBlock, fillCache });
     if (highest < lowest) return;
     this.state = WAITING;
     if (this.#enter()) this.#settle();
@@ -96,7 +96,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#isClosed = true;
     this.state = ENDED;
     this.#copy = undefined;
-    this.#readAhead.close();
+    this.#readAhead?.close();
   }
 
   onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
@@ -197,14 +197,14 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #enter(): boolean {
     const { table } = this;
     const block = this.#block;
-    this.#readAhead.moveTo(block);
+    this.#readAhead?.moveTo(block);
     const base = this.#cache.find(table, block);
     if (base >= 0) {
       this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#options.isShort);
       return true;
     }
     this.#isInPlace = false;
-    const large = this.#readAhead.takeLarge(block, this);
+    const large = this.#ahead().takeLarge(block, this);
     if (typeof large === 'object') {
       this.#take(large.bytes, large.words, 0, true, false);
       return true;
@@ -212,6 +212,16 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.state = WAITING;
     if (large === 'absent') this.#cache.load(table, block, this, this.#options.fillCache);
     return false;
+  }
+
+  #ahead(): ReadAhead {
+    if (this.#readAhead === undefined) {
+      const { budget, fillCache } = this.#options;
+      const range = { first: this.#block, last: this.#lastBlock, fillCache };
+      this.#readAhead = new ReadAhead(budget, this.table, range);
+      this.#readAhead.moveTo(this.#block);
+    }
+    return this.#readAhead;
   }
 
   /** Copies the block that was entered, and finds the part of it that belongs to the range. */
@@ -231,7 +241,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#end = end < 0 ? entry.count : end;
     this.#ordinal = this.#options.isReverse ? this.#end : this.#begin;
     this.#takenLength = -1;
-    this.#readAhead.passed(block);
+    this.#readAhead?.passed(block);
   }
 
   /** Copies the block that is read in place, if one is: from now on its slot may come to hold another. */
