@@ -302,6 +302,11 @@ export class ReadAhead implements PrefetchReader {
     if (cache.isExpected(this.#table, block)) return true;
     if (cache.isOversize(this.#table, block)) return this.#fetchLarge(block);
     if (!this.#budget.take(1)) return false;
+    // What others had to give back may have gone to a read that waited for a slot, and that may be of this block.
+    if (cache.isExpected(this.#table, block)) {
+      this.#budget.giveBack(1);
+      return true;
+    }
     if (!cache.prefetch(this.#table, block, this)) {
       this.#budget.giveBack(1);
       return false;
@@ -320,6 +325,10 @@ export class ReadAhead implements PrefetchReader {
     let ahead = 0;
     for (const each of this.#large.values()) ahead += each.slots;
     if (ahead + slots > windowMax || !this.#budget.take(slots)) return false;
+    if (cache.isExpected(this.#table, block)) {
+      this.#budget.giveBack(slots);
+      return true;
+    }
     const large = new LargeBlock(this.#budget, slots);
     this.#large.set(block, large);
     this.#budget.began(bytes);
