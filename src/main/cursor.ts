@@ -2,7 +2,8 @@
  * The seam of a scan's sources: one memtable or one table, key after key in one direction. Owner only.
  *
  * A cursor gives each user key at most once, with its newest version at or below the scan's sequence number, deletions
- * included. It may have to wait for a block; whoever drives it learns that it goes on through `onSettled`.
+ * included. It may have to wait for a block; whoever drives it learns that it goes on through `onSettled`. And it pauses
+ * where it passes over much that the scan does not see, so that the event loop gets its turn.
  */
 import type { QuadringError } from '../errors.ts';
 import { headOf } from '../format/key-head.ts';
@@ -12,7 +13,9 @@ export const READY = 0;
 export const WAITING = 1;
 export const ENDED = 2;
 export const FAILED = 3;
-export type CursorState = typeof READY | typeof WAITING | typeof ENDED | typeof FAILED;
+/** It has passed over as much as it may at a time; `resume` goes on. */
+export const PAUSED = 4;
+export type CursorState = typeof READY | typeof WAITING | typeof ENDED | typeof FAILED | typeof PAUSED;
 
 /** Keys longer than this make a cursor's key buffer grow. */
 const KEY_BYTES_FIRST = 64;
@@ -39,9 +42,9 @@ export abstract class Cursor {
   /** How many bytes that is. */
   headSkip = 0;
 
-  /** Whether it neither stands at a key nor has come to its end: it waits, or has failed. */
+  /** Whether it neither stands at a key nor has come to its end. */
   get isUnsettled(): boolean {
-    return this.state === WAITING || this.state === FAILED;
+    return this.state !== READY && this.state !== ENDED;
   }
 
   /** HOT. Goes to the next key. REQUIRES: READY. */
@@ -55,6 +58,9 @@ export abstract class Cursor {
 
   /** Goes to the next key, if it need not wait. */
   protected abstract step(): void;
+
+  /** Goes on with the step that was interrupted. REQUIRES: PAUSED. */
+  abstract resume(): void;
 
   /** The turn of the event loop ends: from now on the cache may put other blocks where this cursor stands. */
   abstract detach(): void;

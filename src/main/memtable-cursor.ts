@@ -5,9 +5,14 @@
  * nodes never move, and a new one is linked in where the cursor has been or will come by.
  */
 import { compareBytes } from '../format/compare.ts';
-import { Cursor, ENDED } from './cursor.ts';
+import { Cursor, ENDED, PAUSED } from './cursor.ts';
 import type { Memtable, MemtableEntry } from './memtable.ts';
 import type { KeyRange } from './range.ts';
+
+/** Nodes passed over at a time: about a millisecond's worth. */
+const PASSED_MAX = 8192;
+/** Going back takes a search: as long as so many steps forward. */
+const SEARCH_COST = 16;
 
 export class MemtableCursor extends Cursor {
   /** The arena will be used again. */
@@ -22,7 +27,7 @@ export class MemtableCursor extends Cursor {
     valueLength: 0,
     sequence: Number.MAX_SAFE_INTEGER,
   };
-  /** The node of the entry. In reverse it may be that of another version of the same key. */
+  /** The node of the entry, in reverse of any version of its key; PAUSED: the one to go on with. */
   #node = 0;
 
   constructor(
@@ -68,6 +73,16 @@ export class MemtableCursor extends Cursor {
     this.#settleForward(memtable.nodeAfter(node));
   }
 
+  resume(): void {
+    if (this.#isReverse) this.#settleBackward(this.#node);
+    else this.#settleForward(this.#node);
+  }
+
+  /** The key from which on nothing has been given; undefined at the end. */
+  get position(): Uint8Array | undefined {
+    return this.state === ENDED ? undefined : this.memtable.keyOf(this.#node);
+  }
+
   /** An arena stays where it is. */
   detach(): void {
     return;
@@ -81,7 +96,10 @@ export class MemtableCursor extends Cursor {
   #settleForward(first: number): void {
     const { memtable } = this;
     let node = first;
-    while (node !== 0 && memtable.sequenceOf(node) > this.#visibleSequence) node = memtable.nodeAfter(node);
+    for (let passed = 0; node !== 0 && memtable.sequenceOf(node) > this.#visibleSequence; passed++) {
+      if (passed === PASSED_MAX) return this.#pause(node);
+      node = memtable.nodeAfter(node);
+    }
     if (node === 0) this.state = ENDED;
     else if (this.#take(node, this.#range.upper, 1)) this.#read(node);
   }
@@ -90,12 +108,20 @@ export class MemtableCursor extends Cursor {
   #settleBackward(last: number): void {
     const { memtable } = this;
     let node = last;
-    while (node !== 0) {
+    for (let passed = 0; node !== 0; passed += SEARCH_COST) {
       if (!this.#take(node, this.#range.lower, -1)) return;
       if (memtable.readVisible(node, this.#visibleSequence, this.#found)) return this.#present(node);
+      if (passed === PASSED_MAX) return this.#pause(node);
       node = memtable.lastNodeBefore(this.bytes, memtable.keyStartOf(node), memtable.keyLengthOf(node));
     }
     this.state = ENDED;
+  }
+
+  #pause(node: number): void {
+    this.#node = node;
+    if (this.#take(node, this.#isReverse ? this.#range.lower : this.#range.upper, this.#isReverse ? -1 : 1)) {
+      this.state = PAUSED;
+    }
   }
 
   /** False, and the end, if the node's key lies beyond a bound: not before the upper one, or before the lower one. */

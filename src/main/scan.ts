@@ -14,7 +14,7 @@ import { assert } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { commonPrefixLength } from '../format/compare.ts';
 import { KIND_PUT } from '../format/limits.ts';
-import { FAILED, READY, WAITING, type Cursor } from './cursor.ts';
+import { FAILED, PAUSED, WAITING, type Cursor } from './cursor.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
@@ -124,10 +124,11 @@ export class Scan {
     if (this.#remaining <= 0) return 'ended';
     const cursors = (this.#cursors ??= this.#open());
     const before = items.length;
-    const isBuilt = this.#isTreeBuilt || this.#buildTree(cursors);
-    const outcome = isBuilt
-      ? this.#merge(items, Math.min(count, before + this.#remaining), materialize)
-      : 'waiting';
+    let outcome: FillOutcome = 'more';
+    if (this.#isTreeBuilt || this.#buildTree(cursors)) {
+      outcome = this.#merge(items, Math.min(count, before + this.#remaining), materialize);
+    }
+    if (!this.#isTreeBuilt && cursors.some(({ state }) => state === WAITING)) outcome = 'waiting';
     this.#remaining -= items.length - before;
     if (this.#remaining <= 0) return 'ended';
     for (const cursor of cursors) cursor.detach();
@@ -135,7 +136,7 @@ export class Scan {
   }
 
   /** HOT. */
-  #merge<Item>(items: Item[], wanted: number, materialize: (cursor: Cursor) => Item): FillOutcome {
+  #merge<Item>(items: Item[], wanted: number, materialize: (cursor: Cursor) => Item): 'more' | 'ended' {
     const tree = this.#tree;
     let bytes = 0;
     for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
@@ -147,7 +148,7 @@ export class Scan {
       }
       if (tree.advance()) continue;
       this.#isTreeBuilt = false;
-      return 'waiting';
+      break;
     }
     return 'more';
   }
@@ -168,16 +169,18 @@ export class Scan {
 
   /** See `ScanList.replace`. */
   replace(memtable: Memtable, table: Table): void {
-    const at = this.#cursors?.findIndex(
-      (each) => each instanceof MemtableCursor && each.memtable === memtable,
-    );
-    if (this.#cursors === undefined || at === undefined || at < 0) return;
-    const cursor = this.#cursors[at];
+    for (const [at, cursor] of this.#cursors?.entries() ?? []) {
+      if (cursor instanceof MemtableCursor && cursor.memtable === memtable)
+        this.#replaceCursor(at, cursor, table);
+    }
+  }
+
+  #replaceCursor(at: number, { position }: MemtableCursor, table: Table): void {
     // One that has come to its end would come to its end in the table.
-    if (cursor.state !== READY) return;
+    if (this.#cursors === undefined || position === undefined) return;
     // The key, and a zero byte behind it: the first key behind the key.
-    const successor = new Uint8Array(cursor.keyLength + 1);
-    successor.set(cursor.key.subarray(0, cursor.keyLength));
+    const successor = new Uint8Array(position.length + 1);
+    successor.set(position);
     const { lower, upper } = this.#range;
     const rest = this.#options.isReverse
       ? { lower, upper: successor }
@@ -233,10 +236,13 @@ export class Scan {
     });
   }
 
-  /** False while a cursor waits. */
+  /** False when a cursor waits, or pauses. */
   #buildTree(cursors: readonly Cursor[]): boolean {
-    for (const cursor of cursors) if (cursor.state === FAILED) throw cursor.error as QuadringError;
-    if (cursors.some(({ state }) => state === WAITING)) return false;
+    for (const cursor of cursors) {
+      if (cursor.state === FAILED) throw cursor.error as QuadringError;
+      if (cursor.state === PAUSED) cursor.resume();
+    }
+    if (cursors.some(({ isUnsettled }) => isUnsettled)) return false;
     this.#isTreeBuilt = this.#tree.build(cursors);
     return this.#isTreeBuilt;
   }

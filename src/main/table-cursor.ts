@@ -15,10 +15,13 @@ import { BlockCursor } from '../format/block-cursor.ts';
 import { lowerBoundInBlock } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
-import { Cursor, ENDED, FAILED, WAITING } from './cursor.ts';
+import { Cursor, ENDED, FAILED, PAUSED, WAITING } from './cursor.ts';
 import type { KeyRange } from './range.ts';
 import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
 import type { Table } from './table.ts';
+
+/** Blocks of nothing visible that are passed over at a time. */
+const PASSED_BLOCKS_MAX = 16;
 
 export interface TableCursorOptions {
   readonly budget: ReadAheadBudget;
@@ -88,7 +91,12 @@ export class TableCursor extends Cursor implements BlockWaiter {
   }
 
   protected step(): void {
-    if (!this.#options.isReverse) this.#ordinal++;
+    if (this.#options.isReverse) this.#hasTaken = false;
+    else this.#ordinal++;
+    this.#settle();
+  }
+
+  resume(): void {
     this.#settle();
   }
 
@@ -123,6 +131,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #settleForward(): void {
     const entry = this.#entry;
     const visibleSequence = this.#options.visibleSequence;
+    let passed = 0;
     for (;;) {
       while (this.#ordinal < this.#end) {
         entry.read(this.#ordinal);
@@ -139,6 +148,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
       }
       this.#block++;
       if (!this.#enter()) return;
+      if (++passed === PASSED_BLOCKS_MAX) {
+        this.state = PAUSED;
+        return;
+      }
     }
   }
 
@@ -146,7 +159,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #settleBackward(): void {
     const entry = this.#entry;
     const visibleSequence = this.#options.visibleSequence;
-    if (this.state !== WAITING) this.#hasTaken = false;
+    let passed = 0;
     for (;;) {
       while (this.#ordinal > this.#begin) {
         entry.read(this.#ordinal - 1);
@@ -170,6 +183,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
       if (this.#hasTaken) this.detach();
       this.#block--;
       if (!this.#enter()) return;
+      if (++passed === PASSED_BLOCKS_MAX) {
+        this.state = PAUSED;
+        return;
+      }
     }
   }
 
