@@ -229,10 +229,10 @@ export class BlockCache {
     return true;
   }
 
-  /** The end of a hold. With `keep` the block stays for others. */
+  /** The end of a hold. With `keep` the block stays for others, or if somebody who joined the read wanted that. */
   release(slot: number, keep: boolean): void {
     assert(this.#states[slot] === HELD, 'a block that is released was held');
-    if (keep && this.#retain) this.#enqueue(slot);
+    if (this.#retain && (keep || this.#kept[slot] === 1)) this.#enqueue(slot);
     else this.#forget(slot);
   }
 
@@ -324,13 +324,14 @@ export class BlockCache {
       if (slot >= 0) this.#free(slot);
       else this.#keptSlots++;
       reader.onPrefetched(block, -1);
-      for (const waiter of waiters) this.load(table, block, waiter, true);
+      for (const waiter of waiters) this.load(table, block, waiter, this.#kept[ticket] === 1);
       return;
     }
     this.#states[slot] = HELD;
     this.#tables[slot] = table;
     this.#blocks[slot] = block;
     this.#remembered[slot] = this.#remembered[ticket];
+    this.#kept[slot] = this.#kept[ticket];
     table.slots[block] = slot;
     const base = this.#baseOf(slot);
     for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base, false);

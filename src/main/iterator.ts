@@ -18,6 +18,9 @@ const BATCH_MAX = 512;
 /** Entries of a batch of `batches`. */
 const BATCH_DEFAULT = 1000;
 
+/** For `seek`: a scratch is large, and used within one call. */
+const seekKey = new KeyScratch();
+
 export interface ScanIteratorOptions<Item> {
   readonly scan: Scan;
   readonly range: KeyRange;
@@ -94,7 +97,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
    */
   seek(target: Bytes): void {
     this.#check();
-    const range = narrowed(this.#range, target, this.#isReverse, new KeyScratch());
+    const range = narrowed(this.#range, target, this.#isReverse, seekKey);
     this.#scan.restart(range, this.#batch.length - this.#at);
     this.#batch = [];
     this.#at = 0;
@@ -164,12 +167,17 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
   #make<Result>(items: Item[], count: number, take: (items: Item[]) => Result): Promise<Result> {
     try {
       this.#check();
+    } catch (error) {
+      return rejected(error);
+    }
+    try {
       const outcome = this.#scan.fill(items, count, this.#materialize);
       if (items.length > 0 || outcome === 'ended') return Promise.resolve(take(items));
       this.#isBusy = true;
       return this.#makeLater(items, count, take, outcome);
     } catch (error) {
-      return rejected(error);
+      // What was made before counts first; the next call meets the error again.
+      return items.length > 0 ? Promise.resolve(take(items)) : rejected(error);
     }
   }
 

@@ -10,6 +10,7 @@
  *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
  *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
  */
+import { markAsUntransferable } from 'node:worker_threads';
 import type { QuadringError } from '../errors.ts';
 import { BlockCursor } from '../format/block-cursor.ts';
 import { lowerBoundInBlock } from '../format/block.ts';
@@ -283,7 +284,12 @@ export class TableCursor extends Cursor implements BlockWaiter {
   }
 
   #copyTarget(length: number): Uint8Array {
-    if (!this.#options.keysOnly) return Buffer.allocUnsafeSlow(length);
+    if (!this.#options.keysOnly) {
+      const target = Buffer.allocUnsafeSlow(length);
+      // Values are views of it: nobody may send it away with one of them.
+      markAsUntransferable(target.buffer);
+      return target;
+    }
     if (this.#copy === undefined || this.#copy.length < length) this.#copy = Buffer.allocUnsafeSlow(length);
     return this.#copy;
   }
