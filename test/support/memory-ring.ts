@@ -3,7 +3,8 @@
  * a seed decides. The engine's roles run on it unchanged.
  *
  * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order.
- * `onStep` is called before each operation, so that a test can crash the disk at any of them.
+ * `onStep` is called before each operation, so that a test can crash the disk at any of them. A read that selects its
+ * buffer gets any of those that are lent, and goes wrong where the disk says so.
  */
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import {
@@ -43,6 +44,8 @@ import type { MemoryDisk } from './memory-disk.ts';
 
 const ECANCELED = 125;
 const EINVAL = 22;
+const EIO = 5;
+const ENOBUFS = 105;
 const TWO_32 = 0x1_0000_0000;
 
 interface PendingRecord {
@@ -54,6 +57,28 @@ interface PendingRecord {
 interface Region {
   readonly memory: Uint8Array;
   readonly selectBytes: number;
+  /** Where the buffers lie that are lent and not taken. */
+  readonly lent: number[];
+}
+
+/** How a read that selects its buffer goes. */
+export type SelectFault =
+  | 'none'
+  /** EIO, and the buffer that it had taken comes back. */
+  | 'named'
+  /** EIO before a buffer was taken: what was lent stays with the ring. */
+  | 'kept'
+  /** Fewer bytes than were asked for, perhaps none. */
+  | 'short';
+
+/** What a disk may say about reads that select their buffer; by itself they go well. */
+export interface SelectFaults {
+  nextSelectFault(): SelectFault;
+}
+
+interface Completed {
+  readonly result: number;
+  readonly buffer: number;
 }
 
 /** Completions that one turn can bring for each entry. */
@@ -65,7 +90,7 @@ export class MemoryRing implements Ring {
   readonly names: Uint8Array;
   readonly completions: Int32Array;
   readonly asynchronous = true;
-  readonly #disk: MemoryDisk;
+  readonly #disk: MemoryDisk & Partial<SelectFaults>;
   readonly #random: () => number;
   readonly #onStep: (operation: string) => void;
   readonly #regions = new Map<number, Region>();
@@ -73,7 +98,12 @@ export class MemoryRing implements Ring {
   #pending: PendingRecord[][] = [];
 
   /** `random` gives numbers from 0 to below 1. */
-  constructor(entries: number, disk: MemoryDisk, random: () => number, onStep: (operation: string) => void) {
+  constructor(
+    entries: number,
+    disk: MemoryDisk & Partial<SelectFaults>,
+    random: () => number,
+    onStep: (operation: string) => void,
+  ) {
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -90,7 +120,7 @@ export class MemoryRing implements Ring {
     _fixedLength: number,
     selectBytes: number,
   ): void {
-    this.#regions.set(region, { memory, selectBytes });
+    this.#regions.set(region, { memory, selectBytes, lent: [] });
   }
 
   turn(count: number): number {
@@ -101,14 +131,14 @@ export class MemoryRing implements Ring {
       const [chain = []] = this.#pending.splice(Math.floor(this.#random() * this.#pending.length), 1);
       let severed = false;
       for (const record of chain) {
-        const isRefused = this.#isRefused(record, chain);
-        const result = severed ? -ECANCELED : isRefused ? -EINVAL : this.#execute(record);
+        const { result, buffer } = severed
+          ? { result: -ECANCELED, buffer: NO_BUFFER }
+          : this.#complete(record, chain);
         if (!severed && this.#severs(record, result)) severed = true;
-        const names = !isRefused && (record.words[WORD_FLAGS] & FLAG_SELECT) !== 0;
         const at = completed * COMPLETION_WORDS;
         this.completions[at + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA]!;
         this.completions[at + COMPLETION_RESULT] = result;
-        this.completions[at + COMPLETION_BUFFER] = names ? record.words[WORD_BUFFER_OFFSET] : NO_BUFFER;
+        this.completions[at + COMPLETION_BUFFER] = buffer;
         completed++;
       }
     }
@@ -143,8 +173,34 @@ export class MemoryRing implements Ring {
       chain.push({ words, firstName, secondName });
       if ((words[WORD_FLAGS] & FLAG_LINK) !== 0) continue;
       this.#pending.push(chain);
+      // Lent when the record is handed over, whenever its read begins.
+      if (selects(words) && !this.#isRefused({ words }, chain)) {
+        this.#region(words).lent.push(words[WORD_BUFFER_OFFSET]);
+      }
       chain = [];
     }
+  }
+
+  #complete(record: PendingRecord, chain: readonly PendingRecord[]): Completed {
+    if (!selects(record.words)) return { result: this.#execute(record), buffer: NO_BUFFER };
+    if (this.#isRefused(record, chain)) return { result: -EINVAL, buffer: NO_BUFFER };
+    return this.#readSelect(record.words);
+  }
+
+  /** Into any of the buffers that are lent. */
+  #readSelect(words: Int32Array): Completed {
+    this.#onStep(`${OPCODE_READ} select`);
+    const fault = this.#disk.nextSelectFault?.() ?? 'none';
+    const { memory, lent } = this.#region(words);
+    if (fault === 'kept') return { result: -EIO, buffer: NO_BUFFER };
+    const [buffer] = lent.splice(Math.floor(this.#random() * lent.length), 1);
+    if (buffer === undefined) return { result: -ENOBUFS, buffer: NO_BUFFER };
+    if (fault === 'named') return { result: -EIO, buffer };
+    const length = fault === 'short' ? Math.floor(this.#random() * words[WORD_LENGTH]) : words[WORD_LENGTH];
+    return {
+      result: this.#disk.read(words[WORD_FILE], memory.subarray(buffer, buffer + length), offsetOf(words)),
+      buffer,
+    };
   }
 
   #name(at: number): string {
@@ -162,7 +218,7 @@ export class MemoryRing implements Ring {
     const opcode = words[WORD_OPCODE];
     const file = words[WORD_FILE];
     const length = words[WORD_LENGTH];
-    const offset = (words[WORD_OFFSET_LOW] >>> 0) + words[WORD_OFFSET_HIGH] * TWO_32;
+    const offset = offsetOf(words);
     const flags = words[WORD_FLAGS];
     const disk = this.#disk;
     this.#onStep(`${opcode} ${firstName}`);
@@ -203,13 +259,20 @@ export class MemoryRing implements Ring {
     return region;
   }
 
-  /** Nothing is provided here: a read that selects goes into its own buffer. But it must be one that could be lent. */
-  #isRefused({ words }: PendingRecord, chain: readonly PendingRecord[]): boolean {
-    if ((words[WORD_FLAGS] & FLAG_SELECT) === 0) return false;
+  /** A read that selects must bring a buffer that can be lent. REQUIRES: a record that selects. */
+  #isRefused({ words }: Pick<PendingRecord, 'words'>, chain: readonly PendingRecord[]): boolean {
     const { memory, selectBytes } = this.#region(words);
     const at = words[WORD_BUFFER_OFFSET];
     const length = words[WORD_LENGTH];
     const canLend = at >= 0 && at + selectBytes <= memory.length && length > 0 && length <= selectBytes;
     return words[WORD_OPCODE] !== OPCODE_READ || chain.length > 1 || !canLend;
   }
+}
+
+function selects(words: Int32Array): boolean {
+  return (words[WORD_FLAGS] & FLAG_SELECT) !== 0;
+}
+
+function offsetOf(words: Int32Array): number {
+  return (words[WORD_OFFSET_LOW] >>> 0) + words[WORD_OFFSET_HIGH] * TWO_32;
 }

@@ -1,0 +1,63 @@
+/** The scan model's property: whatever the steps, the database answers as the sorted map with versions. */
+import type { ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import type { Database, DatabaseOptions } from '../../src/index.ts';
+import { testSeed } from './random.ts';
+import { ScanDriver } from './scan-driver.ts';
+import { step, tinyOptions } from './scan-steps.ts';
+
+/** `QUADRING_MODEL_RUNS`, or the usual number. */
+export function modelRuns(usual: number): number {
+  const asked = process.env['QUADRING_MODEL_RUNS'];
+  if (asked === undefined || asked === '') return usual;
+  const runs = Number(asked);
+  if (!Number.isSafeInteger(runs) || runs < 1)
+    throw new Error(`QUADRING_MODEL_RUNS must be a number of runs, not "${asked}"`);
+  return runs;
+}
+
+/** Makes, for one run, what opens its database again and again. `seed` is the run's own. */
+export type Opener = (settings: DatabaseOptions, seed: number) => () => Promise<Database>;
+
+/** Tries so many databases, and expects so many operations in all. */
+export async function expectModelHolds(
+  t: ExecutionContext,
+  openerOf: Opener,
+  { runs, operationsMin }: { readonly runs: number; readonly operationsMin: number },
+): Promise<void> {
+  const seed = testSeed();
+  t.log(`QUADRING_TEST_SEED=${seed}`);
+  const total = { operations: 0, evictions: 0, readsAhead: 0 };
+  const holds = fc.asyncProperty(
+    tinyOptions,
+    fc.nat(1 << 30),
+    fc.array(step, { minLength: 150, maxLength: 300, size: 'max' }),
+    async (settings, runSeed, steps) => {
+      const driver = new ScanDriver(openerOf(settings, runSeed));
+      await driver.open();
+      try {
+        for (const one of steps) await driver.run(one);
+        await driver.readAll();
+        await driver.run({ kind: 'reopen' });
+        await driver.readAll();
+      } finally {
+        await driver.close();
+        total.operations += driver.operations;
+        total.evictions += driver.evictions;
+        total.readsAhead += driver.readsAhead;
+      }
+    },
+  );
+  const count = modelRuns(runs);
+  await fc.assert(holds, {
+    seed,
+    numRuns: count,
+    // Shrinking a failure is worth no more than this.
+    interruptAfterTimeLimit: Math.max(90_000, count * 20_000),
+    markInterruptAsFailure: false,
+  });
+  t.log(
+    `${total.operations} operations, ${total.evictions} evictions, ${total.readsAhead} blocks read ahead`,
+  );
+  t.true(total.operations > operationsMin);
+}
