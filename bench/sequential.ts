@@ -3,7 +3,7 @@
  * fio and a bare loop over the addon's ring show on the same files, or merging and materializing do, whose limit the same
  * scan over a full cache shows.
  *
- *     node --expose-gc dist/bench/sequential.js [--rounds 5] [--entries 2000000]
+ *     node --expose-gc --no-flush-bytecode dist/bench/sequential.js [--rounds 5] [--entries 2000000]
  *
  * Keys of 16 bytes, values of 100, blocks of 16 KiB, loaded in random order. The arms alternate within each round; every
  * entry is checked. Cold: O_DIRECT, a block cache of 8 MiB, the database opened again for each scan.

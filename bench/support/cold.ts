@@ -50,7 +50,10 @@ export function temporaryFolder(prefix: string): string {
   return folder;
 }
 
-/** Collects garbage where node allows it (--expose-gc), so that no arm pays for what the one before it left. */
+/**
+ * Collects garbage where node allows it (--expose-gc), so that no arm pays for what the one before it left. Without
+ * --no-flush-bytecode that would also throw away compiled code, and each row would begin in the interpreter.
+ */
 export function collectGarbage(): void {
   (globalThis as { gc?: () => void }).gc?.();
 }

@@ -15,6 +15,8 @@ const LOAD_BATCH = 20_000;
 /** lmdb writes every page that a transaction touched, and in random order that is nearly every page there is. */
 const LMDB_LOAD_BATCH = 250_000;
 const MEBIBYTE = 1 << 20;
+/** A memtable for some millions of entries. */
+const ONE_TABLE_BYTES = 768 * MEBIBYTE;
 /** classic-level hands out less than was asked for beyond this many bytes; its default of 16 KiB would be 141 entries. */
 const CLASSIC_HIGH_WATER_BYTES = MEBIBYTE;
 
@@ -142,16 +144,24 @@ export class QuadringPeer implements Peer {
   readonly concurrent = true;
   readonly directory: string;
   readonly #backend: 'uring' | 'syscall';
+  readonly #loadOptions: DatabaseOptions;
 
-  constructor(directory: string, backend: 'uring' | 'syscall', forms: readonly ScanForm[]) {
-    this.name = `quadring ${backend}`;
+  /** With `isOneTable` everything is loaded through one memtable, and so into one table. */
+  constructor(
+    directory: string,
+    backend: 'uring' | 'syscall',
+    forms: readonly ScanForm[],
+    isOneTable = false,
+  ) {
+    this.name = `quadring ${backend}${isOneTable ? ', one table' : ''}`;
+    this.#loadOptions = isOneTable ? { writeBufferBytes: ONE_TABLE_BYTES } : {};
     this.forms = forms;
     this.directory = directory;
     this.#backend = backend;
   }
 
   load(entries: NumberedEntries): Promise<void> {
-    return loadQuadring(this.directory, entries);
+    return loadQuadring(this.directory, entries, this.#loadOptions);
   }
 
   async open({ cacheBytes }: Opening): Promise<OpenPeer> {

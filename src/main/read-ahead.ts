@@ -1,7 +1,7 @@
 /**
  * Blocks that scans will need next, read before they are asked for. Owner only.
  *
- * Each cursor over a table has a window of blocks ahead of it: two at first, twice as many each time the cursor has used
+ * Each cursor over a table has a window of blocks ahead of it: two at first (one where a limit lets expect no more), twice as many each time the cursor has used
  * up half of it, up to a limit. It is refilled in one go, so that its reads reach the kernel as one batch. A block that
  * is cached, or on its way for somebody else, is not read again.
  *
@@ -211,6 +211,7 @@ export class ReadAhead implements PrefetchReader {
   readonly #onTheirWay: AheadBlock[] = [];
   readonly #large = new Map<number, LargeBlock>();
   #window: number;
+  #hasBegun = false;
   /** The block behind the window: the next to be asked for. */
   #next: number;
   #passed = 0;
@@ -219,7 +220,13 @@ export class ReadAhead implements PrefetchReader {
   constructor(
     budget: ReadAheadBudget,
     table: Table,
-    range: { readonly first: number; readonly last: number; readonly fillCache: boolean },
+    range: {
+      readonly first: number;
+      readonly last: number;
+      readonly fillCache: boolean;
+      /** So little is wanted that the first block will do. */
+      readonly isOneBlock: boolean;
+    },
   ) {
     this.#budget = budget;
     this.#table = table;
@@ -227,18 +234,19 @@ export class ReadAhead implements PrefetchReader {
     this.#last = range.last;
     this.#next = range.first;
     this.#fillCache = range.fillCache;
-    this.#window = Math.min(WINDOW_BLOCKS_MIN, budget.windowMax);
+    this.#window = Math.min(range.isOneBlock ? 1 : WINDOW_BLOCKS_MIN, budget.windowMax);
   }
 
   /** The cursor goes to a block, the first one or the next: sees to it that the blocks behind it are on their way. */
   moveTo(block: number): void {
     this.lastMove = this.#budget.moved(this);
     const step = this.#step;
-    if (this.#next !== block) {
+    if (this.#hasBegun) {
       const ahead = (this.#next - block) * step - 1;
       if (ahead > this.#window >> 1) return;
       this.#window = Math.min(2 * this.#window, this.#budget.windowMax);
     }
+    this.#hasBegun = true;
     const end = block + this.#window * step;
     for (let wanted = this.#next; (end - wanted) * step > 0; wanted += step) {
       if ((this.#last - wanted) * step < 0 || !this.#fetch(wanted)) break;

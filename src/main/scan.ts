@@ -95,6 +95,8 @@ export class Scan {
   /** Newest source first; undefined: not opened, or to be opened again. */
   #cursors: Cursor[] | undefined;
   #headSkip = 0;
+  /** How many cursors the scan was opened with. */
+  #sourceCount = 1;
   #isTreeBuilt = false;
   #isClosed = false;
   #onSettled: (() => void) | undefined;
@@ -214,6 +216,7 @@ export class Scan {
       ...read.map(firstAndLastKey),
       ...tables.map(({ description: { smallestKey, largestKey } }) => [smallestKey, largestKey] as const),
     ]);
+    this.#sourceCount = read.length + tables.length;
     const { isReverse } = this.#options;
     const visible = { isReverse, visibleSequence: sequence, headSkip: this.#headSkip };
     return [
@@ -232,6 +235,7 @@ export class Scan {
       fillCache,
       keysOnly,
       isShort: this.#remaining <= SHORT_ENTRIES_MAX,
+      expectedEntries: this.#remaining / this.#sourceCount,
       onSettled: () => this.#noteSettled(),
     });
   }

@@ -32,6 +32,8 @@ export interface TableCursorOptions {
   readonly fillCache: boolean;
   /** Values are never asked for: the memory of a block can be used again for the next. */
   readonly keysOnly: boolean;
+  /** How many entries are expected from this table; Infinity: no limit is known. */
+  readonly expectedEntries: number;
   /** Few entries are asked for: blocks may be read in place until `detach`. */
   readonly isShort: boolean;
   /** A cursor that waited does so no longer. Called while completions are drained. */
@@ -234,8 +236,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   #ahead(): ReadAhead {
     if (this.#readAhead === undefined) {
-      const { budget, fillCache } = this.#options;
-      const range = { first: this.#block, last: this.#lastBlock, fillCache };
+      const { budget, fillCache, expectedEntries } = this.#options;
+      const { description, index } = this.table;
+      const isOneBlock = expectedEntries < description.entries / index.blockCount / 2;
+      const range = { first: this.#block, last: this.#lastBlock, fillCache, isOneBlock };
       this.#readAhead = new ReadAhead(budget, this.table, range);
       this.#readAhead.moveTo(this.#block);
     }
