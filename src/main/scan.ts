@@ -27,8 +27,6 @@ import { TableCursor } from './table-cursor.ts';
 import type { VersionSet } from './version-set.ts';
 
 const STEPS_MAX = 16_384;
-/** A scan that gives no more entries than this copies values one by one rather than whole blocks. */
-const SHORT_ENTRIES_MAX = 256;
 /** Bytes of keys and values that one call gives, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
 
@@ -234,7 +232,6 @@ export class Scan {
       headSkip: this.#headSkip,
       fillCache,
       keysOnly,
-      isShort: this.#remaining <= SHORT_ENTRIES_MAX,
       expectedEntries: this.#remaining / this.#sourceCount,
       onSettled: () => this.#noteSettled(),
     });

@@ -2,9 +2,9 @@
  * A scan's way through one table. Owner only.
  *
  * Each block is copied to memory of the cursor's own when it is entered, and searched there: the slot it was read into is
- * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A scan of few
- * entries reads cached blocks in place and copies one only if it has not ended when its turn does (`detach`): half of
- * what a hundred entries cost would be copies of blocks. A block that is not here is waited for; `onSettled` then says
+ * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A scan that
+ * expects few entries of each block reads cached blocks in place and copies one only if it has not ended when its turn
+ * does (`detach`): with many tables, half of what a hundred entries cost would be copies of blocks. A block that is not here is waited for; `onSettled` then says
  * that the cursor stands somewhere again, or has ended, or failed.
  *
  *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
@@ -34,8 +34,6 @@ export interface TableCursorOptions {
   readonly keysOnly: boolean;
   /** How many entries are expected from this table; Infinity: no limit is known. */
   readonly expectedEntries: number;
-  /** Few entries are asked for: blocks may be read in place until `detach`. */
-  readonly isShort: boolean;
   /** A cursor that waited does so no longer. Called while completions are drained. */
   readonly onSettled: () => void;
 }
@@ -46,6 +44,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
   readonly #range: KeyRange;
+  /** Less than half a block is expected to be needed: it is read in place, and none ahead of it. */
+  readonly #isShort: boolean;
   /** Begins with the first block that is not here. */
   #readAhead: ReadAhead | undefined;
   readonly #entry = new BlockCursor();
@@ -79,6 +79,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.headSkip = options.headSkip;
     this.#options = options;
     this.#cache = budget.cache;
+    this.#isShort = options.expectedEntries < table.description.entries / index.blockCount / 2;
     this.#range = range;
     const { lower, upper } = range;
     const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
@@ -220,7 +221,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#readAhead?.moveTo(block);
     const base = this.#cache.find(table, block);
     if (base >= 0) {
-      this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#options.isShort);
+      this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#isShort);
       return true;
     }
     this.#isInPlace = false;
@@ -236,9 +237,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   #ahead(): ReadAhead {
     if (this.#readAhead === undefined) {
-      const { budget, fillCache, expectedEntries } = this.#options;
-      const { description, index } = this.table;
-      const isOneBlock = expectedEntries < description.entries / index.blockCount / 2;
+      const { budget, fillCache } = this.#options;
+      const isOneBlock = this.#isShort;
       const range = { first: this.#block, last: this.#lastBlock, fillCache, isOneBlock };
       this.#readAhead = new ReadAhead(budget, this.table, range);
       this.#readAhead.moveTo(this.#block);
