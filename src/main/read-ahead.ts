@@ -1,8 +1,8 @@
 /**
  * Blocks that scans will need next, read before they are asked for. Owner only.
  *
- * Each cursor over a table has a window of blocks ahead of it: two at first (one where a limit lets expect no more), twice as many each time the cursor has used
- * up half of it, up to a limit. It is refilled in one go, so that its reads reach the kernel as one batch. A block that
+ * Each cursor over a table has a window of blocks ahead of it: two at first, twice as many each time the cursor has used
+ * up half of it, up to a limit, and no further than a scan of so many entries will probably get. It is refilled in one go, so that its reads reach the kernel as one batch. A block that
  * is cached, or on its way for somebody else, is not read again.
  *
  *     passed │ current │◄─────────── window ───────────►│ not asked for
@@ -212,6 +212,8 @@ export class ReadAhead implements PrefetchReader {
   readonly #large = new Map<number, LargeBlock>();
   #window: number;
   #hasBegun = false;
+  /** The block behind those that are expected to be needed. */
+  readonly #expectedEnd: number;
   /** The block behind the window: the next to be asked for. */
   #next: number;
   #passed = 0;
@@ -224,8 +226,8 @@ export class ReadAhead implements PrefetchReader {
       readonly first: number;
       readonly last: number;
       readonly fillCache: boolean;
-      /** So little is wanted that the first block will do. */
-      readonly isOneBlock: boolean;
+      /** How many blocks the scan is expected to need; Infinity: all. */
+      readonly expectedBlocks: number;
     },
   ) {
     this.#budget = budget;
@@ -234,7 +236,8 @@ export class ReadAhead implements PrefetchReader {
     this.#last = range.last;
     this.#next = range.first;
     this.#fillCache = range.fillCache;
-    this.#window = Math.min(range.isOneBlock ? 1 : WINDOW_BLOCKS_MIN, budget.windowMax);
+    this.#window = Math.min(WINDOW_BLOCKS_MIN, budget.windowMax);
+    this.#expectedEnd = range.first + this.#step * range.expectedBlocks;
   }
 
   /** The cursor goes to a block, the first one or the next: sees to it that the blocks behind it are on their way. */
@@ -247,7 +250,10 @@ export class ReadAhead implements PrefetchReader {
       this.#window = Math.min(2 * this.#window, this.#budget.windowMax);
     }
     this.#hasBegun = true;
-    const end = block + this.#window * step;
+    let end = block + this.#window * step;
+    // Once more is needed than was expected, nothing is known any more.
+    if ((this.#expectedEnd - block) * step > 0 && (end - this.#expectedEnd) * step > 0)
+      end = this.#expectedEnd;
     for (let wanted = this.#next; (end - wanted) * step > 0; wanted += step) {
       if ((this.#last - wanted) * step < 0 || !this.#fetch(wanted)) break;
       this.#next = wanted + step;

@@ -44,6 +44,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
   readonly #range: KeyRange;
+  /** How many blocks' worth of entries are expected to be needed. */
+  readonly #expectedBlocks: number;
   /** Less than half a block is expected to be needed: it is read in place, and none ahead of it. */
   readonly #isShort: boolean;
   /** Begins with the first block that is not here. */
@@ -79,7 +81,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.headSkip = options.headSkip;
     this.#options = options;
     this.#cache = budget.cache;
-    this.#isShort = options.expectedEntries < table.description.entries / index.blockCount / 2;
+    this.#expectedBlocks = (options.expectedEntries * index.blockCount) / table.description.entries;
+    this.#isShort = this.#expectedBlocks < 0.5;
     this.#range = range;
     const { lower, upper } = range;
     const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
@@ -238,8 +241,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #ahead(): ReadAhead {
     if (this.#readAhead === undefined) {
       const { budget, fillCache } = this.#options;
-      const isOneBlock = this.#isShort;
-      const range = { first: this.#block, last: this.#lastBlock, fillCache, isOneBlock };
+      const expectedBlocks = this.#isShort ? 1 : 1 + Math.ceil(this.#expectedBlocks);
+      const range = { first: this.#block, last: this.#lastBlock, fillCache, expectedBlocks };
       this.#readAhead = new ReadAhead(budget, this.table, range);
       this.#readAhead.moveTo(this.#block);
     }
