@@ -227,16 +227,19 @@ export class Database implements AsyncDisposable {
    * Bytes that a range takes in tables, by whole blocks; what is in memory only does not count. Rejects with
    * INVALID_ARGUMENT, KEY_TOO_LARGE or CLOSED.
    */
-  // eslint-disable-next-line @typescript-eslint/require-await -- the contract leaves room for reading
-  async approximateSize(range: Range): Promise<number> {
-    this.#checkOpen();
-    checkRange(range);
-    const keys = keyRangeOf(range, this.#key);
-    let bytes = 0;
-    for (const table of this.#engine.versions.tables) {
-      if (table.mayHold(keys)) bytes += table.index.bytesBetween(keys.lower, keys.upper);
+  approximateSize(range: Range): Promise<number> {
+    try {
+      this.#checkOpen();
+      checkRange(range);
+      const keys = keyRangeOf(range, this.#key);
+      let bytes = 0;
+      for (const table of this.#engine.versions.tables) {
+        if (table.mayHold(keys)) bytes += table.index.bytesBetween(keys.lower, keys.upper);
+      }
+      return Promise.resolve(bytes);
+    } catch (error) {
+      return rejected(error);
     }
-    return bytes;
   }
 
   /**
