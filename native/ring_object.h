@@ -224,7 +224,10 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const size_t capacity = std::min<size_t>(completion_words / kCompletionWords, INT32_MAX);
     options->completion_capacity = static_cast<uint32_t>(capacity);
     options->eventfd = static_cast<int>(eventfd);
-    options->single_issuer = object.Get("singleIssuer").ToBoolean();
+    // Not ToBoolean: in a thread that is being terminated it has no value to give, and what it gives instead aborts.
+    const Napi::Value single_issuer = object.Get("singleIssuer");
+    options->single_issuer = false;
+    napi_get_value_bool(env_, single_issuer, &options->single_issuer);
     return true;
   }
 

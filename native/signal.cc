@@ -133,7 +133,9 @@ Signal* FindOwn(const Napi::CallbackInfo& info) {
 void ReferSignal(const Napi::CallbackInfo& info) {
   Signal* signal = FindOwn(info);
   if (signal == nullptr) return;
-  const bool keep_alive = info[1].ToBoolean();
+  // Not ToBoolean, which aborts in a thread that is being terminated.
+  bool keep_alive = false;
+  napi_get_value_bool(info.Env(), info[1], &keep_alive);
   if (signal->keeps_alive == keep_alive) return;
   signal->keeps_alive = keep_alive;
   if (keep_alive) {
