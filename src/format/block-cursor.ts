@@ -39,7 +39,10 @@ export class BlockCursor {
     this.#baseSequence = readU48(bytes, base + 8);
   }
 
-  /** HOT (scans). Reads entry `ordinal`. REQUIRES: 0 <= ordinal < count. */
+  /**
+   * HOT (scans). Reads entry `ordinal`. REQUIRES: 0 <= ordinal < count. What follows the suffix is decoded as in block.ts,
+   * written out once more: shared, it would see two classes, on the hottest path of either.
+   */
   read(ordinal: number): void {
     const bytes = this.bytes;
     const offsetAt = this.#offsets + 2 * ordinal;

@@ -89,6 +89,7 @@ export class Scan {
   readonly #options: ScanOptions;
   readonly #tree: MergeTree;
   #range: KeyRange;
+  /** Entries that may still be given. */
   #remaining: number;
   /** Newest source first; undefined: not opened, or to be opened again. */
   #cursors: Cursor[] | undefined;
@@ -111,11 +112,6 @@ export class Scan {
 
   get isClosed(): boolean {
     return this.#isClosed;
-  }
-
-  /** Entries that may still be given. */
-  get remaining(): number {
-    return this.#remaining;
   }
 
   /** Pushes up to `count` entries, as `materialize` makes them of the cursor that stands at each. Throws a cursor's error. */
