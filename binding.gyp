@@ -1,15 +1,17 @@
 {
-  # The addon. Sources are C++17; liburing is linked as an archive where the system has one, so that the result needs
-  # nothing but libc and libstdc++ at run time.
+  # The addon. Sources are C++17; liburing and LZ4 are linked as archives where the system has them, so that the result
+  # needs nothing but libc and libstdc++ at run time.
   'targets': [{
     'target_name': 'quadring',
     'sources': [
       'native/addon.cc',
       'native/batch.cc',
       'native/checksum.cc',
+      'native/compression.cc',
       'native/errors.cc',
       'native/files.cc',
       'native/fixed_buffers.cc',
+      'native/io_priority.cc',
       'native/javascript.cc',
       'native/provided_buffers.cc',
       'native/ring.cc',
@@ -31,9 +33,9 @@
     ],
     # Later flags win: the headers' common.gypi may ask for another standard or level.
     'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-O3'],
-    # liburing's names stay inside: another addon in the process may carry another version.
+    # The libraries' names stay inside: another addon in the process may carry another version.
     'ldflags': ['-Wl,--gc-sections', '-Wl,--exclude-libs,ALL'],
-    'libraries': ['<!(node scripts/native.cjs --library)'],
+    'libraries': ['<!@(node scripts/native.cjs --libraries)'],
     'conditions': [
       # The checksum instructions are optional in ARMv8.0; the addon asks the kernel for them before it uses them.
       ['target_arch=="arm64"', { 'cflags_cc': ['-march=armv8-a+crc'] }],

@@ -74,7 +74,9 @@ class FlatLayout implements Layout {
       level: 1,
       blockBytes: BLOCK_BYTES,
       filterBitsPerKey: 0,
+      compression: 'none',
       createdAtSeconds: 0,
+      createdAtSequence: 0,
     });
     const total = pairs.reduce((sum, { key, value }) => sum + key.length + value.length + 40, 0);
     const bytes = new Uint8Array(Math.ceil((total * 1.1) / PAGE_BYTES) * PAGE_BYTES + 64 * PAGE_BYTES);

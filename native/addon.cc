@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "checksum.h"
+#include "compression.h"
 #include "files.h"
 #include "javascript.h"
 #include "ring.h"
@@ -19,23 +20,16 @@ napi_value Crc32c(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
   void* implementation;
   napi_get_cb_info(env, info, &argument_count, arguments, nullptr, &implementation);
-  uint8_t* bytes;
-  size_t length;
-  int64_t start;
-  int64_t end;
+  Range range;
   uint32_t seed;
-  if (!GetBytes(env, arguments[0], "bytes", &bytes, &length) ||
-      !GetInteger(env, arguments[2], "end", 0, static_cast<int64_t>(length), &end) ||
-      !GetInteger(env, arguments[1], "start", 0, end, &start)) {
-    return nullptr;
-  }
+  if (!GetRange(env, arguments, {"bytes", "start", "end"}, &range)) return nullptr;
   if (napi_get_value_uint32(env, arguments[3], &seed) != napi_ok) {
     ThrowType(env, "seed must be a number");
     return nullptr;
   }
   const auto function = reinterpret_cast<Crc32cFunction>(implementation);
   napi_value result;
-  napi_create_uint32(env, function(seed, bytes + start, static_cast<size_t>(end - start)), &result);
+  napi_create_uint32(env, function(seed, range.bytes, range.length), &result);
   return result;
 }
 
@@ -55,6 +49,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   RingObject<Ring>::Define(env, exports);
   RingObject<SystemCalls>::Define(env, exports);
   DefineChecksums(env, exports);
+  DefineCompression(env, exports);
   DefineSignals(env, exports);
   DefineFiles(env, exports);
   return exports;

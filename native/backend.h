@@ -32,6 +32,8 @@ struct BackendDescription {
   uint32_t provided_buffers = 0;
   /** Empty when there are as many as asked for, or none were asked for. */
   std::string provided_buffers_refusal;
+  /** Empty when reads and writes with kFlagIdle get the idle priority. */
+  std::string idle_priority_refusal;
 };
 
 /** A part of a region that is to be registered: `length` bytes from `offset`, multiples of the slice size. */

@@ -5,6 +5,14 @@
 #include <cstring>
 
 namespace quadring {
+namespace {
+
+/** Whether the operation may not be a member of a chain. */
+bool StandsAlone(const Operation& operation) {
+  return (operation.flags & kFlagSelect) != 0 || operation.opcode == kTimeout;
+}
+
+}  // namespace
 
 void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t count) {
   count_ = count;
@@ -16,7 +24,7 @@ void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t 
     do {
       Operation* operation = &operations_[index];
       Decode(arrays, regions, index, operation);
-      if (index > chain_start && operation->select_bytes != 0) operation->refusal = -EINVAL;
+      if (index > chain_start && StandsAlone(*operation)) operation->refusal = -EINVAL;
       index++;
       // A chain ends with the batch: without this, the next thing submitted would be tied to it.
       if (index == count) operation->linked = false;
@@ -47,7 +55,8 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
   operation->refusal = 0;
 
   const bool selects = (record.flags & kFlagSelect) != 0;
-  bool valid = (record.flags & ~kKnownFlags) == 0 && (!selects || (record.opcode == kRead && !operation->linked));
+  bool valid = (record.flags & ~kKnownFlags) == 0 && (!selects || record.opcode == kRead) &&
+               !(operation->linked && StandsAlone(*operation));
   switch (record.opcode) {
     case kNop:
     case kFsync:
@@ -70,6 +79,9 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
     case kFallocate:
     case kFadvise:
       valid = valid && operation->offset <= INT64_MAX;
+      break;
+    case kTimeout:
+      valid = valid && record.length <= kTimeoutMicrosecondsMax;
       break;
     case kOpen:
     case kUnlink:

@@ -41,8 +41,8 @@ class Batch {
 
   /**
    * REQUIRES: count ≤ entries. A record that is not valid gets -EINVAL; the others of its chain get -ECANCELED, as
-   * io_uring does with a chain that has an unacceptable member. A read that selects is not valid in a chain: cancelled
-   * there, it would leave behind what it lent.
+   * io_uring does with a chain that has an unacceptable member. Not valid in a chain are a read that selects (cancelled
+   * there, it would leave behind what it lent) and a timeout (kernels before 5.16 take its end for a failure).
    */
   void Read(const BackendOptions& arrays, const Regions& regions, uint32_t count);
 

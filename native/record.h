@@ -39,6 +39,8 @@ enum Opcode : uint32_t {
   kUnlink = 8,
   /** The buffer offset is the advice. */
   kFadvise = 9,
+  /** The length is in microseconds. */
+  kTimeout = 10,
 };
 
 constexpr uint32_t kRegionMask = 0xff;
@@ -47,7 +49,10 @@ constexpr uint32_t kFlagDsync = 1u << 9;
 constexpr uint32_t kFlagDatasync = 1u << 10;
 constexpr uint32_t kFlagKeepSize = 1u << 11;
 constexpr uint32_t kFlagSelect = 1u << 12;
-constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize | kFlagSelect;
+constexpr uint32_t kFlagAsync = 1u << 13;
+constexpr uint32_t kFlagIdle = 1u << 14;
+constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize | kFlagSelect |
+                                 kFlagAsync | kFlagIdle;
 
 constexpr size_t kRecordWords = 8;
 constexpr size_t kCompletionWords = 3;
@@ -65,6 +70,8 @@ constexpr uint32_t kCompletionsPerEntry = 4;
 
 /** A wait ends after this long at the latest: a thread inside the addon holds up process.exit and worker.terminate. */
 constexpr uint32_t kWaitMicrosecondsMax = 1'000'000;
+/** The longest kTimeout, for the same reason: class SystemCalls sleeps in it. Less than a second. */
+constexpr uint32_t kTimeoutMicrosecondsMax = 100'000;
 
 }  // namespace quadring
 

@@ -30,6 +30,10 @@
 //   completion's flags name the one that was taken, of a failed read too if the kernel had come that far. Where
 //   nothing can be lent the read goes into its own buffer, which then travels in the upper half of its user data.
 //
+// TIMEOUTS
+//   Are operations like any other: in flight, and able to end a wait. The kernel calls their end an error, ETIME. Their
+//   user data says which they are, because a disk may answer a read with that error as well.
+//
 // THREAD SAFETY
 //   Every method belongs to the thread that called Open (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
 //   ring_object.h checks that.
@@ -43,6 +47,7 @@
 #include <csignal>
 #include <string>
 
+#include "io_priority.h"
 #include "ring_errors.h"
 
 // Linux 5.19; older kernels answer with EINVAL, which Close takes like any other answer.
@@ -53,11 +58,14 @@
 namespace quadring {
 namespace {
 
-// The caller's user data has 32 bits. Above them is 0, or 1 + the offset of the buffer that a completion is to name; the
-// highest bit marks the ring's own operations.
-constexpr int kNamedBufferShift = 32;
+// The caller's user data has 32 bits. Above them is a note for the completion: nothing, 1 + the offset of the buffer
+// that it is to name, or that it is a timeout's. The highest bit marks the ring's own operations.
+constexpr int kNoteShift = 32;
 constexpr uint64_t kInternal = uint64_t{1} << 63;
-static_assert(kSelectEndMax < (kInternal >> kNamedBufferShift), "an offset leaves the highest bit alone");
+constexpr uint32_t kNoteNothing = 0;
+constexpr uint32_t kNoteTimeout = kSelectEndMax;
+static_assert(kNoteTimeout < (kInternal >> kNoteShift), "a note leaves the highest bit alone");
+static_assert(1 + (kSelectEndMax - ProvidedBuffers::kBytesUnit) < kNoteTimeout, "no buffer's offset looks like that");
 constexpr uint64_t kWakeUpUserData = kInternal | 1;
 constexpr uint64_t kCancelUserData = kInternal | 2;
 
@@ -89,6 +97,7 @@ Failure Ring::Open() {
   const uint32_t completion_entries = options_.entries * kCompletionQueueFactor;
   Failure failure = OpenRing(options_.entries, completion_entries, options_.single_issuer, &setup_);
   open_ = !failure;
+  timeouts_.resize(setup_.entries);
   return failure;
 }
 
@@ -153,23 +162,14 @@ io_uring_sqe* Ring::NextEntry() {
 
 void Ring::Prepare(const Operation& operation) {
   io_uring_sqe* entry = NextEntry();
-  uint64_t named_buffer = 0;
+  uint32_t note = kNoteNothing;
   switch (operation.opcode) {
     case kRead:
-    case kWrite: {
-      if (operation.select_bytes != 0) {
-        if (PrepareSelectingRead(operation, entry)) break;
-        named_buffer = uint64_t{operation.buffer_offset} + 1;
-      }
-      const int slot = fixed_.Find(operation.region, operation.buffer_offset, operation.length);
-      const bool read = operation.opcode == kRead;
-      const int code = slot >= 0 ? (read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED)
-                                 : (read ? IORING_OP_READ : IORING_OP_WRITE);
-      io_uring_prep_rw(code, entry, operation.file, operation.buffer, operation.length, operation.offset);
-      if (slot >= 0) entry->buf_index = static_cast<uint16_t>(slot);
-      if (!read && (operation.flags & kFlagDsync)) entry->rw_flags = RWF_DSYNC;
+    case kWrite:
+      note = PrepareTransfer(operation, entry);
+      if (operation.flags & kFlagAsync) entry->flags |= IOSQE_ASYNC;
+      if ((operation.flags & kFlagIdle) && IdlePriorityRefusal() == 0) entry->ioprio = kIdlePriority;
       break;
-    }
     case kFsync:
       io_uring_prep_fsync(entry, operation.file, operation.flags & kFlagDatasync ? IORING_FSYNC_DATASYNC : 0);
       break;
@@ -194,12 +194,33 @@ void Ring::Prepare(const Operation& operation) {
       io_uring_prep_fadvise(entry, operation.file, operation.offset, static_cast<off_t>(operation.length),
                             static_cast<int>(operation.buffer_offset));
       break;
+    case kTimeout:
+      PrepareTimeout(operation, entry);
+      note = kNoteTimeout;
+      break;
     default:
       io_uring_prep_nop(entry);
   }
   if (operation.linked) entry->flags |= IOSQE_IO_LINK;
-  entry->user_data = named_buffer << kNamedBufferShift | operation.user_data;
+  entry->user_data = uint64_t{note} << kNoteShift | operation.user_data;
   in_flight_++;
+}
+
+/** The note for its completion. */
+uint32_t Ring::PrepareTransfer(const Operation& operation, io_uring_sqe* entry) {
+  uint32_t note = kNoteNothing;
+  if (operation.select_bytes != 0) {
+    if (PrepareSelectingRead(operation, entry)) return note;
+    note = operation.buffer_offset + 1;
+  }
+  const int slot = fixed_.Find(operation.region, operation.buffer_offset, operation.length);
+  const bool read = operation.opcode == kRead;
+  const int code =
+      slot >= 0 ? (read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED) : (read ? IORING_OP_READ : IORING_OP_WRITE);
+  io_uring_prep_rw(code, entry, operation.file, operation.buffer, operation.length, operation.offset);
+  if (slot >= 0) entry->buf_index = static_cast<uint16_t>(slot);
+  if (!read && (operation.flags & kFlagDsync)) entry->rw_flags = RWF_DSYNC;
+  return note;
 }
 
 /** False: nothing can be lent, and nothing was prepared. */
@@ -209,6 +230,13 @@ bool Ring::PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry)
   entry->flags |= IOSQE_BUFFER_SELECT;
   entry->buf_group = ProvidedBuffers::kGroup;
   return true;
+}
+
+void Ring::PrepareTimeout(const Operation& operation, io_uring_sqe* entry) {
+  __kernel_timespec* limit = &timeouts_[static_cast<size_t>(entry - setup_.ring.sq.sqes)];
+  limit->tv_sec = 0;
+  limit->tv_nsec = int64_t{operation.length} * 1000;
+  io_uring_prep_timeout(entry, limit, 0, 0);
 }
 
 void Ring::ArmWakeUp() {
@@ -332,8 +360,9 @@ uint32_t Ring::Reap(uint32_t written) {
       continue;
     }
     if (written == options_.completion_capacity) break;
+    const bool timed_out = completion.user_data >> kNoteShift == kNoteTimeout && completion.res == -ETIME;
     target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
-    target[1] = completion.res;
+    target[1] = timed_out ? 0 : completion.res;
     target[2] = BufferOf(completion);
     target += kCompletionWords;
     written++;
@@ -348,7 +377,8 @@ int32_t Ring::BufferOf(const io_uring_cqe& completion) {
   if (completion.flags & IORING_CQE_F_BUFFER) {
     return static_cast<int32_t>(provided_.Take(completion.flags >> IORING_CQE_BUFFER_SHIFT));
   }
-  return static_cast<int32_t>(completion.user_data >> kNamedBufferShift) - 1;
+  const auto note = static_cast<uint32_t>(completion.user_data >> kNoteShift);
+  return note == kNoteNothing || note == kNoteTimeout ? kNoBuffer : static_cast<int32_t>(note - 1);
 }
 
 /** Counts completions without reporting them. */
@@ -398,6 +428,7 @@ BackendDescription Ring::Describe() const {
   description.registration_refusal = fixed_.refusal();
   description.provided_buffers = provided_.entries();
   description.provided_buffers_refusal = provided_.refusal();
+  description.idle_priority_refusal = IdlePriorityRefusalText();
   return description;
 }
 

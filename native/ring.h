@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backend.h"
 #include "batch.h"
@@ -40,7 +41,9 @@ class Ring {
  private:
   io_uring_sqe* NextEntry();
   void Prepare(const Operation& operation);
+  uint32_t PrepareTransfer(const Operation& operation, io_uring_sqe* entry);
   bool PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry);
+  void PrepareTimeout(const Operation& operation, io_uring_sqe* entry);
   void ArmWakeUp();
   void Cancel(uint64_t user_data, uint32_t flags);
   bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
@@ -63,6 +66,11 @@ class Ring {
   RingSetup setup_;
   Failure failure_;
   bool open_ = false;
+  /**
+   * How long timeouts are, by their place in the submission queue: good until the place is used again, and so until the
+   * kernel has taken the entry, whichever thread of the kernel does that.
+   */
+  std::vector<__kernel_timespec> timeouts_;
 
   /** Operations of the caller that have no completion reported yet. */
   uint32_t in_flight_ = 0;

@@ -147,6 +147,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("registrationRefusal", TextOrNull(description.registration_refusal));
     object.Set("providedBuffers", Napi::Number::New(env_, description.provided_buffers));
     object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
+    object.Set("idlePriority", Napi::Boolean::New(env_, description.idle_priority_refusal.empty()));
+    object.Set("idlePriorityRefusal", TextOrNull(description.idle_priority_refusal));
     return object;
   }
 

@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+
+#include "io_priority.h"
 
 #ifndef RWF_DSYNC
 #define RWF_DSYNC 0x00000002
@@ -44,7 +47,32 @@ int64_t Write(const Operation& operation) {
   return Uninterrupted([&] { return pwritev2(operation.file, &vector, 1, offset, RWF_DSYNC); });
 }
 
-int64_t CarryOut(const Operation& operation) {
+timespec Now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now;
+}
+
+/** Until `microseconds` (less than a second) after `start`: a moment, so that interruptions make it no longer. */
+int64_t SleepUntil(const timespec& start, uint32_t microseconds) {
+  constexpr long kSecond = 1'000'000'000;
+  timespec end = {start.tv_sec, start.tv_nsec + static_cast<long>(microseconds) * 1000};
+  if (end.tv_nsec >= kSecond) {
+    end.tv_sec++;
+    end.tv_nsec -= kSecond;
+  }
+  return Uninterrupted([&] {
+    // Gives the errno itself.
+    errno = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
+    return errno == 0 ? 0 : -1;
+  });
+}
+
+bool WantsIdlePriority(const Operation& operation) {
+  return (operation.flags & kFlagIdle) != 0 && (operation.opcode == kRead || operation.opcode == kWrite);
+}
+
+int64_t CarryOut(const Operation& operation, const timespec& turn_start) {
   const int file = operation.file;
   const auto offset = static_cast<off_t>(operation.offset);
   switch (operation.opcode) {
@@ -74,6 +102,8 @@ int64_t CarryOut(const Operation& operation) {
       // Gives the errno itself.
       return -posix_fadvise(file, offset, static_cast<off_t>(operation.length),
                             static_cast<int>(operation.buffer_offset));
+    case kTimeout:
+      return SleepUntil(turn_start, operation.length);
     default:
       return 0;
   }
@@ -115,13 +145,19 @@ int SystemCalls::Turn(uint32_t count, uint32_t wait_microseconds) {
     return failure_ ? -1 : 0;
   }
   batch_.Read(options_, regions_, count);
+  const timespec turn_start = Now();
   int32_t* completion = options_.completions;
   bool in_severed_chain = false;
   for (const Operation& operation : batch_) {
     int64_t result = operation.refusal;
     int32_t buffer = kNoBuffer;
     if (result == 0) {
-      result = in_severed_chain ? -ECANCELED : CarryOut(operation);
+      if (in_severed_chain) {
+        result = -ECANCELED;
+      } else {
+        SetIdlePriority(WantsIdlePriority(operation));
+        result = CarryOut(operation, turn_start);
+      }
       if (operation.select_bytes != 0) buffer = static_cast<int32_t>(operation.buffer_offset);
       in_severed_chain = operation.linked && (in_severed_chain || SeversChain(operation, result));
     }
@@ -152,7 +188,13 @@ BackendDescription SystemCalls::Describe() const {
   description.entries = options_.entries;
   // There is no queue: a turn leaves as many completions as it had records.
   description.completion_entries = options_.entries;
+  description.idle_priority_refusal = IdlePriorityRefusalText();
   return description;
+}
+
+Failure SystemCalls::Close() {
+  SetIdlePriority(false);
+  return Failure{};
 }
 
 }  // namespace quadring

@@ -1,5 +1,6 @@
 // The same operations as class Ring, as plain blocking system calls: for kernels and containers that refuse io_uring.
-// A turn carries out its whole batch; nothing is ever in flight between two turns. One thread.
+// A turn carries out its whole batch; nothing is ever in flight between two turns. Timeouts all begin with the turn, so
+// that it sleeps for no longer than the longest of them. One thread, whose I/O priority follows that of the operations.
 #ifndef QUADRING_SYSTEM_CALLS_H
 #define QUADRING_SYSTEM_CALLS_H
 
@@ -25,7 +26,7 @@ class SystemCalls {
   int Turn(uint32_t count, uint32_t wait_microseconds);
   const Failure& failure() const { return failure_; }
   BackendDescription Describe() const;
-  Failure Close() { return Failure{}; }
+  Failure Close();
 
  private:
   void WaitForWakeUp(uint32_t wait_microseconds);

@@ -69,10 +69,10 @@ function privilege() {
   return spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 ? ['sudo', '-n'] : null;
 }
 
-/** The compiler, make, Python (for node-gyp) and liburing. Asked for only while there is no addon. */
+/** The compiler, make, Python (for node-gyp), liburing and LZ4. Asked for only when the addon is to be compiled. */
 function systemPackages() {
-  if (existsSync(at('build/Release/quadring.node')) || existsSync(at('prebuilds'))) return;
-  const { missing } = require('./native.cjs');
+  const { isUpToDate, missing } = require('./native.cjs');
+  if (isUpToDate() || existsSync(at('prebuilds'))) return;
   const { install, packages } = missing();
   if (packages.length === 0) return;
   const prefix = install.startsWith('apt-get') ? privilege() : null;

@@ -6,7 +6,7 @@
  *     node scripts/native.cjs             build if there is no build, or if a source is newer than it
  *     node scripts/native.cjs --rebuild   build in any case, from nothing
  *     node scripts/native.cjs --missing   what the system lacks to build it, as JSON
- *     node scripts/native.cjs --library   what to link liburing by (binding.gyp asks this)
+ *     node scripts/native.cjs --libraries what to link liburing and LZ4 by (binding.gyp asks this)
  */
 const { spawnSync } = require('node:child_process');
 const {
@@ -28,26 +28,39 @@ const [compiler, ...compilerArguments] = (process.env.CXX || 'g++').trim().split
 /** The oldest liburing that has what native/ uses. */
 const liburingFloor = '2.3';
 
-/** By what /etc/os-release says: how to install, and what the compiler, make, Python and liburing are called. */
+/** What native/ is linked with, and a function of each that its headers must have. */
+const libraries = [
+  { name: 'uring', header: 'liburing.h', used: 'io_uring_get_events' },
+  { name: 'lz4', header: 'lz4.h', used: 'LZ4_compress_fast_extState' },
+];
+
+/**
+ * By what /etc/os-release says: how to install, and what the compiler, make, Python, liburing and LZ4 are called (on
+ * Alpine LZ4's archive is in a package of its own).
+ */
 const distributions = [
   {
     match: /debian|ubuntu/,
     install: 'apt-get install -y',
-    names: ['g++', 'make', 'python3', 'liburing-dev'],
+    names: ['g++', 'make', 'python3', 'liburing-dev', 'liblz4-dev'],
   },
   {
     match: /fedora|rhel|centos/,
     install: 'dnf install -y',
-    names: ['gcc-c++', 'make', 'python3', 'liburing-devel'],
+    names: ['gcc-c++', 'make', 'python3', 'liburing-devel', 'lz4-devel'],
   },
-  { match: /arch/, install: 'pacman -S --needed', names: ['gcc', 'make', 'python', 'liburing'] },
+  { match: /arch/, install: 'pacman -S --needed', names: ['gcc', 'make', 'python', 'liburing', 'lz4'] },
   {
     match: /alpine/,
     install: 'apk add',
-    names: ['g++', 'make', 'python3', 'liburing-dev'],
+    names: ['g++', 'make', 'python3', 'liburing-dev', 'lz4-dev lz4-static'],
     always: ['linux-headers'],
   },
-  { match: /suse/, install: 'zypper install -y', names: ['gcc-c++', 'make', 'python3', 'liburing-devel'] },
+  {
+    match: /suse/,
+    install: 'zypper install -y',
+    names: ['gcc-c++', 'make', 'python3', 'liburing-devel', 'liblz4-devel'],
+  },
 ];
 
 function distribution() {
@@ -65,8 +78,8 @@ function hasCommand(name) {
   return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' }).status === 0;
 }
 
-function hasLiburing() {
-  const probe = '#include <liburing.h>\nauto probe = &io_uring_get_events;\n';
+function hasLibrary({ header, used }) {
+  const probe = `#include <${header}>\nauto probe = &${used};\n`;
   const options = { input: probe, stdio: ['pipe', 'ignore', 'ignore'] };
   return spawnSync(compiler, [...compilerArguments, '-fsyntax-only', '-x', 'c++', '-'], options).status === 0;
 }
@@ -74,23 +87,24 @@ function hasLiburing() {
 /** What the system lacks to compile the addon: `{ install: 'apt-get install -y', packages: ['g++', …] }`. */
 function missing() {
   const { install, names, always = [] } = distribution();
-  const [compilerName, makeName, pythonName, liburingName] = names;
+  const [compilerName, makeName, pythonName, ...libraryNames] = names;
   const packages = [];
   const canCompile = hasCommand(compiler);
   if (!canCompile) packages.push(compilerName);
   if (!hasCommand('make')) packages.push(makeName);
   if (!hasCommand('python3')) packages.push(pythonName);
-  if (!canCompile || !hasLiburing()) packages.push(liburingName, ...always);
+  const lacking = libraryNames.filter((_, i) => !canCompile || !hasLibrary(libraries[i]));
+  if (lacking.length > 0) packages.push(...lacking.flatMap((name) => name.split(' ')), ...always);
   return { install, packages };
 }
 
-/** The archive where the system has one (the addon then carries liburing with it), else the shared library. */
-function library() {
-  const found = spawnSync(compiler, [...compilerArguments, '-print-file-name=liburing.a'], {
+/** The archive where the system has one (the addon then carries the library with it), else the shared library. */
+function linked({ name }) {
+  const found = spawnSync(compiler, [...compilerArguments, `-print-file-name=lib${name}.a`], {
     encoding: 'utf8',
   });
   const path = found.status === 0 ? found.stdout.trim() : '';
-  return path.startsWith('/') ? path : '-luring';
+  return path.startsWith('/') ? path : `-l${name}`;
 }
 
 /** Whether the addon that is there is one for this machine and C library. */
@@ -112,6 +126,11 @@ function loadsAfresh() {
 function newestSource() {
   const sources = ['binding.gyp', ...readdirSync(join(root, 'native')).map((name) => join('native', name))];
   return Math.max(...sources.map((name) => statSync(join(root, name)).mtimeMs));
+}
+
+/** Whether there is a build, and no source is newer than it. */
+function isUpToDate() {
+  return existsSync(built) && newestSource() <= statSync(built).mtimeMs;
 }
 
 function headersDirectory() {
@@ -214,8 +233,8 @@ function compile(fromNothing) {
 
 function main(argument) {
   switch (argument) {
-    case '--library':
-      console.log(library());
+    case '--libraries':
+      console.log(libraries.map(linked).join('\n'));
       return 0;
     case '--missing':
       console.log(JSON.stringify(missing()));
@@ -228,9 +247,9 @@ function main(argument) {
       return complain(`unknown argument ${argument}`);
   }
   if (process.env.npm_config_build_from_source === 'true') return compile(true);
-  if (existsSync(built)) return newestSource() <= statSync(built).mtimeMs && loadsHere() ? 0 : compile(false);
+  if (existsSync(built)) return isUpToDate() && loadsHere() ? 0 : compile(false);
   return existsSync(join(root, 'prebuilds')) && loadsHere() ? 0 : compile(false);
 }
 
-module.exports = { missing };
+module.exports = { isUpToDate, missing };
 if (require.main === module) process.exitCode = main(process.argv[2]);

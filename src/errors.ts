@@ -19,7 +19,8 @@ export const ERROR_CODES = {
   EXISTS: 'there is a database in the directory and `errorIfExists` is true',
   PARENT_MISSING: 'the directory that should hold the database directory does not exist',
   READ_ONLY: 'the file system, or the directory, cannot be written',
-  UNKNOWN_FORMAT: 'a file has a format version that this release does not know',
+  UNKNOWN_FORMAT:
+    'a file has a format version that this release does not know, or a compression that this Node does not have',
   CURRENT_CORRUPT: 'the file CURRENT does not name a manifest',
   MANIFEST_CORRUPT: 'the manifest is damaged',
   LOG_CORRUPT: 'the write-ahead log is damaged before its end',

@@ -7,6 +7,7 @@ export type { Range } from './main/range.ts';
 export type { Snapshot } from './main/snapshots.ts';
 export { ERROR_CODES, QuadringError, type ErrorCode } from './errors.ts';
 export type { Bytes } from './main/bytes.ts';
-export type { DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
+export type { CompressionName } from './format/compression.ts';
+export type { CompactionOptions, DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
 export type { DatabaseStats, LevelStatistics, RingStatistics } from './main/statistics.ts';
 export type { BatchOperation, WriteBatch, WriteOptions } from './main/write-batch.ts';

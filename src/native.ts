@@ -2,7 +2,7 @@
  * The addon, loaded and typed. Any thread: each environment gets its own instance of the classes; what is shared
  * between threads (a signal, an eventfd) is named by a number.
  *
- * `native/` holds the C++ side. It knows rings, system calls, checksums, locks and probes, and no database.
+ * `native/` holds the C++ side. It knows rings, system calls, checksums, LZ4, locks and probes, and no database.
  */
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
@@ -38,6 +38,10 @@ export interface NativeRingDescription {
   readonly providedBuffers: number;
   /** Why the kernel has none although `selectBytes` asked for them, or null. */
   readonly providedBuffersRefusal: string | null;
+  /** Whether a READ or WRITE with FLAG_IDLE gets the idle I/O priority. */
+  readonly idlePriority: boolean;
+  /** Why not, or null. */
+  readonly idlePriorityRefusal: string | null;
 }
 
 /** One io_uring (class `Ring`), or the same operations as blocking system calls (class `SystemCalls`). */
@@ -83,6 +87,35 @@ export interface Native {
   readonly crc32cImplementation: string;
   /** The portable one, so that tests can hold both against each other. */
   crc32cPortable(bytes: Uint8Array, start: number, end: number, seed: number): number;
+  /** How long an LZ4 block of `length` bytes (0 to 2,113,929,216) may be at most. */
+  lz4CompressBound(length: number): number;
+  /**
+   * Compresses `source[start, end)` into an LZ4 block at `target[targetStart, targetEnd)`; the bytes written, or 0 when
+   * it does not fit, which cannot be where there is room for `lz4CompressBound` of them. Nothing becomes a block of one
+   * byte. The ranges must not overlap. The rest of the target's range may hold anything afterwards.
+   */
+  lz4Compress(
+    source: Uint8Array,
+    start: number,
+    end: number,
+    target: Uint8Array,
+    targetStart: number,
+    targetEnd: number,
+  ): number;
+  /**
+   * Decompresses the LZ4 block `source[start, end)` into `target[targetStart, targetEnd)`; the bytes produced, or −1 when
+   * it is malformed or does not fit. Whatever the block is, nothing outside the two ranges is read or written. But this is
+   * no checksum: a damaged block may decompress, to other bytes. The ranges must not overlap. The rest of the target's
+   * range may hold anything afterwards, and all of it after a failure.
+   */
+  lz4Decompress(
+    source: Uint8Array,
+    start: number,
+    end: number,
+    target: Uint8Array,
+    targetStart: number,
+    targetEnd: number,
+  ): number;
   createEventfd(): number;
   wakeEventfd(descriptor: number): void;
   closeDescriptor(descriptor: number): void;

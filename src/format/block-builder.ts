@@ -10,6 +10,9 @@
  *
  * `fits` never says yes to what would not fit: it takes every suffix and every sequence difference for as long as it
  * may become. So a block may end with a few bytes to spare.
+ *
+ * With compression, the block is compressed into memory beside, and stored so if that saves a page. It never becomes
+ * larger than `blockBytes` again when it is decompressed.
  */
 import { assert } from '../assert.ts';
 import { BLOCK_HEADER_BYTES, LONG_SUFFIX } from './block.ts';
@@ -21,6 +24,7 @@ import {
 } from './block-check.ts';
 import { checksum, checksumSeed } from './checksum.ts';
 import { commonPrefixLength } from './compare.ts';
+import { COMPRESSION_NONE, compress } from './compression.ts';
 import { writeU16, writeU32, writeU48 } from './integers.ts';
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, KEY_BYTES_MAX, PAGE_BYTES, roundUpToPage } from './limits.ts';
 import { varintLength, writeVarint } from './varint.ts';
@@ -31,18 +35,29 @@ const ENTRY_BYTES_MIN = 5;
 /** Keys stand whole in staging: a block whose keys share this much more than it stores ends early. */
 const STAGING_PER_BLOCK = 8;
 
-/** Below this many bytes a plain loop beats a call of `set` or `copyWithin`. */
+/** Below so many bytes a plain loop beats `set`, which needs a view, and `copyWithin`, which does not. */
 const LOOP_BYTES_MAX = 48;
+const LOOP_WITHIN_BYTES_MAX = 20;
+
+/** What a builder of blocks of `blockBytes` needs of the memory that it is given. */
+export function blockBuilderBytes(blockBytes: number): number {
+  return blockBytes + STAGING_PER_BLOCK * blockBytes + KEY_BYTES_MAX;
+}
 
 export class BlockBuilder {
-  /** The memory; the block that `finish` made is `bytes[0, its length)` until the next `finish`. */
+  /** The memory. */
   readonly bytes: Uint8Array;
+  /** The block that `finish` made is `output[0, its length)` until the next `finish`. */
+  output: Uint8Array;
   /** Of the block that `finish` made last. */
   prefixLength = 0;
   bucketBits = 0;
   checksum = 0;
+  isCompressed = false;
 
   readonly #blockBytes: number;
+  readonly #compression: number;
+  readonly #compressed: Uint8Array;
   readonly #words: Uint16Array;
   readonly #keyStarts: Int32Array;
   readonly #keyLengths: Int32Array;
@@ -60,20 +75,31 @@ export class BlockBuilder {
   #largestSequence = 0;
   /** Sum over the entries of what does not depend on prefix and base: key, value, heads. */
   #entryBytes = 0;
+  readonly #stagingLimit: number;
   #stagingEnd: number;
   /** The last key added, kept over `finish` so that the next one can be compared with it. */
   #lastStart: number;
   #lastLength = -1;
 
-  constructor(blockBytes: number) {
+  /** `memory` may have more than `blockBuilderBytes`; values that lie in it behind those are copied without a view. */
+  constructor(
+    blockBytes: number,
+    compression: number = COMPRESSION_NONE,
+    memory: Uint8Array = new Uint8Array(blockBuilderBytes(blockBytes)),
+  ) {
     assert(
       blockBytes % PAGE_BYTES === 0 && blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX,
       'block bytes must be a multiple of 4096 within the limits',
     );
     const entriesMax = Math.floor(blockBytes / ENTRY_BYTES_MIN) + 1;
     this.#blockBytes = blockBytes;
-    this.bytes = new Uint8Array(blockBytes + STAGING_PER_BLOCK * blockBytes + KEY_BYTES_MAX);
-    this.#words = new Uint16Array(this.bytes.buffer, 0, blockBytes / 2);
+    assert(memory.length >= blockBuilderBytes(blockBytes), 'a block builder has room to gather entries');
+    this.bytes = memory;
+    this.output = memory;
+    this.#compression = compression;
+    this.#compressed = new Uint8Array(compression === COMPRESSION_NONE ? 0 : blockBytes);
+    this.#stagingLimit = blockBuilderBytes(blockBytes);
+    this.#words = new Uint16Array(memory.buffer, memory.byteOffset, blockBytes / 2);
     this.#keyStarts = new Int32Array(entriesMax);
     this.#keyLengths = new Int32Array(entriesMax);
     this.#valueLengths = new Int32Array(entriesMax);
@@ -136,7 +162,7 @@ export class BlockBuilder {
       count * prefix +
       count * deltaBytes(largest - smallest) +
       BLOCK_TRAILER_BYTES;
-    return total <= this.#blockBytes && this.#stagingEnd + keyLength + valueLength <= this.bytes.length;
+    return total <= this.#blockBytes && this.#stagingEnd + keyLength + valueLength <= this.#stagingLimit;
   }
 
   /**
@@ -176,7 +202,9 @@ export class BlockBuilder {
     if (keyLength < LOOP_BYTES_MAX) for (let i = 0; i < keyLength; i++) bytes[start + i] = key[keyStart + i];
     else bytes.set(key.subarray(keyStart, keyStart + keyLength), start);
     const valueAt = start + keyLength;
-    if (valueLength < LOOP_BYTES_MAX)
+    if (value === bytes && valueLength >= LOOP_WITHIN_BYTES_MAX)
+      bytes.copyWithin(valueAt, valueStart, valueStart + valueLength);
+    else if (valueLength < LOOP_BYTES_MAX)
       for (let i = 0; i < valueLength; i++) bytes[valueAt + i] = value[valueStart + i];
     else bytes.set(value.subarray(valueStart, valueStart + valueLength), valueAt);
     this.#stagingEnd = valueAt + valueLength;
@@ -213,7 +241,7 @@ export class BlockBuilder {
   }
 
   /**
-   * Lays the block out at the beginning of `bytes`, returns its length, a multiple of 4096, and begins an empty one.
+   * Makes the block that `output` begins with, returns its length, a multiple of 4096, and begins an empty one.
    * REQUIRES: at least one entry.
    */
   finish(fileNumber: number, fileOffset: number): number {
@@ -248,19 +276,35 @@ export class BlockBuilder {
       at = this.#writeEntry(ordinal, at, prefix, base);
     }
     assert(at + BLOCK_TRAILER_BYTES <= this.#blockBytes, 'a block must not outgrow its size');
-
-    const length = roundUpToPage(at + BLOCK_TRAILER_BYTES);
-    const trailer = length - BLOCK_TRAILER_BYTES;
-    bytes.fill(0, at, trailer);
-    writeBlockTrailer(bytes, trailer, at);
-    this.checksum = checksum(bytes, 0, length - 4, checksumSeed(0, fileNumber, fileOffset));
-    writeU32(bytes, length - 4, this.checksum);
+    const length = this.#store(at, checksumSeed(0, fileNumber, fileOffset));
     this.prefixLength = prefix;
     this.bucketBits = this.#bucketBits;
     this.#count = 0;
     this.#distinct = 0;
     this.#bucketBits = 1;
     this.#entryBytes = 0;
+    return length;
+  }
+
+  /** Compresses the block of `rawLength` bytes, if that is worth it, and gives it its trailer; returns its length. */
+  #store(rawLength: number, seed: number): number {
+    const rawPagesLength = roundUpToPage(rawLength + BLOCK_TRAILER_BYTES);
+    // The room for it is a page less.
+    const room = rawPagesLength - PAGE_BYTES - BLOCK_TRAILER_BYTES;
+    let compressedLength = 0;
+    if (this.#compression !== COMPRESSION_NONE && room > 0)
+      compressedLength = compress(this.#compression, this.bytes, 0, rawLength, this.#compressed, 0, room);
+    this.isCompressed = compressedLength > 0;
+    const output = this.isCompressed ? this.#compressed : this.bytes;
+    const end = this.isCompressed ? compressedLength : rawLength;
+    const length = roundUpToPage(end + BLOCK_TRAILER_BYTES);
+    const trailer = length - BLOCK_TRAILER_BYTES;
+    output.fill(0, end, trailer);
+    const compression = this.isCompressed ? this.#compression : COMPRESSION_NONE;
+    writeBlockTrailer(output, trailer, rawLength, compression, compressedLength);
+    this.checksum = checksum(output, 0, length - 4, seed);
+    writeU32(output, length - 4, this.checksum);
+    this.output = output;
     return length;
   }
 
@@ -277,11 +321,13 @@ export class BlockBuilder {
       this.#kinds[ordinal],
       this.#sequences[ordinal] - base,
     );
-    if (suffixLength < LOOP_BYTES_MAX) for (let i = 0; i < suffixLength; i++) bytes[at + i] = bytes[from + i];
+    if (suffixLength < LOOP_WITHIN_BYTES_MAX)
+      for (let i = 0; i < suffixLength; i++) bytes[at + i] = bytes[from + i];
     else bytes.copyWithin(at, from, from + suffixLength);
     from += suffixLength;
     at = writeEntryTail(bytes, at + suffixLength, valueLength, this.#sequences[ordinal] - base);
-    if (valueLength < LOOP_BYTES_MAX) for (let i = 0; i < valueLength; i++) bytes[at + i] = bytes[from + i];
+    if (valueLength < LOOP_WITHIN_BYTES_MAX)
+      for (let i = 0; i < valueLength; i++) bytes[at + i] = bytes[from + i];
     else bytes.copyWithin(at, from, from + valueLength);
     return at + valueLength;
   }

@@ -1,27 +1,37 @@
 /**
- * The data block's trailer, its checksum, and a strict look at its structure. Pure; any thread.
+ * The data block's trailer, its checksum, its compression, and a strict look at its structure. Pure; any thread.
  *
- *   the last 16 bytes of the block's pages
+ *   as it is searched, and as stored without compression       stored with compression: at least a page less
+ *   ┌─────────────────────────────────────────┬───────┬─────────┐   ┌──────────────────┬───────┬─────────┐
+ *   │ the block, raw length bytes             │ zeros │ trailer │   │ the same, packed │ zeros │ trailer │
+ *   └─────────────────────────────────────────┴───────┴─────────┘   └──────────────────┴───────┴─────────┘
+ *
+ *   the trailer is the last 16 bytes of the block's pages
  *    0 ┌─────────────────────┐
- *      │ u32 raw length      │  bytes before the padding
- *    4 │ u8  compression     │  0: none
+ *      │ u32 raw length      │  bytes of the block before its zeros
+ *    4 │ u8  compression     │  0: none, 1: LZ4, 2: Zstandard
  *    5 │ u8  zero            │
  *    6 │ u16 magic           │  0x5142, "BQ"
- *    8 │ u32 zero            │
+ *    8 │ u32 stored length   │  bytes before the zeros if they are compressed, otherwise 0
  *   12 │ u32 checksum        │  CRC-32C of every byte before it, seeded with salt 0, file number and offset
  *      └─────────────────────┘
  *
- * `verifyBlock` is what every read from a disk passes. `checkBlockStructure` is for verification, repair and fuzzing: it
- * believes nothing, and a block that it accepts can be searched and scanned without leaving its bounds.
+ * The checksum is that of the bytes on the disk: it is verified before anything is decompressed.
+ *
+ * `verifyBlock` and then `decompressBlock` are what every read from a disk passes. `checkBlockStructure` is for
+ * verification, repair and fuzzing: it believes nothing, and a block that it accepts can be searched and scanned without
+ * leaving its bounds.
  */
 import { compareBytes } from './compare.ts';
 import { checksum, checksumSeed } from './checksum.ts';
 import { BLOCK_HEADER_BYTES, LONG_SUFFIX } from './block.ts';
 import { ByteReader } from './byte-reader.ts';
+import { COMPRESSION_NONE, compressionNames, decompress, isCompressionAvailable } from './compression.ts';
 import { FormatError } from './format-error.ts';
 import { hashBytes } from './hash.ts';
 import { readU16, readU32, readU48, writeU16, writeU32 } from './integers.ts';
 import {
+  BLOCK_BYTES_MAX,
   KEY_BYTES_MAX,
   KIND_PUT,
   KIND_TOMBSTONE,
@@ -33,7 +43,6 @@ import {
 
 export const BLOCK_TRAILER_BYTES = 16;
 export const BLOCK_MAGIC = 0x5142;
-export const COMPRESSION_NONE = 0;
 
 /** The prefix stands before the entries, whose offsets have 16 bits: so it is bounded, and longer ones are cut. */
 export const BLOCK_PREFIX_BYTES_MAX = 4096;
@@ -61,14 +70,66 @@ export function verifyBlock(
   return { ok: expected === actual, expected, actual };
 }
 
-/** Writes the trailer but for its checksum into the 16 bytes at `at`. */
-export function writeBlockTrailer(bytes: Uint8Array, at: number, rawLength: number): void {
+/** Writes the trailer but for its checksum into the 16 bytes at `at`. `storedLength`: only of a compressed block. */
+export function writeBlockTrailer(
+  bytes: Uint8Array,
+  at: number,
+  rawLength: number,
+  compression: number = COMPRESSION_NONE,
+  storedLength = 0,
+): void {
   writeU32(bytes, at, rawLength);
-  bytes[at + 4] = COMPRESSION_NONE;
+  bytes[at + 4] = compression;
   bytes[at + 5] = 0;
   writeU16(bytes, at + 6, BLOCK_MAGIC);
-  writeU32(bytes, at + 8, 0);
+  writeU32(bytes, at + 8, storedLength);
   writeU32(bytes, at + 12, 0);
+}
+
+/**
+ * Makes a block of `length` bytes at `base` what it was before it was compressed, if it is: in place, with a trailer of
+ * its own that has no checksum. Returns its length now, a multiple of 4096 and at most `roomBytes`.
+ *
+ * REQUIRES: a block that has been verified; the caller's own bytes up to `roomBytes` from `base`; `scratch` of
+ * BLOCK_BYTES_MAX. Throws a `FormatError` if it is no compressed block for all that, or none that fits the room; what is
+ * in the room is then lost. Costs a view and a copy of the compressed bytes, and what zlib makes where it is used.
+ */
+export function decompressBlock(
+  bytes: Uint8Array,
+  base: number,
+  length: number,
+  scratch: Uint8Array,
+  roomBytes: number = scratch.length,
+): number {
+  const storedTrailer = base + length - BLOCK_TRAILER_BYTES;
+  const compression = bytes[storedTrailer + 4];
+  if (compression === COMPRESSION_NONE) return length;
+  const rawLength = readU32(bytes, storedTrailer);
+  const storedLength = readU32(bytes, storedTrailer + 8);
+  const rawPagesLength = roundUpToPage(rawLength + BLOCK_TRAILER_BYTES);
+  if (rawPagesLength > roomBytes)
+    throw new FormatError(
+      `a compressed block of ${rawLength} bytes, in a room of ${roomBytes}`,
+      storedTrailer,
+    );
+  if (storedLength > length - BLOCK_TRAILER_BYTES || storedLength > scratch.length)
+    throw new FormatError(`a compressed block that is stored in ${storedLength} bytes`, storedTrailer + 8);
+  // Out of the way of what it becomes. It is the smaller of the two, and zlib does not take shared memory.
+  scratch.set(bytes.subarray(base, base + storedLength));
+  const done = decompress(compression, scratch, 0, storedLength, bytes, base, base + rawLength);
+  if (done !== rawLength) throw undecompressed(compression, storedTrailer + 4);
+  const trailer = base + rawPagesLength - BLOCK_TRAILER_BYTES;
+  bytes.fill(0, base + rawLength, trailer);
+  writeBlockTrailer(bytes, trailer, rawLength);
+  return rawPagesLength;
+}
+
+function undecompressed(compression: number, at: number): FormatError {
+  const name = compressionNames.at(compression);
+  if (name === undefined) return new FormatError(`a block of unknown compression ${compression}`, at);
+  if (!isCompressionAvailable(name))
+    return new FormatError(`a block compressed with ${name}, which this Node does not have`, at);
+  return new FormatError(`a block that cannot be decompressed with ${name}`, at);
 }
 
 /** The smallest number of bucket bits for `keys` distinct keys: at least 4/3 as many buckets, so one is always empty. */
@@ -80,7 +141,21 @@ export function bucketBitsFor(keys: number): number {
 
 /** Throws a `FormatError` unless the `length` bytes at `base` have the structure of a block; looks at no checksum. */
 export function checkBlockStructure(bytes: Uint8Array, base: number, length: number): void {
-  const rawLength = checkTrailer(bytes, base, length);
+  const { rawLength, isCompressed } = checkTrailer(bytes, base, length);
+  if (!isCompressed) return checkContents(bytes, base, rawLength);
+  const plain = new Uint8Array(BLOCK_BYTES_MAX);
+  plain.set(bytes.subarray(base, base + length));
+  try {
+    decompressBlock(plain, 0, length, new Uint8Array(BLOCK_BYTES_MAX));
+    checkContents(plain, 0, rawLength);
+  } catch (error) {
+    // Where it happened is a place in memory that nobody else has.
+    if (error instanceof FormatError) throw new FormatError(`a compressed block: ${error.message}`, base);
+    throw error;
+  }
+}
+
+function checkContents(bytes: Uint8Array, base: number, rawLength: number): void {
   const count = readU16(bytes, base);
   const bucketBits = readU16(bytes, base + 2);
   const prefixLength = readU16(bytes, base + 4);
@@ -103,26 +178,34 @@ export function checkBlockStructure(bytes: Uint8Array, base: number, length: num
   checkBuckets(bytes, buckets, bucketBits, newest);
 }
 
-function checkTrailer(bytes: Uint8Array, base: number, length: number): number {
+function checkTrailer(
+  bytes: Uint8Array,
+  base: number,
+  length: number,
+): { rawLength: number; isCompressed: boolean } {
   if (length < PAGE_BYTES || length % PAGE_BYTES !== 0 || base + length > bytes.length) {
     throw new FormatError(`a block of ${length} bytes`, base);
   }
   const trailer = base + length - BLOCK_TRAILER_BYTES;
   const rawLength = readU32(bytes, trailer);
+  const isCompressed = bytes[trailer + 4] !== COMPRESSION_NONE;
+  const storedLength = isCompressed ? readU32(bytes, trailer + 8) : rawLength;
+  const rawPagesLength = roundUpToPage(rawLength + BLOCK_TRAILER_BYTES);
   if (readU16(bytes, trailer + 6) !== BLOCK_MAGIC)
     throw new FormatError('a block without its magic', trailer + 6);
-  if (bytes[trailer + 4] !== COMPRESSION_NONE)
-    throw new FormatError('a block of unknown compression', trailer + 4);
-  if (bytes[trailer + 5] !== 0 || readU32(bytes, trailer + 8) !== 0) {
+  if (bytes[trailer + 5] !== 0 || (!isCompressed && readU32(bytes, trailer + 8) !== 0)) {
     throw new FormatError('a block trailer whose reserved fields are not zero', trailer + 5);
   }
-  if (rawLength < BLOCK_HEADER_BYTES || roundUpToPage(rawLength + BLOCK_TRAILER_BYTES) !== length) {
+  if (rawLength < BLOCK_HEADER_BYTES || roundUpToPage(storedLength + BLOCK_TRAILER_BYTES) !== length) {
     throw new FormatError(`a block of ${length} bytes whose raw length is ${rawLength}`, trailer);
   }
-  for (let at = base + rawLength; at < trailer; at++) {
+  if (isCompressed && (rawPagesLength <= length || rawPagesLength > BLOCK_BYTES_MAX)) {
+    throw new FormatError(`a block of ${rawLength} bytes that is compressed to ${storedLength}`, trailer);
+  }
+  for (let at = base + storedLength; at < trailer; at++) {
     if (bytes[at] !== 0) throw new FormatError('a block whose padding is not zero', at);
   }
-  return rawLength;
+  return { rawLength, isCompressed };
 }
 
 /** Checks all entries and returns what the buckets must hold: offset to hash of the newest entry of each key. */

@@ -1,7 +1,7 @@
 /**
  * The file CURRENT: one line of text that names the manifest in force. Pure; any thread.
  *
- *   quadring 1 MANIFEST-000007 5bd4f2e1\n
+ *   quadring 2 MANIFEST-000007 f0f66ffd\n
  *            │ │               └ CRC-32C of everything before the last blank, eight hexadecimal digits
  *            │ └ the manifest
  *            └ format version
@@ -13,7 +13,7 @@ import { checksum } from './checksum.ts';
 import { manifestName, parseFileName } from './file-names.ts';
 import { FormatError, UnknownVersionError } from './format-error.ts';
 
-export const CURRENT_FORMAT_VERSION = 1;
+export const CURRENT_FORMAT_VERSION = 2;
 
 /** A line of any version is shorter; a longer file is damaged. */
 const LINE_BYTES_MAX = 256;

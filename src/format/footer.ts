@@ -6,7 +6,7 @@
  *    4 │ u32 index length          │  lengths include each section's own checksum
  *    8 │ u32 filter length         │  0: no filter
  *   12 │ u32 properties length     │
- *   16 │ u16 format version        │  1
+ *   16 │ u16 format version        │  2
  *   18 │ u16 zero                  │
  *   20 │ u32 checksum              │  CRC-32C of bytes 0 to 20 and 24 to 32, seeded with salt 0, file nr, footer's offset
  *   24 │ u64 magic                 │  "quadsst\n" in ASCII
@@ -17,7 +17,7 @@ import { FormatError, UnknownVersionError } from './format-error.ts';
 import { readU16, readU32, writeU16, writeU32 } from './integers.ts';
 
 export const FOOTER_BYTES = 32;
-export const TABLE_FORMAT_VERSION = 1;
+export const TABLE_FORMAT_VERSION = 2;
 const MAGIC_LOW = 0x64617571;
 const MAGIC_HIGH = 0x0a747373;
 

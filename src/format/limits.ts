@@ -17,6 +17,9 @@ export const BATCH_BYTES_MAX = 128 * 1024 * 1024;
 /** Operations in a batch: each takes room in a memtable beside its bytes, and an arena stays below 1 GiB. */
 export const BATCH_OPERATIONS_MAX = 4 * 1024 * 1024;
 
+/** Ranges that a batch deletes: all of it goes into one memtable, which keeps them apart at a cost for each other one. */
+export const BATCH_RANGE_DELETIONS_MAX = 4096;
+
 /** Sequence numbers have 48 bits: at ten million writes a second, 326 days; at ten thousand, 890 years. */
 export const SEQUENCE_MAX = 2 ** 48 - 1;
 
@@ -33,9 +36,14 @@ export const LEVEL_MAX = 63;
 /** Filter bits for each key that a table may be built with; 0 is no filter. */
 export const FILTER_BITS_PER_KEY_MAX = 32;
 
-/** Kinds of an entry, in logs, in memory and in tables. 2 to 15 are free for later formats. */
+/** Levels that the engine uses: 0, whose tables overlap, and the sorted ones 1 to 6. */
+export const LEVEL_COUNT = 7;
+
+/** Kinds of an entry, in logs, in memory and in tables. 3 to 15 are free for later formats. */
 export const KIND_TOMBSTONE = 0;
 export const KIND_PUT = 1;
+/** Of keys from the entry's key on and before its value, which may be of no bytes: no end. Not among a table's entries. */
+export const KIND_RANGE_TOMBSTONE = 2;
 
 /** How many pages hold `bytes` bytes. */
 export function pagesOf(bytes: number): number {

@@ -1,18 +1,25 @@
 /**
  * What a log frame carries: a run of records, one for each write. Pure; any thread.
  *
- *   put         ┌─────────┬───────────────────┬─────────────────────┬─────┬───────┐
- *               │ u8 1    │ varint key length │ varint value length │ key │ value │
- *               └─────────┴───────────────────┴─────────────────────┴─────┴───────┘
- *   tombstone   ┌─────────┬───────────────────┬─────┐
- *               │ u8 0    │ varint key length │ key │
- *               └─────────┴───────────────────┴─────┘
+ *   put         ┌─────────┬─────────────────────┬─────────────────────┬───────┬───────┐
+ *               │ u8 1    │ varint key length   │ varint value length │ key   │ value │
+ *               └─────────┴─────────────────────┴─────────────────────┴───────┴───────┘
+ *   tombstone   ┌─────────┬─────────────────────┬───────┐
+ *               │ u8 0    │ varint key length   │ key   │
+ *               └─────────┴─────────────────────┴───────┘
+ *   range       ┌─────────┬─────────────────────┬─────────────────────┬───────┬───────┐
+ *   tombstone   │ u8 2    │ varint start length │ varint end length   │ start │ end   │
+ *               └─────────┴─────────────────────┴─────────────────────┴───────┴───────┘
+ *
+ * A range tombstone is a put with the start as its key and the end as its value, here as in the arguments of these
+ * functions. The end is behind the start, or of no bytes: no end.
  *
  * Records have no sequence numbers: the frame's first one counts up by one a record. The payloads of a batch that was
  * split over FIRST, MIDDLE and LAST frames are read as one run, so a record may lie across two frames.
  */
+import { compareBytes } from './compare.ts';
 import { FormatError } from './format-error.ts';
-import { KEY_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE, VALUE_BYTES_MAX } from './limits.ts';
+import { KEY_BYTES_MAX, KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE, VALUE_BYTES_MAX } from './limits.ts';
 import { varintLength, writeVarint } from './varint.ts';
 
 /** Below this many bytes a plain loop beats `set`, which needs a view made for it. */
@@ -21,7 +28,7 @@ const LOOP_BYTES_MAX = 64;
 /** Bytes that `writeLogRecord` takes. */
 export function logRecordLength(kind: number, keyLength: number, valueLength: number): number {
   const head = 1 + varintLength(keyLength) + keyLength;
-  return kind === KIND_PUT ? head + varintLength(valueLength) + valueLength : head;
+  return kind === KIND_TOMBSTONE ? head : head + varintLength(valueLength) + valueLength;
 }
 
 /**
@@ -42,14 +49,14 @@ export function writeLogRecord(
   bytes[at++] = kind;
   if (keyLength < 128) bytes[at++] = keyLength;
   else at = writeVarint(bytes, at, keyLength);
-  if (kind === KIND_PUT) {
+  if (kind !== KIND_TOMBSTONE) {
     if (valueLength < 128) bytes[at++] = valueLength;
     else at = writeVarint(bytes, at, valueLength);
   }
   if (keyLength < LOOP_BYTES_MAX) for (let i = 0; i < keyLength; i++) bytes[at + i] = key[keyStart + i];
   else bytes.set(key.subarray(keyStart, keyStart + keyLength), at);
   at += keyLength;
-  if (kind !== KIND_PUT) return at;
+  if (kind === KIND_TOMBSTONE) return at;
   if (valueLength < LOOP_BYTES_MAX)
     for (let i = 0; i < valueLength; i++) bytes[at + i] = value[valueStart + i];
   else bytes.set(value.subarray(valueStart, valueStart + valueLength), at);
@@ -92,12 +99,15 @@ export class LogRecordReader {
     if (this.#at === this.#end) return false;
     const start = this.#at;
     const kind = this.#bytes[this.#at++];
-    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE)
+    if (kind !== KIND_PUT && kind !== KIND_TOMBSTONE && kind !== KIND_RANGE_TOMBSTONE)
       throw new FormatError(`a record of unknown kind ${kind}`, start);
+    const isRange = kind === KIND_RANGE_TOMBSTONE;
     const keyLength = this.#length(KEY_BYTES_MAX);
-    const valueLength = kind === KIND_PUT ? this.#length(VALUE_BYTES_MAX) : 0;
+    const valueLength = kind === KIND_TOMBSTONE ? 0 : this.#length(isRange ? KEY_BYTES_MAX : VALUE_BYTES_MAX);
     if (keyLength + valueLength > this.#end - this.#at)
       throw new FormatError('a record that ends after its payload', start);
+    if (isRange && valueLength > 0 && !this.#isAscending(keyLength, valueLength))
+      throw new FormatError('a range tombstone that ends before it begins', start);
     this.kind = kind;
     this.keyStart = this.#at;
     this.keyLength = keyLength;
@@ -105,6 +115,12 @@ export class LogRecordReader {
     this.valueLength = valueLength;
     this.#at = this.valueStart + valueLength;
     return true;
+  }
+
+  /** Whether the key, the next bytes, is before the value behind it. */
+  #isAscending(keyLength: number, valueLength: number): boolean {
+    const bytes = this.#bytes;
+    return compareBytes(bytes, this.#at, keyLength, bytes, this.#at + keyLength, valueLength) < 0;
   }
 
   /** A length of at most four digits, in its only spelling. */

@@ -2,7 +2,7 @@
  * Makes a table file from entries in internal-key order (user key ascending, sequence descending). Pure; any thread.
  *
  *   ┌─────────┬─────────┬─────┬─────────────────┬─────┬──────────────────────────────────┐
- *   │ block 0 │ block 1 │  …  │ a large entry's │  …  │ index, filter, properties, footer │
+ *   │ block 0 │ block 1 │  …  │ a large entry's │  …  │ index, filter, properties, …     │
  *   └─────────┴─────────┴─────┴─────────────────┴─────┴──────────────────────────────────┘
  *
  * It writes no file. Bytes come out as *pending pieces* which the caller drains, in file order, into buffers of any
@@ -11,19 +11,24 @@
  *   add(), add(), …  until pendingBytes > 0     then drain() until it is 0, and on
  *   finish()                                    then drain() until it is 0, and description()
  *
- * An entry that does not fit an ordinary block gets a block of its own. Its value is not copied: the piece refers to
- * the caller's memory, which therefore must stay as it is until it is drained. Other entries are copied by add().
+ * An entry that does not fit an ordinary block gets a block of its own. Its value is neither compressed nor copied: the
+ * piece refers to the caller's memory, which therefore must stay as it is until it is drained. Other entries are copied
+ * by add().
+ *
+ * Range tombstones are not entries: finish() takes them, and they become a section of the tail. A table may have no
+ * entries but those.
  *
  * Invariants:
  *   1. A block is complete, checksum included, before its first byte is pending.
  *   2. Nothing is added while bytes are pending, so at most one ordinary block and one large entry wait at a time.
  *   3. Every block begins on a page, and the blocks and the tail follow each other without gaps.
  */
-import { assert } from '../assert.ts';
+import { assert, must } from '../assert.ts';
 import { BLOCK_TRAILER_BYTES, writeBlockTrailer } from './block-check.ts';
 import { BlockBuilder, loneEntryHead } from './block-builder.ts';
 import { checksum, checksumSeed } from './checksum.ts';
 import { compareBytes } from './compare.ts';
+import { compressionOf, isCompressionAvailable, type CompressionName } from './compression.ts';
 import { FilterBuilder } from './filter.ts';
 import { writeU32 } from './integers.ts';
 import {
@@ -38,9 +43,11 @@ import {
   pagesOf,
   roundUpToPage,
 } from './limits.ts';
+import { compareWithEnd, encodeRangeTombstones, type TombstoneFragment } from './range-tombstones.ts';
 import { TableIndexBuilder } from './table-index.ts';
-import { encodeTableMeta } from './table-meta.ts';
+import { encodeTableMeta, sectionLength } from './table-meta.ts';
 import { encodeTableProperties } from './table-properties.ts';
+import type { TableRange } from './table-range.ts';
 import type { TableDescription } from './version-edit.ts';
 
 export interface TableBuilderOptions {
@@ -51,8 +58,16 @@ export interface TableBuilderOptions {
   readonly blockBytes: number;
   /** 0 for no filter. */
   readonly filterBitsPerKey: number;
+  /** Of ordinary data blocks that take at least a page less with it. */
+  readonly compression: CompressionName;
   readonly createdAtSeconds: number;
+  /** The database's last sequence number. */
+  readonly createdAtSequence: number;
+  /** Where blocks are made, at least `blockBuilderBytes`; see BlockBuilder. Memory of its own by itself. */
+  readonly memory?: Uint8Array;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** Bytes that wait to be drained: `bytes[start, end)`. */
 interface Piece {
@@ -73,6 +88,7 @@ export class TableBuilder {
   #blocks = 0;
   #entries = 0;
   #deletions = 0;
+  #overwritten = 0;
   #rawBytes = 0;
   #smallestSequence = SEQUENCE_MAX;
   #largestSequence = 0;
@@ -88,7 +104,8 @@ export class TableBuilder {
     );
     assert(options.level >= 0 && options.level <= LEVEL_MAX, 'a level must be within its limits');
     this.#options = options;
-    this.#block = new BlockBuilder(options.blockBytes);
+    assert(isCompressionAvailable(options.compression), 'a table is compressed with what this Node has');
+    this.#block = new BlockBuilder(options.blockBytes, compressionOf(options.compression), options.memory);
     this.#filter = new FilterBuilder(options.filterBitsPerKey);
   }
 
@@ -167,6 +184,7 @@ export class TableBuilder {
       );
     }
     if (isNewKey) this.#filter.add(hash);
+    else this.#overwritten++;
     this.#entries++;
     if (kind === KIND_TOMBSTONE) this.#deletions++;
     this.#rawBytes += keyLength + valueLength;
@@ -174,42 +192,50 @@ export class TableBuilder {
     if (sequence > this.#largestSequence) this.#largestSequence = sequence;
   }
 
-  /** Makes the rest of the file pending. REQUIRES: nothing pending; at least one entry. */
-  finish(): void {
+  /** Makes the rest of the file pending. REQUIRES: nothing pending; an entry or a range tombstone; those in order. */
+  finish(rangeTombstones: readonly TombstoneFragment[] = []): void {
     assert(
       this.#pendingBytes === 0 && this.#description === null,
       'pending bytes must be drained before the end',
     );
-    assert(this.#entries > 0 && this.#smallestKey !== null, 'a table must have an entry');
-    const block = this.#block;
-    if (block.count > 0) this.#finishBlock();
-    const { fileNumber, level, blockBytes, filterBitsPerKey, createdAtSeconds } = this.#options;
+    assert(
+      this.#entries > 0 || rangeTombstones.length > 0,
+      'a table must have an entry or a range tombstone',
+    );
+    if (this.#block.count > 0) this.#finishBlock();
+    const { fileNumber, level, blockBytes, filterBitsPerKey, createdAtSeconds, createdAtSequence } =
+      this.#options;
     const metaOffset = this.#fileBytes;
+    const section = rangeTombstones.length === 0 ? NOTHING : encodeRangeTombstones(rangeTombstones);
     const counts = {
       level,
       entries: this.#entries,
       deletions: this.#deletions,
-      smallestKey: this.#smallestKey,
-      largestKey: block.bytes.slice(block.lastKeyStart, block.lastKeyStart + block.lastKeyLength),
+      overwritten: this.#overwritten,
+      rangeTombstones: this.#count(rangeTombstones),
+      ...this.#range(rangeTombstones),
       smallestSequence: this.#smallestSequence,
       largestSequence: this.#largestSequence,
       rawBytes: this.#rawBytes,
       createdAtSeconds,
+      createdAtSequence,
     };
     const properties = {
       ...counts,
       blockBytes,
+      compression: compressionOf(this.#options.compression),
       filterBitsPerKey,
       blocks: this.#blocks,
       dataBytes: metaOffset,
+      rangeTombstoneBytes: sectionLength(section),
     };
-    const tail = encodeTableMeta(
-      this.#index.finish(),
-      this.#filter.finish(),
-      encodeTableProperties(properties),
-      fileNumber,
-      metaOffset,
-    );
+    const sections = {
+      index: this.#index.finish(),
+      filter: this.#filter.finish(),
+      properties: encodeTableProperties(properties),
+      rangeTombstones: section,
+    };
+    const tail = encodeTableMeta(sections, fileNumber, metaOffset);
     this.#push(tail, 0, tail.length);
     this.#description = { ...counts, number: fileNumber, fileBytes: this.#fileBytes, metaOffset };
   }
@@ -266,6 +292,42 @@ export class TableBuilder {
     return true;
   }
 
+  /** Counts range tombstones in; returns how many there are: a tombstone counts once in each of its fragments. */
+  #count(rangeTombstones: readonly TombstoneFragment[]): number {
+    let count = 0;
+    for (const { start, end, sequences } of rangeTombstones) {
+      count += sequences.length;
+      this.#rawBytes += start.length + end.length;
+      this.#smallestSequence = Math.min(this.#smallestSequence, sequences[sequences.length - 1]);
+      this.#largestSequence = Math.max(this.#largestSequence, sequences[0]);
+    }
+    return count;
+  }
+
+  /** The keys of entries and range tombstones. */
+  #range(rangeTombstones: readonly TombstoneFragment[]): TableRange {
+    const { bytes, lastKeyStart, lastKeyLength } = this.#block;
+    const first = rangeTombstones.at(0);
+    const last = rangeTombstones.at(-1);
+    const smallest = this.#smallestKey;
+    const startsFirst =
+      first !== undefined &&
+      (smallest === null ||
+        compareBytes(first.start, 0, first.start.length, smallest, 0, smallest.length) < 0);
+    const endsLast =
+      last !== undefined &&
+      (smallest === null || compareWithEnd(bytes, lastKeyStart, lastKeyLength, last.end) < 0);
+    return {
+      smallestKey: startsFirst
+        ? copyOf(first.start, 0, first.start.length)
+        : must(smallest, 'a table has a smallest key'),
+      largestKey: endsLast
+        ? copyOf(last.end, 0, last.end.length)
+        : copyOf(bytes, lastKeyStart, lastKeyLength),
+      largestKeyIsExclusive: endsLast,
+    };
+  }
+
   #finishBlock(): void {
     const block = this.#block;
     const firstKey = block.firstKey();
@@ -276,10 +338,11 @@ export class TableBuilder {
       block.prefixLength,
       block.bucketBits,
       this.#continues,
+      block.isCompressed,
       block.checksum,
     );
     this.#blocks++;
-    this.#push(block.bytes, 0, length);
+    this.#push(block.output, 0, length);
   }
 
   /** A block for one entry: its head, the caller's value, and the tail with the trailer, as three pieces. */
@@ -306,7 +369,16 @@ export class TableBuilder {
     writeU32(tail, tail.length - 4, sum);
 
     const firstKey = copyOf(key, keyStart, keyLength);
-    this.#index.add(firstKey, pagesOf(length), head.prefixLength, head.bucketBits, this.#continues, sum);
+    const isCompressed = false;
+    this.#index.add(
+      firstKey,
+      pagesOf(length),
+      head.prefixLength,
+      head.bucketBits,
+      this.#continues,
+      isCompressed,
+      sum,
+    );
     this.#block.rememberKey(key, keyStart, keyLength, sequence);
     this.#blocks++;
     this.#push(head.bytes, 0, head.bytes.length);

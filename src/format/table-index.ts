@@ -12,6 +12,7 @@
  *      │   u16 first key's length            │
  *      │   u8  bucket bits                   │
  *      │   u8  flags                         │  1: the first user key is also the last one of the block before
+ *      │                                     │  2: the block is compressed
  *      ├─────────────────────────────────────┤
  *      │ first user keys, one after another  │
  *      ├─────────────────────────────────────┤
@@ -26,6 +27,8 @@
  * What `locate` and `sharesPrefix` promise together: if a key is in the table, it is in the block that `locate` names
  * and in the blocks that `isContinuedBy` adds; and if `sharesPrefix` says no, it is not in the table. If it says yes,
  * the key begins with the block's prefix, which is what `searchBlock` requires.
+ *
+ * A table of nothing but range tombstones has an index of no blocks.
  */
 import { compareBytes, commonPrefixLength } from './compare.ts';
 import { FormatError } from './format-error.ts';
@@ -37,9 +40,10 @@ import { ByteWriter } from './varint.ts';
 const HEAD_BYTES = 8;
 const RECORD_BYTES = 12;
 const FLAG_CONTINUES = 1;
+const FLAG_COMPRESSED = 2;
 
-/** In memory, beside the continuation flag: every key that `locate` leads here begins with the block's prefix. */
-const FLAG_PREFIX_IMPLIED = 2;
+/** In memory, beside the flags of the disk: every key that `locate` leads here begins with the block's prefix. */
+const FLAG_PREFIX_IMPLIED = 128;
 
 /** Gathers one record for each block while a table is built. */
 export class TableIndexBuilder {
@@ -54,6 +58,7 @@ export class TableIndexBuilder {
     prefixLength: number,
     bucketBits: number,
     continues: boolean,
+    isCompressed: boolean,
     checksum: number,
   ): void {
     const record = this.#record;
@@ -62,7 +67,7 @@ export class TableIndexBuilder {
     writeU16(record, 6, prefixLength);
     writeU16(record, 8, firstKey.length);
     record[10] = bucketBits;
-    record[11] = continues ? FLAG_CONTINUES : 0;
+    record[11] = (continues ? FLAG_CONTINUES : 0) | (isCompressed ? FLAG_COMPRESSED : 0);
     this.#records.bytes(record);
     this.#keys.bytes(firstKey);
     this.#count++;
@@ -88,6 +93,7 @@ export class TableIndex {
   readonly #prefixLengths: Uint16Array;
   readonly #bucketBits: Uint8Array;
   readonly #flags: Uint8Array;
+  readonly #decompressedPages: number;
   readonly #checksums: Uint32Array;
   /** First keys one after another; key of block b is [keyStarts[b], keyStarts[b + 1]). */
   readonly #keys: Uint8Array;
@@ -98,14 +104,14 @@ export class TableIndex {
   readonly #heads: Float64Array;
 
   /**
-   * Decodes `bytes[start, end)`, the section without its checksum, of a table whose blocks end at `dataBytes`. Throws
-   * a `FormatError`. The index keeps nothing of `bytes`.
+   * Decodes `bytes[start, end)`, the section without its checksum, of a table whose blocks end at `dataBytes`, and whose
+   * compressed ones take up to `decompressedPages` once they are not; 0: it has none. Throws a `FormatError`. The index
+   * keeps nothing of `bytes`.
    */
-  constructor(bytes: Uint8Array, start: number, end: number, dataBytes: number) {
+  constructor(bytes: Uint8Array, start: number, end: number, dataBytes: number, decompressedPages: number) {
     if (end - start < HEAD_BYTES) throw new FormatError('an index without a head', start);
     const count = readU32(bytes, start);
     const keyBytes = readU32(bytes, start + 4);
-    if (count === 0) throw new FormatError('an index of no blocks', start);
     if (HEAD_BYTES + count * RECORD_BYTES + keyBytes !== end - start) {
       throw new FormatError(
         `an index of ${end - start} bytes for ${count} blocks and ${keyBytes} bytes of keys`,
@@ -113,6 +119,7 @@ export class TableIndex {
       );
     }
     this.blockCount = count;
+    this.#decompressedPages = decompressedPages;
     this.#pages = new Uint32Array(count);
     this.#pageCounts = new Uint16Array(count);
     this.#prefixLengths = new Uint16Array(count);
@@ -123,10 +130,11 @@ export class TableIndex {
     const keysStart = start + HEAD_BYTES + count * RECORD_BYTES;
     this.#keys = new Uint8Array(bytes.subarray(keysStart, end));
     this.#readRecords(bytes, start + HEAD_BYTES, keyBytes, dataBytes);
-    this.#commonLength = this.#sharedByKeys(0, count - 1);
+    this.#commonLength = count === 0 ? 0 : this.#sharedByKeys(0, count - 1);
     this.#checkKeysAndSetFlags(start);
 
-    this.#heads = new Float64Array(count);
+    // Without blocks there is one head, behind that of every key: `locate` needs no check of its own for that.
+    this.#heads = new Float64Array(Math.max(count, 1)).fill(Infinity);
     for (let block = 0; block < count; block++) {
       const keyStart = this.#keyStarts[block];
       this.#heads[block] = headOf(this.#keys, keyStart + this.#commonLength, this.#keyStarts[block + 1]);
@@ -195,8 +203,15 @@ export class TableIndex {
     return this.#pages[block];
   }
 
+  /** Pages that the block takes on the disk. */
   pageCountOf(block: number): number {
     return this.#pageCounts[block];
+  }
+
+  /** Pages that hold the block in memory, where it is not compressed: so many, or fewer. */
+  memoryPagesOf(block: number): number {
+    const isCompressed = (this.#flags[block] & FLAG_COMPRESSED) !== 0;
+    return isCompressed ? this.#decompressedPages : this.#pageCounts[block];
   }
 
   prefixLengthOf(block: number): number {
@@ -284,9 +299,11 @@ export class TableIndex {
       if (prefixLength > keyLength) throw new FormatError('an index with a prefix longer than the key', at);
       if (bucketBits < 1 || bucketBits > 15)
         throw new FormatError(`an index with ${bucketBits} bucket bits`, at);
-      if (flags > FLAG_CONTINUES || (flags === FLAG_CONTINUES && block === 0)) {
+      const continuesNothing = block === 0 && (flags & FLAG_CONTINUES) !== 0;
+      if ((flags & ~(FLAG_CONTINUES | FLAG_COMPRESSED)) !== 0 || continuesNothing)
         throw new FormatError(`an index with flags ${flags}`, at);
-      }
+      if ((flags & FLAG_COMPRESSED) !== 0 && pages >= this.#decompressedPages)
+        throw new FormatError(`an index with a compressed block of ${pages} pages`, at);
       this.#checksums[block] = readU32(bytes, at);
       this.#pages[block] = page;
       this.#pageCounts[block] = pages;

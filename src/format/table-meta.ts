@@ -1,26 +1,31 @@
 /**
  * The tail of a table, everything behind its data blocks, read with one read. Pure; any thread.
  *
- *   meta offset                                                                          file end
- *   (a page) ▼                                                                           ▼
- *            ┌─────────┬─────┬──────────┬─────┬──────────────┬─────┬──────────┬──────────┐
- *            │ index   │ crc │ filter   │ crc │ properties   │ crc │ zeros    │ footer   │
- *            └─────────┴─────┴──────────┴─────┴──────────────┴─────┴──────────┴──────────┘
+ *   meta offset                                                                                 file end
+ *   (a page) ▼                                                                                         ▼
+ *            ┌───────┬─────┬────────┬─────┬────────────┬─────┬──────────────────┬─────┬───────┬────────┐
+ *            │ index │ crc │ filter │ crc │ properties │ crc │ range tombstones │ crc │ zeros │ footer │
+ *            └───────┴─────┴────────┴─────┴────────────┴─────┴──────────────────┴─────┴───────┴────────┘
  *
  * Each section ends with a u32 CRC-32C of its bytes, seeded with salt 0, the file number and the section's offset in the
- * file. A table without a filter has no filter section, not even its checksum. The file's length is a multiple of 4096.
+ * file. A table without a filter, or without range tombstones, has no such section, not even its checksum. The footer
+ * has the lengths of the first three sections, the properties have that of the range tombstones. The file's length is a
+ * multiple of 4096.
  */
 import { QuadringError } from '../errors.ts';
 import { checksum, checksumSeed } from './checksum.ts';
+import { COMPRESSION_NONE, compressionNames, isCompressionAvailable } from './compression.ts';
 import { tableName } from './file-names.ts';
 import { FILTER_PROBES_MAX } from './filter.ts';
 import { ChecksumError, FOOTER_BYTES, readFooter, writeFooter } from './footer.ts';
 import { FormatError, UnknownVersionError } from './format-error.ts';
 import { readU32, writeU32 } from './integers.ts';
 import { PAGE_BYTES, roundUpToPage } from './limits.ts';
+import { decodeRangeTombstones, type RangeTombstones } from './range-tombstones.ts';
 import { TableIndex } from './table-index.ts';
 import { decodeTableProperties } from './table-properties.ts';
 import type { TableProperties } from './table-properties.ts';
+import { compareLargest, isBeforeTable } from './table-range.ts';
 
 const SECTION_CHECKSUM_BYTES = 4;
 const FILTER_LINE_BYTES = 64;
@@ -30,22 +35,32 @@ export interface TableMeta {
   /** For `filterMayContain`; null when the table has no filter. */
   readonly filter: Int32Array | null;
   readonly properties: TableProperties;
+  /** Null when the table has none. */
+  readonly rangeTombstones: RangeTombstones | null;
 }
 
-/** The whole tail as bytes. The sections come without their checksums; an empty filter is left out. */
+/** The sections without their checksums. A filter or range tombstones of no bytes are left out. */
+export interface TableSections {
+  readonly index: Uint8Array;
+  readonly filter: Uint8Array;
+  readonly properties: Uint8Array;
+  readonly rangeTombstones: Uint8Array;
+}
+
+/** What a section takes in the file. */
+export function sectionLength(section: Uint8Array): number {
+  return section.length === 0 ? 0 : section.length + SECTION_CHECKSUM_BYTES;
+}
+
+/** The whole tail as bytes. */
 export function encodeTableMeta(
-  index: Uint8Array,
-  filter: Uint8Array,
-  properties: Uint8Array,
+  { index, filter, properties, rangeTombstones }: TableSections,
   fileNumber: number,
   metaOffset: number,
 ): Uint8Array {
-  const sections = [index, filter, properties];
-  const lengths = sections.map((section) =>
-    section.length === 0 ? 0 : section.length + SECTION_CHECKSUM_BYTES,
-  );
-  const [indexLength, filterLength, propertiesLength] = lengths as [number, number, number];
-  const bytes = new Uint8Array(roundUpToPage(indexLength + filterLength + propertiesLength + FOOTER_BYTES));
+  const sections = [index, filter, properties, rangeTombstones];
+  const length = sections.reduce((sum, section) => sum + sectionLength(section), 0);
+  const bytes = new Uint8Array(roundUpToPage(length + FOOTER_BYTES));
   let at = 0;
   for (const section of sections) {
     if (section.length === 0) continue;
@@ -54,7 +69,12 @@ export function encodeTableMeta(
     writeU32(bytes, end, checksum(bytes, at, end, checksumSeed(0, fileNumber, metaOffset + at)));
     at = end + SECTION_CHECKSUM_BYTES;
   }
-  const footer = { metaPage: metaOffset / PAGE_BYTES, indexLength, filterLength, propertiesLength };
+  const footer = {
+    metaPage: metaOffset / PAGE_BYTES,
+    indexLength: sectionLength(index),
+    filterLength: sectionLength(filter),
+    propertiesLength: sectionLength(properties),
+  };
   const footerAt = bytes.length - FOOTER_BYTES;
   writeFooter(bytes, footerAt, footer, fileNumber, metaOffset + footerAt);
   return bytes;
@@ -62,8 +82,8 @@ export function encodeTableMeta(
 
 /**
  * Decodes the bytes from `metaOffset` to the end of the file. Throws `TABLE_CORRUPT` with the offset in the file and,
- * where a checksum did not hold, both checksums; `UNKNOWN_FORMAT` when the table is whole and of another version. The
- * result keeps nothing of `bytes`.
+ * where a checksum did not hold, both checksums; `UNKNOWN_FORMAT` when the table is whole and of another version, or
+ * compressed with what this Node does not have. The result keeps nothing of `bytes`.
  */
 export function decodeTableMeta(
   bytes: Uint8Array,
@@ -74,7 +94,11 @@ export function decodeTableMeta(
   file = tableName(fileNumber),
 ): TableMeta {
   try {
-    return decode(bytes, fileNumber, metaOffset, fileBytes);
+    const meta = decode(bytes, fileNumber, metaOffset, fileBytes);
+    const compression = compressionNames[meta.properties.compression];
+    if (isCompressionAvailable(compression)) return meta;
+    const message = `${tableName(fileNumber)} is compressed with ${compression}, which Node ${process.version} does not have`;
+    throw new QuadringError('UNKNOWN_FORMAT', message, { file });
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     const fields = { cause: error, file, offset: metaOffset + error.at };
@@ -102,52 +126,63 @@ function decode(bytes: Uint8Array, fileNumber: number, metaOffset: number, fileB
   if (footer.metaPage * PAGE_BYTES !== metaOffset) {
     throw new FormatError(`a table whose tail begins at page ${footer.metaPage}`, footerAt);
   }
-  const indexEnd = footer.indexLength;
-  const filterEnd = indexEnd + footer.filterLength;
-  const propertiesEnd = filterEnd + footer.propertiesLength;
-  if (propertiesEnd > footerAt || roundUpToPage(propertiesEnd + FOOTER_BYTES) !== bytes.length) {
+  const filterStart = footer.indexLength;
+  const propertiesStart = filterStart + footer.filterLength;
+  const tombstonesStart = propertiesStart + footer.propertiesLength;
+  if (tombstonesStart > footerAt)
+    throw new FormatError('a table whose sections do not fit its tail', footerAt);
+  /** Where the data of the section in `bytes[start, end)` ends and its checksum, which holds, begins. */
+  const verified = (start: number, end: number, what: string): number => {
+    const dataEnd = end - SECTION_CHECKSUM_BYTES;
+    if (dataEnd <= start) throw new FormatError(`a table without ${what}`, start);
+    const expected = readU32(bytes, dataEnd);
+    const actual = checksum(bytes, start, dataEnd, checksumSeed(0, fileNumber, metaOffset + start));
+    if (expected !== actual) throw new ChecksumError(what, start, expected, actual);
+    return dataEnd;
+  };
+
+  const propertiesEnd = verified(propertiesStart, tombstonesStart, 'the properties');
+  const properties = decodeTableProperties(bytes, propertiesStart, propertiesEnd);
+  const sectionsEnd = tombstonesStart + properties.rangeTombstoneBytes;
+  if (sectionsEnd > footerAt || roundUpToPage(sectionsEnd + FOOTER_BYTES) !== bytes.length) {
     throw new FormatError('a table whose sections do not fit its tail', footerAt);
   }
-  for (let at = propertiesEnd; at < footerAt; at++) {
+  for (let at = sectionsEnd; at < footerAt; at++) {
     if (bytes[at] !== 0) throw new FormatError('a table whose padding is not zero', at);
   }
-  const indexData = verifiedSection(bytes, 0, indexEnd, fileNumber, metaOffset, 'the index');
-  const propertiesData = verifiedSection(
-    bytes,
-    filterEnd,
-    propertiesEnd,
-    fileNumber,
-    metaOffset,
-    'the properties',
-  );
+  const indexEnd = verified(0, filterStart, 'the index');
   let filter: Int32Array | null = null;
   if (footer.filterLength > 0) {
-    const filterData = verifiedSection(bytes, indexEnd, filterEnd, fileNumber, metaOffset, 'the filter');
-    filter = decodeFilter(bytes, indexEnd, filterData);
+    filter = decodeFilter(bytes, filterStart, verified(filterStart, propertiesStart, 'the filter'));
   }
-  const properties = decodeTableProperties(bytes, filterEnd, propertiesData);
-  const index = new TableIndex(bytes, 0, indexData, metaOffset);
+  let rangeTombstones: RangeTombstones | null = null;
+  if (properties.rangeTombstoneBytes > 0) {
+    const end = verified(tombstonesStart, sectionsEnd, 'the range tombstones');
+    rangeTombstones = decodeRangeTombstones(bytes, tombstonesStart, end);
+    if (!agree(rangeTombstones, properties)) {
+      throw new FormatError('a table whose properties contradict its range tombstones', tombstonesStart);
+    }
+  }
+  const decompressedPages =
+    properties.compression === COMPRESSION_NONE ? 0 : properties.blockBytes / PAGE_BYTES;
+  const index = new TableIndex(bytes, 0, indexEnd, metaOffset, decompressedPages);
   if (properties.blocks !== index.blockCount || properties.dataBytes !== metaOffset) {
-    throw new FormatError('a table whose properties contradict its index', filterEnd);
+    throw new FormatError('a table whose properties contradict its index', propertiesStart);
   }
-  return { index, filter, properties };
+  return { index, filter, properties, rangeTombstones };
 }
 
-/** Where the section's data ends and its checksum, which holds, begins. */
-function verifiedSection(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  fileNumber: number,
-  metaOffset: number,
-  what: string,
-): number {
-  const dataEnd = end - SECTION_CHECKSUM_BYTES;
-  if (dataEnd <= start) throw new FormatError(`a table without ${what}`, start);
-  const expected = readU32(bytes, dataEnd);
-  const actual = checksum(bytes, start, dataEnd, checksumSeed(0, fileNumber, metaOffset + start));
-  if (expected !== actual) throw new ChecksumError(what, start, expected, actual);
-  return dataEnd;
+/** Whether the properties say of the range tombstones what is so: how many there are, between which keys. */
+function agree(rangeTombstones: RangeTombstones, properties: TableProperties): boolean {
+  const first = rangeTombstones.fragments.at(0);
+  const last = rangeTombstones.fragments.at(-1);
+  if (first === undefined || last === undefined) return false;
+  const bounds = { smallestKey: first.start, largestKey: last.end, largestKeyIsExclusive: true };
+  return (
+    rangeTombstones.tombstoneCount === properties.rangeTombstones &&
+    !isBeforeTable(first.start, 0, first.start.length, properties) &&
+    compareLargest(bounds, properties) <= 0
+  );
 }
 
 function decodeFilter(bytes: Uint8Array, start: number, end: number): Int32Array {

@@ -11,15 +11,17 @@
  *    3   nextFileNumber      number
  *    4   lastSequence        sequence number
  *    5   flushedSequence     sequence number: every entry up to it is in tables
- *    6   added               level, number, file bytes, meta offset, entries, deletions, smallest sequence, largest
- *                            sequence, raw bytes, created at (s), smallest key, largest key
+ *    6   added               level, number, file bytes, meta offset, entries, deletions, overwritten, range tombstones,
+ *                            smallest sequence, largest sequence, raw bytes, created at (s), created at (sequence),
+ *                            smallest key, largest key, whether that is exclusive (0 or 1)
  *    7   deleted             level, number
  *    8   logEnd              number, end in bytes
  *    9   compactionPointer   level, key
  *   10   cleanClose          0 or 1
+ *   11   snapshotEdits       number of edits, below 2^32
  *
  * 6 to 9 may stand any number of times, the others once. A tag that this release does not know is refused: an edit that
- * is understood by half is worse than none. The format version is the frame's.
+ * is understood by half is worse than none. The format version is the one in CURRENT.
  */
 import { ByteReader } from './byte-reader.ts';
 import { FormatError } from './format-error.ts';
@@ -34,15 +36,25 @@ export interface TableDescription {
   /** Byte at which the data blocks end and index, filter, properties and footer begin. */
   readonly metaOffset: number;
   readonly entries: number;
+  /** Tombstones among the entries. */
   readonly deletions: number;
-  /** User keys; both belong to the table. */
+  /** Entries that are not the newest of their key in this table: somebody could still see them. */
+  readonly overwritten: number;
+  /** Range tombstones, cut into fragments. */
+  readonly rangeTombstones: number;
+  /** User keys. The smallest belongs to the table, as an entry's or as the start of a range tombstone. */
   readonly smallestKey: Uint8Array;
+  /** Belongs to the table unless it is exclusive. */
   readonly largestKey: Uint8Array;
+  /** Whether the largest key is the end of a range tombstone, and so outside; with no bytes it then is no end. */
+  readonly largestKeyIsExclusive: boolean;
   readonly smallestSequence: number;
   readonly largestSequence: number;
   /** Keys and values, before any encoding. */
   readonly rawBytes: number;
   readonly createdAtSeconds: number;
+  /** The last sequence number of the database when the table was begun. */
+  readonly createdAtSequence: number;
 }
 
 export interface DeletedTable {
@@ -190,9 +202,11 @@ export function describeVersionEdit(edit: VersionEdit): string {
   for (const table of edit.added) {
     lines.push(
       `added level=${table.level} number=${table.number} fileBytes=${table.fileBytes} metaOffset=${table.metaOffset} ` +
-        `entries=${table.entries} deletions=${table.deletions} keys=${describeKey(table.smallestKey)}..` +
-        `${describeKey(table.largestKey)} sequences=${table.smallestSequence}..${table.largestSequence} ` +
-        `rawBytes=${table.rawBytes} createdAtSeconds=${table.createdAtSeconds}`,
+        `entries=${table.entries} deletions=${table.deletions} overwritten=${table.overwritten} ` +
+        `rangeTombstones=${table.rangeTombstones} keys=${describeKey(table.smallestKey)}..` +
+        `${table.largestKeyIsExclusive ? '<' : ''}${describeKey(table.largestKey)} sequences=${table.smallestSequence}..${table.largestSequence} ` +
+        `rawBytes=${table.rawBytes} createdAtSeconds=${table.createdAtSeconds} ` +
+        `createdAtSequence=${table.createdAtSequence}`,
     );
   }
   for (const table of edit.deleted) lines.push(`deleted level=${table.level} number=${table.number}`);
@@ -230,12 +244,16 @@ function writeTable(writer: ByteWriter, table: TableDescription): void {
   writer.varint(table.metaOffset);
   writer.varint(table.entries);
   writer.varint(table.deletions);
+  writer.varint(table.overwritten);
+  writer.varint(table.rangeTombstones);
   writer.varint(table.smallestSequence);
   writer.varint(table.largestSequence);
   writer.varint(table.rawBytes);
   writer.varint(table.createdAtSeconds);
+  writer.varint(table.createdAtSequence);
   writer.sized(table.smallestKey);
   writer.sized(table.largestKey);
+  writer.varint(Number(table.largestKeyIsExclusive));
 }
 
 function readTable(reader: ByteReader): TableDescription {
@@ -247,12 +265,16 @@ function readTable(reader: ByteReader): TableDescription {
     metaOffset: reader.varint(),
     entries: reader.varint(),
     deletions: reader.varint(),
+    overwritten: reader.varint(),
+    rangeTombstones: reader.varint(),
     smallestSequence: reader.varint(SEQUENCE_MAX),
     largestSequence: reader.varint(SEQUENCE_MAX),
     rawBytes: reader.varint(),
     createdAtSeconds: reader.varint(),
+    createdAtSequence: reader.varint(SEQUENCE_MAX),
     smallestKey: reader.sized(KEY_BYTES_MAX),
     largestKey: reader.sized(KEY_BYTES_MAX),
+    largestKeyIsExclusive: reader.varint(1) === 1,
   };
 }
 

@@ -65,6 +65,8 @@ const DATABASE_OPTIONS = Object.keys({
   blockBytes: true,
   writeBufferBytes: true,
   filterBitsPerKey: true,
+  compression: true,
+  compaction: true,
   hugePages: true,
   readAhead: true,
   io: true,
@@ -97,10 +99,14 @@ export function writeOptions({ sync }: PrivateWriteOptions): WriteOptions | unde
   return sync === true ? SYNC : { sync };
 }
 
-/** `gte` and `lte` take precedence. */
 export function rangeOf(options: PrivateRangeOptions): Range {
-  const { gt, gte, lt, lte, reverse, limit } = options;
-  const range: Mutable<Range> = { reverse, limit };
+  const { reverse, limit } = options;
+  return { ...boundsOf(options), reverse, limit };
+}
+
+/** `gte` and `lte` take precedence. */
+export function boundsOf({ gt, gte, lt, lte }: PrivateRangeOptions): Range {
+  const range: Mutable<Range> = {};
   if (gte !== undefined) range.gte = gte;
   else if (gt !== undefined) range.gt = gt;
   if (lte !== undefined) range.lte = lte;

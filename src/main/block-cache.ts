@@ -22,8 +22,9 @@
 import { join } from 'node:path';
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { verifyBlock } from '../format/block-check.ts';
-import { PAGE_BYTES } from '../format/limits.ts';
+import { decompressBlock, verifyBlock } from '../format/block-check.ts';
+import { FormatError } from '../format/format-error.ts';
+import { BLOCK_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
 import { READ_AHEAD, READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
 import { CacheQueues, GhostStamps } from './cache-queues.ts';
@@ -163,9 +164,9 @@ export class BlockCache {
     return this.#freeSlots.length > 0;
   }
 
-  /** Whether a block is larger than a slot. */
+  /** Whether a block is larger than a slot, or becomes so when it is decompressed. */
   isOversize(table: Table, block: number): boolean {
-    return table.index.pageCountOf(block) * PAGE_BYTES > this.slotBytes;
+    return table.index.memoryPagesOf(block) * PAGE_BYTES > this.slotBytes;
   }
 
   /** Reads a block that `find` did not find; with `keep` it stays. Reads of one block that overlap share one. */
@@ -190,11 +191,16 @@ export class BlockCache {
     if (slot >= 0) {
       this.#readInto(slot, table, block, waiter, keep);
     } else if (this.#waitingForSlot.length < WAITING_READS_MAX) {
+      table.hold();
       this.#waitingForSlot.push((late) => {
         // Somebody may have begun to read this block while this read waited for a slot.
-        if (table.slots[block] < 0) return this.#readInto(late, table, block, waiter, keep);
-        this.#free(late);
-        this.load(table, block, waiter, keep);
+        if (table.slots[block] < 0) {
+          this.#readInto(late, table, block, waiter, keep);
+        } else {
+          this.#free(late);
+          this.load(table, block, waiter, keep);
+        }
+        table.letGo();
       });
     } else {
       waiter.onError(new QuadringError('OVERLOADED', `more than ${WAITING_READS_MAX} reads are waiting`));
@@ -236,6 +242,17 @@ export class BlockCache {
     else this.#forget(slot);
   }
 
+  /** Forgets a table's blocks. REQUIRES: nobody holds the table. */
+  drop(table: Table): void {
+    for (let block = 0; block < table.slots.length; block++) {
+      const slot = table.slots[block];
+      if (slot < 0) continue;
+      assert(this.#states[slot] === CACHED, 'a table that nobody holds is not being read');
+      this.#queues.remove(slot);
+      this.#forget(slot);
+    }
+  }
+
   statistics(): CacheStatistics {
     const blocks = this.#queues.length;
     return {
@@ -253,8 +270,9 @@ export class BlockCache {
     return SLOTS_AT + slot * this.slotBytes;
   }
 
-  /** A slot or a ticket stands for a block that is being read. */
+  /** A slot or a ticket stands for a block that is being read; the table is held meanwhile. */
   #expect(place: number, table: Table, block: number): void {
+    table.hold();
     this.#remembered[place] = this.#ghosts.isRemembered(table.slots[block]) ? 1 : 0;
     this.#kept[place] = 0;
     this.#states[place] = LENT;
@@ -264,7 +282,7 @@ export class BlockCache {
     table.slots[block] = place;
   }
 
-  /** What `expect` noted, when the read has come; nobody is expected here any more. */
+  /** What `expect` noted, when the read has come; nobody is expected here any more. The caller lets the table go. */
   #settle(ticket: number): { table: Table; block: number; waiters: BlockWaiter[] } {
     const table = must(this.#tables[ticket], 'a ticket stands for a block');
     const waiters = must(this.#waiters[ticket], 'a block on its way has waiters');
@@ -302,6 +320,7 @@ export class BlockCache {
       const answer = { result, detail0, detail1 };
       const error = this.#scheduler.errorOf('reading', table.fileName, answer, offset);
       for (const waiter of waiters) waiter.onError(error);
+      table.letGo();
       return;
     }
     // The slot stays lent while its waiters search it: what they ask for next must not take it from under them. A
@@ -311,6 +330,7 @@ export class BlockCache {
     this.#waiters[slot] = undefined;
     if (this.#retain && this.#kept[slot] === 1) this.#enqueue(slot);
     else this.#forget(slot);
+    table.letGo();
   }
 
   #onPrefetched(ticket: number, result: number, returnedPage: number, reader: PrefetchReader): void {
@@ -325,6 +345,7 @@ export class BlockCache {
       else this.#keptSlots++;
       reader.onPrefetched(block, -1);
       for (const waiter of waiters) this.load(table, block, waiter, this.#kept[ticket] === 1);
+      table.letGo();
       return;
     }
     this.#states[slot] = HELD;
@@ -336,6 +357,7 @@ export class BlockCache {
     const base = this.#baseOf(slot);
     for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base, false);
     reader.onPrefetched(block, slot);
+    table.letGo();
   }
 
   #loadOversize(table: Table, block: number, waiter: BlockWaiter): void {
@@ -345,35 +367,61 @@ export class BlockCache {
       this.#expect(ticket, table, block);
       this.#waiters[ticket] = waiters;
     }
+    table.hold();
     const page = table.index.pageOf(block);
     const pageCount = table.index.pageCountOf(block);
     const place = { table: table.number, fileName: table.fileName, page, pageCount };
-    this.#extents.read(place, (readError, bytes) => {
+    this.#extents.read(place, (readError, stored) => {
       if (ticket !== undefined) {
         this.#settle(ticket);
         table.slots[block] = NOT_CACHED;
+        table.letGo();
       }
-      const error = readError ?? this.#damage(table, page * PAGE_BYTES, bytes);
-      if (error !== undefined) {
-        for (const each of waiters) each.onError(error);
+      const read = readError ?? this.#opened(table, block, stored);
+      if (read instanceof QuadringError) {
+        for (const each of waiters) each.onError(read);
+        table.letGo();
         return;
       }
       // The memory can be given away once: to the first, after all others have taken from it what they need.
-      const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
-      for (let i = waiters.length - 1; i >= 0; i--) waiters[i].onBlock(bytes, words, 0, i === 0);
+      const words = new Uint16Array(read.buffer, read.byteOffset, read.length >> 1);
+      for (let i = waiters.length - 1; i >= 0; i--) waiters[i].onBlock(read, words, 0, i === 0);
+      table.letGo();
     });
   }
 
-  #damage(table: Table, offset: number, bytes: Uint8Array): QuadringError | undefined {
-    const { ok, expected, actual } = verifyBlock(bytes, 0, bytes.length, table.number, offset);
-    if (ok) return undefined;
+  /**
+   * The block that was read into memory of its own, as it is searched; or what is wrong with it. One that is compressed
+   * is decompressed here, on the owner's thread. That is the exception: such a block is of a table that was written
+   * with larger blocks than the database has now, and no slot has room for it.
+   */
+  #opened(table: Table, block: number, stored: Uint8Array): Uint8Array | QuadringError {
     const file = join(this.#scheduler.directory, table.fileName);
-    const fields = { file, offset, expected, actual };
-    return new QuadringError(
-      'TABLE_CORRUPT',
-      `reading ${table.fileName}: the checksum does not hold`,
-      fields,
-    );
+    const offset = table.index.pageOf(block) * PAGE_BYTES;
+    const { ok, expected, actual } = verifyBlock(stored, 0, stored.length, table.number, offset);
+    if (!ok) {
+      const fields = { file, offset, expected, actual };
+      return new QuadringError(
+        'TABLE_CORRUPT',
+        `reading ${table.fileName}: the checksum does not hold`,
+        fields,
+      );
+    }
+    const memoryBytes = table.index.memoryPagesOf(block) * PAGE_BYTES;
+    if (memoryBytes === stored.length) return stored;
+    const bytes = Buffer.allocUnsafeSlow(memoryBytes);
+    bytes.set(stored);
+    try {
+      decompressBlock(bytes, 0, stored.length, new Uint8Array(BLOCK_BYTES_MAX), memoryBytes);
+      return bytes;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      return new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: ${cause.message}`, {
+        file,
+        offset,
+        cause,
+      });
+    }
   }
 
   /** The block in this slot is cached from now on. */

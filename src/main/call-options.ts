@@ -68,6 +68,16 @@ export function checkRange(range: Range): void {
   checkNames(range, RANGE_NAMES);
 }
 
+/** The same for a range that is to be deleted, all of it: an order or a limit would make it less. */
+export function checkDeletedRange(range: Range): void {
+  if (Array.isArray(range) || ArrayBuffer.isView(range)) {
+    throw new QuadringError('INVALID_ARGUMENT', 'the range must be an object with bounds');
+  }
+  checkNames(range, RANGE_NAMES);
+  if (range.reverse === undefined && range.limit === undefined) return;
+  throw new QuadringError('INVALID_ARGUMENT', 'a range that is deleted has no order and no limit');
+}
+
 function checkRead({ snapshot, fillCache, signal }: ReadOptions): void {
   checkBoolean('fillCache', fillCache);
   if (snapshot !== undefined && !(snapshot instanceof Snapshot)) {

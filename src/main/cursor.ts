@@ -7,7 +7,7 @@
  */
 import type { QuadringError } from '../errors.ts';
 import { headOf } from '../format/key-head.ts';
-import { KEY_BYTES_MAX } from '../format/limits.ts';
+import { KEY_BYTES_MAX, SEQUENCE_MAX } from '../format/limits.ts';
 
 export const READY = 0;
 export const WAITING = 1;
@@ -32,6 +32,8 @@ export abstract class Cursor {
   previousKey = Buffer.allocUnsafe(KEY_BYTES_FIRST);
   previousKeyLength = -1;
   kind = 0;
+  /** Begins as a number that needs a double, so that the field never has to change its representation. */
+  sequence: number = SEQUENCE_MAX;
   bytes: Uint8Array = NOTHING;
   valueStart = 0;
   valueLength = 0;
@@ -41,6 +43,9 @@ export abstract class Cursor {
   head = 0;
   /** How many bytes that is. */
   headSkip = 0;
+
+  /** No entry where the cursor is, in this memtable or table, has a number above. */
+  abstract get newestSequence(): number;
 
   /** Whether it neither stands at a key nor has come to its end. */
   get isUnsettled(): boolean {
@@ -58,6 +63,12 @@ export abstract class Cursor {
 
   /** Goes to the next key, if it need not wait. */
   protected abstract step(): void;
+
+  /**
+   * Goes on, without what lies between, to the first key that is not before `bound`, of which no bytes are behind all keys;
+   * in reverse to the last key before it. REQUIRES: READY; it is not there yet.
+   */
+  abstract skipTo(bound: Uint8Array): void;
 
   /** Goes on with the step that was interrupted. REQUIRES: PAUSED. */
   abstract resume(): void;

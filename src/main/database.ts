@@ -27,7 +27,7 @@ import {
   type Materializer,
 } from './materialize.ts';
 import { openEngine } from './open.ts';
-import { resolveOptions, type DatabaseOptions } from './options.ts';
+import { compactionRate, resolveOptions, type DatabaseOptions } from './options.ts';
 import { BLOCK_NEEDED, FOUND } from './point-reader.ts';
 import { productionEnvironment } from './production-environment.ts';
 import { isReverseOf, keyRangeOf, limitOf, type Range } from './range.ts';
@@ -233,7 +233,7 @@ export class Database implements AsyncDisposable {
       checkRange(range);
       const keys = keyRangeOf(range, this.#key);
       let bytes = 0;
-      for (const table of this.#engine.versions.tables) {
+      for (const table of this.#engine.versions.current.tables) {
         if (table.mayHold(keys)) bytes += table.index.bytesBetween(keys.lower, keys.upper);
       }
       return Promise.resolve(bytes);
@@ -272,9 +272,24 @@ export class Database implements AsyncDisposable {
     }
   }
 
+  /**
+   * Removes all keys of a range; `{}` is all there are. However many they are, it is one record in the log. Rejects as
+   * `put` does; with INVALID_ARGUMENT also where `reverse` or `limit` is given.
+   */
+  deleteRange(range: Range, options?: WriteOptions): Promise<void> {
+    try {
+      this.#checkWritable(options);
+      this.#batch.clear();
+      this.#batch.deleteRange(range);
+      return this.#writeBatch(this.#batch, options);
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
   /** All operations or none, at any instant of a crash. Rejects as `put` does, or with BATCH_TOO_LARGE. */
   batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<void>;
-  /** A batch to be filled by `put` and `del` and written by `write`. */
+  /** A batch to be filled by `put`, `del` and `deleteRange`, and written by `write`. */
   batch(): WriteBatch;
   batch(operations?: readonly BatchOperation[], options?: WriteOptions): WriteBatch | Promise<void> {
     if (arguments.length === 0) {
@@ -297,6 +312,26 @@ export class Database implements AsyncDisposable {
   async flush(): Promise<void> {
     this.#checkWritable(undefined);
     await this.#engine.flush();
+  }
+
+  /**
+   * Rewrites what the range has in tables, after a flush, into the lowest level: without anything deleted or overwritten
+   * that no snapshot and no iterator sees. Rejects with INVALID_ARGUMENT, KEY_TOO_LARGE, NO_SPACE, IO_ERROR,
+   * TABLE_CORRUPT, FAILED or CLOSED.
+   */
+  async compactRange(range: Range = {}): Promise<void> {
+    this.#checkWritable(undefined);
+    checkRange(range);
+    await this.#engine.compactRange(keyRangeOf(range, this.#key));
+  }
+
+  /**
+   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as writes ask for. Takes
+   * effect within a tenth of a second. Throws INVALID_ARGUMENT or CLOSED.
+   */
+  setCompactionRate(bytesPerSecond: number | 'auto'): void {
+    this.#checkOpen();
+    this.#engine.compactor.rate.setting = compactionRate(bytesPerSecond);
   }
 
   /** Figures of this moment. Throws CLOSED. */

@@ -9,39 +9,37 @@
 import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { manifestName } from '../format/file-names.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { LogRecordReader } from '../format/log-record.ts';
-import { FILE_MANIFEST, REMOVE_FILE, ROLE_FLUSH } from '../protocol/requests.ts';
 import { BlockCache } from './block-cache.ts';
+import { Compactor } from './compactor.ts';
 import { CrewAttachment } from './crew-attachment.ts';
 import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { garbageFiles, type DirectoryContents } from './directory-contents.ts';
 import { ExtentReader } from './extent-reader.ts';
-import { Flusher, openTable } from './flusher.ts';
+import { Flusher } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
 import { translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
+import { ManifestRenewal } from './manifest-renewal.ts';
 import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
-import type { Settings } from './options.ts';
+import { forLevel, type Settings } from './options.ts';
 import { PointReader } from './point-reader.ts';
+import type { KeyRange } from './range.ts';
 import { ReadAheadBudget } from './read-ahead.ts';
 import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
 import { ScanList } from './scan.ts';
 import { SnapshotList, type Snapshot } from './snapshots.ts';
+import { TableFiles } from './table-files.ts';
 import type { Table } from './table.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
-
-const ENOENT = 2;
-
-/** A manifest that grew beyond this is replaced by one that begins with the version of the moment. */
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
+import { WriteThrottle } from './write-throttle.ts';
 
 /** What open found and took before the engine's parts exist. */
 export interface EngineGround {
@@ -62,6 +60,7 @@ export class Engine implements CrewListener {
   readonly extents: ExtentReader;
   readonly readAhead: ReadAheadBudget;
   readonly reader: PointReader;
+  readonly files: TableFiles;
   readonly snapshots = new SnapshotList();
   readonly scans = new ScanList();
   readonly memtables: Memtables;
@@ -72,6 +71,8 @@ export class Engine implements CrewListener {
   writer!: LogWriter;
   writes!: WritePath;
   flusher!: Flusher;
+  compactor!: Compactor;
+  readonly throttle: WriteThrottle;
   /** Reads see nothing above it; all there is, until a failure freezes it. */
   visibleSequence = Number.MAX_SAFE_INTEGER;
   /** Why this open database takes no more writes. */
@@ -81,7 +82,7 @@ export class Engine implements CrewListener {
   #replayingLog: number | undefined;
   readonly #directoryHandle: number;
   readonly #attachment: CrewAttachment;
-  #renewingManifest: Promise<void> | undefined;
+  readonly #manifestRenewal: ManifestRenewal;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
 
   /** Takes over the ground, unless it throws. */
@@ -122,8 +123,17 @@ export class Engine implements CrewListener {
       now: () => environment.now(),
     });
     this.reader = new PointReader(this.cache);
+    this.files = new TableFiles(this);
+    this.throttle = new WriteThrottle(settings.compaction.throttle, () => environment.now());
     this.memtables = new Memtables(arenas, (region, buffer) => this.#attachment.arena(region, buffer));
     this.manifest = new ManifestWriter(this.scheduler, pool, (error) => this.fail(error));
+    this.#manifestRenewal = new ManifestRenewal({
+      scheduler: this.scheduler,
+      manifest: this.manifest,
+      takeFileNumber: () => this.versions.takeFileNumber(),
+      snapshot: () => this.versions.snapshot(this.logs.recordableEnds(), this.versions.flushedSequence),
+      onFailure: (error) => this.fail(error),
+    });
     this.logs = new LogFiles(this.scheduler, {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
@@ -164,7 +174,7 @@ export class Engine implements CrewListener {
     // What a process that did not close has left may not be durable, though it can be read: no end is recorded.
     const logEnds = state.cleanClose ? needed.map(({ number, end }) => ({ number, end })) : [];
     const manifestNumber = this.versions.takeFileNumber();
-    await this.#createManifest(manifestNumber, () =>
+    await this.#manifestRenewal.create(manifestNumber, () =>
       this.versions.snapshot(logEnds, state.cleanClose ? recovered.lastSequence : state.flushedSequence),
     );
     this.writer = new LogWriter(
@@ -182,7 +192,7 @@ export class Engine implements CrewListener {
     );
     this.flusher = new Flusher({
       scheduler: this.scheduler,
-      extents: this.extents,
+      files: this.files,
       pool: this.ground.crew.memory.pool,
       memtables: this.memtables,
       versions: this.versions,
@@ -191,12 +201,28 @@ export class Engine implements CrewListener {
       writer: this.writer,
       currentLog: () => this.#currentLog(),
       blockBytes: settings.blockBytes,
-      filterBitsPerKey: settings.filterBitsPerKey,
+      filterBitsPerKey: forLevel(settings.filterBitsPerKey, 0),
+      compression: forLevel(settings.compression, 0),
+      now: () => environment.now(),
       wallClockSeconds: () => environment.wallClockSeconds(),
       snapshots: () => this.snapshots.sequences,
       onInstalled: (memtable, table) => this.scans.replace(memtable, table),
-      onFlushed: () => this.#onFlushed(),
+      onFlushed: (bytes, milliseconds) => this.#onFlushed(bytes, milliseconds),
       onRefused: (error, attempt) => this.writes.refuseBlockedOn('memtable', error, attempt),
+      onFailure: (error) => this.fail(error),
+    });
+    this.compactor = new Compactor({
+      scheduler: this.scheduler,
+      files: this.files,
+      pool: this.ground.crew.memory.pool,
+      control: this.ground.crew.control,
+      versions: this.versions,
+      manifest: this.manifest,
+      settings,
+      environment,
+      snapshots: () => this.snapshots.sequences,
+      lastSequence: () => this.writes.lastSequence,
+      onInstalled: (l0Bytes, milliseconds) => this.#onCompacted(l0Bytes, milliseconds),
       onFailure: (error) => this.fail(error),
     });
     this.writes = new WritePath({
@@ -205,19 +231,26 @@ export class Engine implements CrewListener {
       writer: this.writer,
       lastSequence: recovered.lastSequence,
       liveLogBytesMax: settings.liveLogBytesMax,
+      snapshots: this.snapshots,
       onFlushWanted: () => this.flusher.retry(),
       flushAttempts: () => this.flusher.attempts,
+      throttle: this.throttle,
+      onLastArena: () => this.#noteBacklog(),
+      environment,
     });
+    this.snapshots.onRelease = () => this.compactor.noteRelease();
     this.#removeGarbage(contents, manifestNumber, needed);
     await this.#replay(needed);
     if (!state.cleanClose) await this.#rewriteReplayed();
     await this.#prepareFirstLog();
+    this.compactor.schedule();
+    this.#noteBacklog();
   }
 
   /** All of them, or the first failure; either way none is still being read when it settles. */
   async #openTables(): Promise<Table[]> {
     const { tables } = this.ground.state;
-    const opened = await Promise.allSettled(tables.map((description) => openTable(this, description)));
+    const opened = await Promise.allSettled(tables.map((description) => this.files.open(description)));
     return opened.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason as Error;
       return outcome.value;
@@ -290,47 +323,31 @@ export class Engine implements CrewListener {
     first.resolve();
   }
 
-  #onFlushed(): void {
+  #onFlushed(bytes: number, milliseconds: number): void {
+    this.throttle.noteFlush(bytes, milliseconds);
+    this.compactor.rate.noteFlush(bytes);
+    this.compactor.schedule();
+    this.#noteBacklog();
     this.writes.resume();
-    if (this.manifest.bytes <= MANIFEST_BYTES_MAX || this.#renewingManifest !== undefined) return;
-    this.#renewingManifest = this.#renewManifest().finally(() => {
-      this.#renewingManifest = undefined;
-    });
+    this.#manifestRenewal.renewIfLong();
   }
 
-  async #renewManifest(): Promise<void> {
-    const number = this.versions.takeFileNumber();
-    try {
-      const old = await this.#createManifest(number, () => this.#snapshot());
-      await this.#removeManifest(old);
-    } catch (error) {
-      // Without space the old manifest goes on growing where it has room, and the next flush tries again.
-      if ((error as QuadringError).code !== 'NO_SPACE') this.fail(error as QuadringError);
-    }
+  #onCompacted(l0Bytes: number, milliseconds: number): void {
+    this.throttle.noteCompaction(l0Bytes, milliseconds);
+    this.#noteBacklog();
+    this.writes.resume();
+    this.#manifestRenewal.renewIfLong();
   }
 
-  /** Resolves with the number of the manifest that it replaces. One that finds no space is not left half written. */
-  async #createManifest(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
-    try {
-      return await this.manifest.create(number, makeEdits);
-    } catch (error) {
-      if ((error as QuadringError).code === 'NO_SPACE') await this.#removeManifest(number);
-      throw error;
-    }
-  }
-
-  async #removeManifest(number: number): Promise<void> {
-    const answer = await this.scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_MANIFEST);
-    // Where there was not even room for its name it was never made.
-    if (answer.result >= 0 || answer.result === -ENOENT) return;
-    throw this.scheduler.errorOf('removing', manifestName(number), answer);
-  }
-
-  #snapshot(): VersionEdit[] {
-    // Only what is durable can be recorded: a log's last frame may still be on its way while the next log is filled.
-    const ended = this.logs.needed.slice(0, -1).filter(({ end, durableEnd }) => end === durableEnd);
-    const ends = ended.map(({ number, end }) => ({ number, end }));
-    return this.versions.snapshot(ends, this.versions.flushedSequence);
+  /** Tells the throttle, and whoever paces compactions, what has piled up. */
+  #noteBacklog(): void {
+    const { active, hasFreeArena } = this.memtables;
+    const { policy, throttle } = this.ground.settings.compaction;
+    const { pendingBytes } = this.compactor;
+    const l0Tables = this.versions.current.overlapping.length;
+    this.throttle.update({ l0Tables, pendingBytes, memtableFill: hasFreeArena ? 0 : active.fill });
+    const isPressing = 2 * l0Tables > policy.l0Trigger + throttle.l0Slowdown || this.throttle.pressure > 0;
+    this.compactor.rate.noteLoad({ pendingBytes, isPressing });
   }
 
   /** No space for a log file: what waits for one is refused, and may be tried again. */
@@ -370,6 +387,7 @@ export class Engine implements CrewListener {
     this.writer.fail(this.failure);
     this.writes.refuse(this.failure);
     this.flusher.stop(this.failure);
+    this.compactor.stop(this.failure);
   }
 
   /** The number that a read which begins now sees writes up to. */
@@ -396,23 +414,30 @@ export class Engine implements CrewListener {
     await this.flusher.whenFlushed(sequence);
   }
 
+  /** Brings what the range has in tables, and in memory now, down to the lowest level. */
+  async compactRange(range: KeyRange): Promise<void> {
+    await this.flush();
+    await this.compactor.compactRange(range);
+  }
+
   /** Settles everything, records that nothing is missing, and hands the crew on. */
   async close(): Promise<void> {
     this.scans.closeAll();
     this.snapshots.isClosed = true;
+    this.compactor.stop(new QuadringError('CLOSED', 'the database is closed'));
     await this.#settle();
     if (this.failure === undefined) {
       const { active } = this.logs;
-      const edit: VersionEdit = {
+      const makeEdit = (): VersionEdit => ({
         ...emptyVersionEdit(),
         nextFileNumber: this.versions.nextFileNumber,
         lastSequence: this.writes.lastSequence,
         logEnds: this.logs.needed.map(({ number, end }) => ({ number, end })),
         cleanClose: true,
-      };
+      });
       assert(this.writer.isIdle && active.number > 0, 'nothing is written after the end is recorded');
       try {
-        await this.manifest.append(edit);
+        await this.manifest.append(makeEdit, () => undefined);
       } catch (error) {
         // Everything acknowledged is in the log, whose end recovery will find without being told.
         if ((error as QuadringError).code !== 'NO_SPACE') this.fail(error as QuadringError);
@@ -427,9 +452,10 @@ export class Engine implements CrewListener {
       await this.writes.largeWritten();
       await this.writer.whenIdle();
       await this.flusher.whenIdle();
-      await this.#renewingManifest;
+      await this.compactor.whenIdle();
+      await this.#manifestRenewal.whenIdle();
       await this.scheduler.whenIdle();
-      const isFlushing = !this.flusher.isIdle || this.#renewingManifest !== undefined;
+      const isFlushing = !this.flusher.isIdle || !this.compactor.isIdle || !this.#manifestRenewal.isIdle;
       if (this.scheduler.outstanding > 0 || isFlushing || this.writes.isWritingLarge) continue;
       if (this.failure !== undefined || (this.writer.isIdle && this.writes.waiting === 0)) return;
       // Nothing is under way that these could be waiting for: the file system is full.

@@ -8,6 +8,11 @@ import type { Settings } from './options.ts';
 import type { Crew } from './crew.ts';
 import type { FileSystem } from './file-system.ts';
 
+/** A call that is to come. */
+export interface Timer {
+  cancel(): void;
+}
+
 export interface Environment {
   readonly fileSystem: FileSystem;
   /** A crew that fits the settings: an idle one, or a new one. */
@@ -20,6 +25,8 @@ export interface Environment {
   wallClockSeconds(): number;
   /** 32 random bits, unsigned. */
   random32(): number;
+  /** Calls back after a while, in a turn of its own; with `keepsAlive` the process lives until then. */
+  after(milliseconds: number, keepsAlive: boolean, callback: () => void): Timer;
   /** Waits; used only between attempts to take the directory's lock. */
   delay(milliseconds: number): Promise<void>;
 }

@@ -11,32 +11,27 @@
  * A full file system is not final: the memtable stays, and the flush is tried again when a write needs its room. Any
  * other failure is.
  */
-import { join } from 'node:path';
 import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { tableName } from '../format/file-names.ts';
+import type { CompressionName } from '../format/compression.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
-import { decodeTableMeta } from '../format/table-meta.ts';
-import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
-import { MAILBOX_AT } from '../protocol/crew-layout.ts';
 import {
-  CLOSE_TABLE,
-  FILE_TABLE,
-  OPEN_TABLE,
-  REMOVE_FILE,
-  ROLE_FLUSH,
-  ROLE_FOREGROUND,
-  WRITE_TABLE,
-  type WriteTableParameters,
-} from '../protocol/requests.ts';
-import type { ExtentReader } from './extent-reader.ts';
+  decodeVersionEdit,
+  emptyVersionEdit,
+  type TableDescription,
+  type VersionEdit,
+} from '../format/version-edit.ts';
+import { MAILBOX_AT } from '../protocol/crew-layout.ts';
+import { ROLE_FLUSH, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { ManifestWriter } from './manifest-writer.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
-import { Table } from './table.ts';
+import type { TableFiles } from './table-files.ts';
+import type { Table } from './table.ts';
 import type { VersionSet } from './version-set.ts';
 
 /** So many sequence numbers fit the mailbox; where more are read at, every version above the last of these is kept. */
@@ -44,7 +39,7 @@ const SNAPSHOTS_MAX = 8192;
 
 export interface FlusherOptions {
   readonly scheduler: IoScheduler;
-  readonly extents: ExtentReader;
+  readonly files: TableFiles;
   readonly pool: Uint8Array<SharedArrayBuffer>;
   readonly memtables: Memtables;
   readonly versions: VersionSet;
@@ -55,13 +50,16 @@ export interface FlusherOptions {
   readonly currentLog: () => number;
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
+  readonly compression: CompressionName;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
   readonly wallClockSeconds: () => number;
   /** Sequence numbers that are read at, ascending. */
   readonly snapshots: () => readonly number[];
   /** The table takes the memtable's place; the arena will be used again as soon as this returns. */
   readonly onInstalled: (memtable: Memtable, table: Table) => void;
-  /** A memtable's arena is free. */
-  readonly onFlushed: () => void;
+  /** A memtable's arena is free; so many bytes of entries took so long. */
+  readonly onFlushed: (rawBytes: number, milliseconds: number) => void;
   /** The attempt of that number met a full file system. */
   readonly onRefused: (error: QuadringError, attempt: number) => void;
   /** Final. */
@@ -121,8 +119,11 @@ export class Flusher {
     // Nothing is flushed before its log frames are durable.
     if (memtable.lastSequence > this.#options.writer.durableSequence) return;
     this.#attempt++;
+    const { now } = this.#options;
+    const begun = now();
+    const { rawBytes } = memtable;
     this.#current = this.#flush(memtable).then(
-      () => this.#onDone(),
+      () => this.#onDone(rawBytes, now() - begun),
       (error: unknown) => this.#onError(error),
     );
   }
@@ -155,11 +156,11 @@ export class Flusher {
     this.#rejectWaiters(error);
   }
 
-  #onDone(): void {
+  #onDone(rawBytes: number, milliseconds: number): void {
     this.#current = undefined;
     this.#flushes++;
     this.#settleWaiters();
-    this.#options.onFlushed();
+    this.#options.onFlushed(rawBytes, milliseconds);
     this.schedule();
   }
 
@@ -197,48 +198,41 @@ export class Flusher {
   }
 
   async #flush(memtable: Memtable): Promise<void> {
-    const { versions, manifest, memtables, logs, currentLog } = this.#options;
+    const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
     const description = await this.#writeTable(memtable, versions.takeFileNumber());
-    const table = await openTable(this.#options, description);
-    const edit: VersionEdit = {
+    const table = await files.open(description);
+    const makeEdit = (): VersionEdit => ({
+      ...emptyVersionEdit(),
       logNumber: memtables.oldestLog(currentLog(), memtable),
       nextFileNumber: versions.nextFileNumber,
       lastSequence: memtable.lastSequence,
       flushedSequence: memtable.lastSequence,
       added: [description],
-      deleted: [],
-      logEnds: [],
-      compactionPointers: [],
-    };
+    });
     try {
-      await manifest.append(edit);
+      await manifest.append(makeEdit, (edit) => {
+        versions.install(edit, [table]);
+        this.#options.onInstalled(memtable, table);
+        memtables.releaseOldest();
+        logs.releaseBelow(versions.logNumber);
+      });
     } catch (error) {
-      if ((error as QuadringError).code === 'NO_SPACE') await this.#removeTable(table);
+      // The next attempt writes another.
+      if ((error as QuadringError).code === 'NO_SPACE') await files.remove(table.number);
       throw error;
     }
-    versions.install(table, edit);
-    this.#options.onInstalled(memtable, table);
-    memtables.releaseOldest();
-    logs.releaseBelow(versions.logNumber);
     this.#bytesWritten += description.fileBytes;
   }
 
-  /** A table whose edit found no room in the manifest: the next attempt writes another. */
-  async #removeTable(table: Table): Promise<void> {
-    const { scheduler } = this.#options;
-    const closed = await scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, table.number);
-    if (closed.result < 0) throw scheduler.errorOf('closing', table.fileName, closed);
-    const removed = await scheduler.ask(ROLE_FLUSH, REMOVE_FILE, table.number, FILE_TABLE);
-    if (removed.result < 0) throw scheduler.errorOf('removing', table.fileName, removed);
-  }
-
   async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
-    const { scheduler, pool, blockBytes, filterBitsPerKey, wallClockSeconds } = this.#options;
+    const { scheduler, pool, blockBytes, filterBitsPerKey, compression, wallClockSeconds } = this.#options;
     const snapshots = this.#options.snapshots();
     const parameters: WriteTableParameters = {
       blockBytes,
       filterBitsPerKey,
+      compression,
       createdAtSeconds: wallClockSeconds(),
+      createdAtSequence: memtable.lastSequence,
       snapshots: snapshots.slice(0, SNAPSHOTS_MAX),
       keepAbove: snapshots.length > SNAPSHOTS_MAX ? snapshots[SNAPSHOTS_MAX - 1] : memtable.lastSequence,
     };
@@ -250,25 +244,4 @@ export class Flusher {
     const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
     return must(edit.added[0], 'a written table is described');
   }
-}
-
-/** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
-export async function openTable(
-  { scheduler, extents }: { readonly scheduler: IoScheduler; readonly extents: ExtentReader },
-  description: TableDescription,
-): Promise<Table> {
-  const { number, metaOffset, fileBytes } = description;
-  const fileName = tableName(number);
-  const opened = await scheduler.ask(ROLE_FOREGROUND, OPEN_TABLE, number);
-  if (opened.result < 0) throw scheduler.errorOf('opening', fileName, opened);
-  const page = metaOffset / PAGE_BYTES;
-  const pageCount = (fileBytes - metaOffset) / PAGE_BYTES;
-  const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-    extents.read({ table: number, fileName, page, pageCount }, (error, read) => {
-      if (error === undefined) resolve(read);
-      else reject(error);
-    });
-  });
-  const file = join(scheduler.directory, fileName);
-  return new Table(description, decodeTableMeta(bytes, number, metaOffset, fileBytes, file));
 }

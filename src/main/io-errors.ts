@@ -5,6 +5,7 @@ import {
   RESULT_CHECKSUM,
   RESULT_SHORT_READ,
   RESULT_SHORT_WRITE,
+  RESULT_UNDECOMPRESSED,
   RESULT_WORKER_FAILED,
   STEP_NAMES,
 } from '../protocol/requests.ts';
@@ -34,6 +35,12 @@ export function roleError(
       const message = `${what}: checksum is ${hex(actual)}, ${hex(expected)} was expected`;
       return new QuadringError('TABLE_CORRUPT', message, { ...fields, expected, actual });
     }
+    case RESULT_UNDECOMPRESSED:
+      return new QuadringError(
+        'TABLE_CORRUPT',
+        `${what}: the block's checksum holds, but it cannot be decompressed`,
+        fields,
+      );
     case RESULT_SHORT_READ:
       return new QuadringError(
         'TABLE_CORRUPT',

@@ -78,6 +78,12 @@ export class LogFiles {
     return this.#live.reduce((bytes, log) => bytes + log.bytes, this.#active?.bytes ?? 0);
   }
 
+  /** Ends of logs that can be recorded: a log's last frame may still be on its way while the next log is filled. */
+  recordableEnds(): { readonly number: number; readonly end: number }[] {
+    const ended = this.needed.slice(0, -1).filter(({ end, durableEnd }) => end === durableEnd);
+    return ended.map(({ number, end }) => ({ number, end }));
+  }
+
   /** Live logs and the active one, oldest first. */
   get needed(): readonly LogFile[] {
     return this.#active === undefined ? this.#live : [...this.#live, this.#active];

@@ -54,6 +54,7 @@ export class LogWriter {
   #handOverScheduled = false;
   #failure: QuadringError | undefined;
   #durableSequence: number;
+  #issuedSequence: number;
   #frames = 0;
   #records = 0;
   #frameBytes = 0;
@@ -73,12 +74,18 @@ export class LogWriter {
     this.pool = pool;
     this.#logs = logs;
     this.#durableSequence = lastSequence;
+    this.#issuedSequence = lastSequence;
     this.#listener = listener;
   }
 
   /** Every write up to this one survives a crash. */
   get durableSequence(): number {
     return this.#durableSequence;
+  }
+
+  /** The same once the frame that is under way is on the disk. What is gathered behind it becomes durable as one. */
+  get issuedSequence(): number {
+    return this.#issuedSequence;
   }
 
   /** Whether nothing is gathered or under way. */
@@ -146,6 +153,7 @@ export class LogWriter {
     this.#waiters = this.#writingWaiters;
     this.#writingWaiters = waiters;
     const lastSequence = this.#lastSequence;
+    this.#issuedSequence = lastSequence;
     this.#issue(log, this.#stagingAt, FRAME_FULL, this.#firstSequence, this.#count, payloadLength, () => {
       this.#durableSequence = Math.max(this.#durableSequence, lastSequence);
       for (const waiter of waiters) waiter.resolve();
@@ -227,6 +235,7 @@ export class LogWriter {
       start = end;
     }
     this.#durableSequence = firstSequence + count - 1;
+    this.#issuedSequence = this.#durableSequence;
     this.#resolveIdleWaiters();
   }
 

@@ -44,6 +44,11 @@ export class ManifestWriter {
     return this.#number;
   }
 
+  /** Whether what is on the disk is not known any more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Bytes of the manifest so far. */
   get bytes(): number {
     return this.#bytes;
@@ -83,9 +88,16 @@ export class ManifestWriter {
     throw error.code === 'NO_SPACE' && !mayBeInstalled ? error : this.#final(error);
   }
 
-  /** Durable when it resolves. Rejects with NO_SPACE where nothing was written and a later append may succeed. */
-  append(edit: VersionEdit): Promise<void> {
-    return this.#enqueue(() => this.#writeEdit(edit));
+  /**
+   * Durable when it resolves; `onDurable` is called before any other edit is made. Rejects with NO_SPACE where nothing
+   * was written and a later append may succeed.
+   */
+  append(makeEdit: () => VersionEdit, onDurable: (edit: VersionEdit) => void): Promise<void> {
+    return this.#enqueue(async () => {
+      const edit = makeEdit();
+      await this.#writeEdit(edit);
+      onDurable(edit);
+    });
   }
 
   #enqueue<T>(write: () => Promise<T>): Promise<T> {

@@ -73,6 +73,17 @@ export class MemtableCursor extends Cursor {
     this.#settleForward(memtable.nodeAfter(node));
   }
 
+  skipTo(bound: Uint8Array): void {
+    const { memtable } = this;
+    if (this.#isReverse) this.#settleBackward(memtable.lastNodeBefore(bound, 0, bound.length));
+    else if (bound.length === 0) this.state = ENDED;
+    else this.#settleForward(memtable.firstNodeFrom(bound, bound.length));
+  }
+
+  get newestSequence(): number {
+    return this.memtable.lastSequence;
+  }
+
   resume(): void {
     if (this.#isReverse) this.#settleBackward(this.#node);
     else this.#settleForward(this.#node);
@@ -151,6 +162,7 @@ export class MemtableCursor extends Cursor {
     const found = this.#found;
     this.#node = node;
     this.kind = found.kind;
+    this.sequence = found.sequence;
     this.valueStart = found.valueStart;
     this.valueLength = found.valueLength;
     const length = memtable.keyLengthOf(node);

@@ -8,9 +8,13 @@
  *     ┌──────┬──────┬───────────────────────────────┬────────┬──────────────────────────┐
  *     │ null │ head │ nodes, in order of insertion… │  free  │ slots: hash, node; hash… │
  *     └──────┴──────┴───────────────────────────────┴────────┴──────────────────────────┘
+ *
+ * Range tombstones are nodes of neither: reads find them in `rangeTombstones`, beside the arena.
  */
 import { assert } from '../assert.ts';
 import { compareBytes } from '../format/compare.ts';
+import { KIND_RANGE_TOMBSTONE } from '../format/limits.ts';
+import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/range-tombstones.ts';
 import {
   HEAD_OFFSET,
   HEIGHT_MAX,
@@ -23,6 +27,8 @@ import {
   NODE_SEQUENCE_HIGH,
   NODE_SEQUENCE_LOW,
   NODE_VALUE_LENGTH,
+  RANGE_TOMBSTONES_WORD,
+  rangeTombstoneAt,
 } from '../protocol/arena.ts';
 import { copyBytes } from './bytes.ts';
 
@@ -37,6 +43,12 @@ const FIRST_NODE_AT = HEAD_OFFSET + NODE_HEADER_BYTES;
 const ENTRY_OVERHEAD = NODE_HEADER_BYTES + 4 + 4 * 2;
 /** Where entries are few their towers may all be of the full height. */
 const TALL_ENTRIES = 64;
+
+/**
+ * A memtable with so many fragments' range tombstones is full: more would cost those who add to them, and a flush that
+ * takes them out of memory costs less.
+ */
+const RANGE_TOMBSTONES_MAX = 8192;
 
 /** Bytes that so many entries take beside keys and values; what exceeds it is asserted against at each insertion. */
 function overheadOf(entries: number): number {
@@ -67,6 +79,9 @@ export class Memtable {
   #brk = FIRST_NODE_AT;
   #height = 1;
   #random = 0x9e37_79b9 | 0;
+  /** Those that reads see; null while there are none. */
+  rangeTombstones: RangeTombstones | null = null;
+  /** Range tombstones included. */
   entries = 0;
   /** Bytes of keys and values. */
   rawBytes = 0;
@@ -101,10 +116,11 @@ export class Memtable {
     if (this.entries === 0) return;
     const words = this.#words;
     words.fill(0, this.#slotsAt);
-    words.fill(0, (HEAD_OFFSET >> 2) - HEIGHT_MAX, FIRST_NODE_AT >> 2);
+    words.fill(0, 0, FIRST_NODE_AT >> 2);
     this.#last.fill(HEAD_OFFSET);
     this.#brk = FIRST_NODE_AT;
     this.#height = 1;
+    this.rangeTombstones = null;
     this.entries = 0;
     this.rawBytes = 0;
     this.firstSequence = 0;
@@ -116,11 +132,17 @@ export class Memtable {
     return this.#brk;
   }
 
+  /** How much of its room is used, 0 to 1. */
+  get fill(): number {
+    return Math.max(this.#brk / this.#nodesEnd, (this.entries * 4) / ((this.#slotMask + 1) * 3));
+  }
+
   /** Whether `entries` more, with `rawBytes` of keys and values, fit for certain. */
   hasRoom(entries: number, rawBytes: number): boolean {
     return (
       this.#brk + rawBytes + overheadOf(entries) <= this.#nodesEnd &&
-      (this.entries + entries) * 4 <= (this.#slotMask + 1) * 3
+      (this.entries + entries) * 4 <= (this.#slotMask + 1) * 3 &&
+      (this.rangeTombstones === null || this.rangeTombstones.tombstoneCount < RANGE_TOMBSTONES_MAX)
     );
   }
 
@@ -136,32 +158,88 @@ export class Memtable {
     valueStart: number,
     valueLength: number,
   ): void {
-    assert(sequence > this.lastSequence, 'sequence numbers grow');
     const words = this.#words;
     const high = keyWord(key, keyStart, keyLength, 0);
     const low = keyWord(key, keyStart, keyLength, 4);
     const height = this.#randomHeight();
-    const node = this.#brk + 4 * height;
-    const end = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
-    assert(end <= this.#nodesEnd, 'an entry has room below the slots');
+    const node = this.#append(
+      height,
+      key,
+      keyStart,
+      keyLength,
+      kind,
+      sequence,
+      value,
+      valueStart,
+      valueLength,
+    );
     const at = node >> 2;
     words[at + NODE_HASH] = hash;
     words[at + NODE_PREFIX_HIGH] = high;
     words[at + NODE_PREFIX_LOW] = low;
+    words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
+    this.#link(node, height, high, low, key, keyStart, keyLength);
+  }
+
+  /**
+   * Adds the range tombstone of the keys from `records[start, + startLength)` on and before `records[end, + endLength)`, but
+   * for reads, which see it with `showRanges`; gives it back. REQUIRES: what `insert` does.
+   */
+  insertRange(
+    records: Uint8Array,
+    start: number,
+    startLength: number,
+    end: number,
+    endLength: number,
+    sequence: number,
+  ): RangeTombstone {
+    const words = this.#words;
+    const kind = KIND_RANGE_TOMBSTONE;
+    const node = this.#append(0, records, start, startLength, kind, sequence, records, end, endLength);
+    words[(node >> 2) + NODE_OLDER] = words[RANGE_TOMBSTONES_WORD];
+    words[RANGE_TOMBSTONES_WORD] = node;
+    return rangeTombstoneAt(node, this.bytes, words);
+  }
+
+  /** Lets reads see range tombstones that were inserted. */
+  showRanges(inserted: RangeTombstones, isSeen: IsSeen): void {
+    this.rangeTombstones ??= new RangeTombstones();
+    for (const { start, end, sequences } of inserted.fragments) {
+      for (const sequence of sequences) this.rangeTombstones.add({ start, end, sequence }, isSeen);
+    }
+  }
+
+  /** Takes memory for a node, fills it but for what the list and the hash table need, and counts it. */
+  #append(
+    height: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    kind: number,
+    sequence: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+  ): number {
+    assert(sequence > this.lastSequence, 'sequence numbers grow');
+    const words = this.#words;
+    const bytes = this.bytes;
+    const node = this.#brk + 4 * height;
+    const end = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
+    assert(end <= this.#nodesEnd, 'an entry has room below the slots');
+    const at = node >> 2;
     words[at + NODE_KEY] = keyLength | (kind << 16) | (height << 24);
     words[at + NODE_VALUE_LENGTH] = valueLength;
     words[at + NODE_SEQUENCE_LOW] = sequence % TWO_32;
     words[at + NODE_SEQUENCE_HIGH] = Math.floor(sequence / TWO_32);
-    const bytes = this.bytes;
     copyBytes(key, keyStart, keyLength, bytes, node + NODE_HEADER_BYTES);
     copyBytes(value, valueStart, valueLength, bytes, node + NODE_HEADER_BYTES + keyLength);
     this.#brk = end;
-    words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
-    this.#link(node, height, high, low, key, keyStart, keyLength);
     if (this.entries === 0) this.firstSequence = sequence;
     this.entries++;
     this.rawBytes += keyLength + valueLength;
     this.lastSequence = sequence;
+    return node;
   }
 
   /** HOT. The newest version of a key at or below `visibleSequence`; false if there is none. */

@@ -44,6 +44,11 @@ export class Memtables {
     return this.#frozen;
   }
 
+  /** Whether writes can go on when the active memtable is full. */
+  get hasFreeArena(): boolean {
+    return this.#free.length > 0;
+  }
+
   /** All that hold entries or will, newest first. */
   newestFirst(): Memtable[] {
     return [this.#active, ...this.#frozen.toReversed()];

@@ -3,17 +3,23 @@
  * its filter, and all blocks that may hold an answer are read together, each once. Owner only.
  *
  * A key can be in several tables; the newest one that has it counts. The older ones are read beside it rather than
- * after it: a filter that says maybe is right 99 times in 100, and one round of reads is what the caller waits for.
+ * after it: a filter that says maybe is right 99 times in 100, and one round of reads is what the caller waits for. Where a
+ * table's range tombstone deletes the key, older tables are not asked.
  */
 import type { QuadringError } from '../errors.ts';
 import { BlockEntry, searchBlock } from '../format/block.ts';
 import { filterMayContain } from '../format/filter.ts';
 import { KIND_PUT } from '../format/limits.ts';
+import { NOT_COVERED } from '../format/range-tombstones.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
 import type { KeyScratch } from './bytes.ts';
 import type { Table } from './table.ts';
+import type { Version } from './version.ts';
 
 const TWO_32 = 0x1_0000_0000;
+/** Of a look into a table, where it does not end with a block that has to be read. */
+const FOUND = -1;
+const NOT_THERE = -2;
 
 export interface MultiGetHandler {
   /**
@@ -29,8 +35,7 @@ export interface MultiGetHandler {
 
 export interface MultiGetGround {
   readonly cache: BlockCache;
-  /** Newest first. */
-  readonly tables: readonly Table[];
+  readonly version: Version;
   readonly visibleSequence: number;
   /** Whether blocks that are read stay in the cache. */
   readonly keep: boolean;
@@ -41,7 +46,7 @@ interface WantedKey {
   readonly place: number;
   readonly key: Uint8Array;
   readonly hash: number;
-  /** Index of the newest table in which it was found so far. */
+  /** Ordinal of the newest table in which it was found so far. */
   foundIn: number;
 }
 
@@ -65,29 +70,45 @@ export class MultiGet {
   /** Looks a key up in the tables, as far as memory has them, and notes the blocks that have to be read. */
   add(place: number, scratch: KeyScratch): void {
     const { bytes, length, hash } = scratch;
-    const { tables, cache } = this.#ground;
+    const { version, cache } = this.#ground;
+    const { tables, placeCount } = version;
     let wanted: WantedKey | undefined;
-    for (let i = 0; i < tables.length; i++) {
-      const { filter, index } = tables[i];
-      if (filter !== null && !filterMayContain(filter, hash)) continue;
-      let block = index.locate(bytes, length);
-      if (block < 0) continue;
-      for (; ; block++) {
-        if (index.sharesPrefix(block, bytes, length)) {
-          const base = cache.find(tables[i], block);
-          if (base < 0) {
-            wanted ??= { place, key: scratch.copy(), hash, foundIn: tables.length };
-            this.#wantedBlock(i, block).keys.push(wanted);
-            break;
-          }
-          if (this.#search(i, block, cache.bytes, cache.words, base, bytes, length, hash)) {
-            if (wanted !== undefined) wanted.foundIn = i;
-            this.#report(place, cache.bytes, false);
-            return;
-          }
-        }
-        if (!index.isContinuedBy(block, bytes, length)) break;
+    for (let at = 0; at < placeCount; at++) {
+      const ordinal = version.ordinalAt(at, bytes, length);
+      if (ordinal < 0) continue;
+      const table = tables[ordinal];
+      const deletion = this.#deletionIn(table, bytes, length);
+      // Nothing in the table is newer.
+      if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) return;
+      const outcome = this.#look(ordinal, scratch);
+      if (outcome === FOUND) {
+        if (wanted !== undefined) wanted.foundIn = ordinal;
+        this.#report(place, cache.bytes, false, deletion);
+        return;
       }
+      if (outcome !== NOT_THERE) {
+        wanted ??= { place, key: scratch.copy(), hash, foundIn: tables.length };
+        this.#wantedBlock(ordinal, outcome).keys.push(wanted);
+      }
+      if (deletion !== NOT_COVERED) return;
+    }
+  }
+
+  /** Searches a table as far as memory has it: FOUND, NOT_THERE, or the block that has to be read. */
+  #look(ordinal: number, { bytes, length, hash }: KeyScratch): number {
+    const { version, cache } = this.#ground;
+    const table = version.tables[ordinal];
+    const { filter, index } = table;
+    if (filter !== null && !filterMayContain(filter, hash)) return NOT_THERE;
+    let block = index.locate(bytes, length);
+    if (block < 0) return NOT_THERE;
+    for (; ; block++) {
+      if (index.sharesPrefix(block, bytes, length)) {
+        const base = cache.find(table, block);
+        if (base < 0) return block;
+        if (this.#search(ordinal, block, cache.bytes, cache.words, base, bytes, length, hash)) return FOUND;
+      }
+      if (!index.isContinuedBy(block, bytes, length)) return NOT_THERE;
     }
   }
 
@@ -95,6 +116,7 @@ export class MultiGet {
   begin(): void {
     const blocks = [...this.#wanted.values()];
     this.#pending = blocks.length;
+    this.#ground.version.hold();
     for (const wanted of blocks) this.#load(wanted);
   }
 
@@ -105,17 +127,19 @@ export class MultiGet {
     base: number,
     isPrivate: boolean,
   ): void {
-    const { tableIndex, block, keys } = wanted;
-    const { index } = this.#ground.tables[tableIndex];
+    const { ordinal, block, keys } = wanted;
+    const table = this.#ground.version.tables[ordinal];
+    const { index } = table;
     let next: WantedBlock | undefined;
     for (const wantedKey of keys) {
       const { place, key, hash, foundIn } = wantedKey;
-      if (foundIn <= tableIndex) continue;
-      if (this.#search(tableIndex, block, bytes, words, base, key, key.length, hash)) {
-        wantedKey.foundIn = tableIndex;
-        this.#report(place, bytes, isPrivate && keys.length === 1);
+      if (foundIn <= ordinal) continue;
+      if (this.#search(ordinal, block, bytes, words, base, key, key.length, hash)) {
+        wantedKey.foundIn = ordinal;
+        const deletion = this.#deletionIn(table, key, key.length);
+        this.#report(place, bytes, isPrivate && keys.length === 1, deletion);
       } else if (index.isContinuedBy(block, key, key.length)) {
-        next ??= new WantedBlock(this, tableIndex, block + 1);
+        next ??= new WantedBlock(this, ordinal, block + 1);
         next.keys.push(wantedKey);
       }
     }
@@ -132,26 +156,28 @@ export class MultiGet {
   }
 
   #settleOne(): void {
-    if (--this.#pending === 0) this.#ground.handler.onDone(this.#error);
+    if (--this.#pending > 0) return;
+    this.#ground.handler.onDone(this.#error);
+    this.#ground.version.letGo();
   }
 
   #load(wanted: WantedBlock): void {
-    const { cache, tables, keep } = this.#ground;
-    cache.load(tables[wanted.tableIndex], wanted.block, wanted, keep);
+    const { cache, version, keep } = this.#ground;
+    cache.load(version.tables[wanted.ordinal], wanted.block, wanted, keep);
   }
 
-  #wantedBlock(tableIndex: number, block: number): WantedBlock {
-    const id = tableIndex * TWO_32 + block;
+  #wantedBlock(ordinal: number, block: number): WantedBlock {
+    const id = ordinal * TWO_32 + block;
     let wanted = this.#wanted.get(id);
     if (wanted === undefined) {
-      wanted = new WantedBlock(this, tableIndex, block);
+      wanted = new WantedBlock(this, ordinal, block);
       this.#wanted.set(id, wanted);
     }
     return wanted;
   }
 
   #search(
-    tableIndex: number,
+    ordinal: number,
     block: number,
     bytes: Uint8Array,
     words: Uint16Array,
@@ -160,17 +186,25 @@ export class MultiGet {
     keyLength: number,
     hash: number,
   ): boolean {
-    const { index } = this.#ground.tables[tableIndex];
+    const { index } = this.#ground.version.tables[ordinal];
     const visible = this.#ground.visibleSequence;
     const bucketBits = index.bucketBitsOf(block);
     const prefix = index.prefixLengthOf(block);
     return searchBlock(bytes, words, base, bucketBits, prefix, key, keyLength, hash, visible, this.#entry);
   }
 
-  #report(place: number, bytes: Uint8Array, isPrivate: boolean): void {
+  /** Number of the table's range tombstone that deletes the key, or NOT_COVERED. */
+  #deletionIn({ rangeTombstones }: Table, key: Uint8Array, keyLength: number): number {
+    if (rangeTombstones === null) return NOT_COVERED;
+    return rangeTombstones.covering(key, 0, keyLength, this.#ground.visibleSequence);
+  }
+
+  /** Hands on the entry that was found in a table that deletes what is older than `deletion`. */
+  #report(place: number, bytes: Uint8Array, isPrivate: boolean, deletion: number): void {
     const { handler } = this.#ground;
-    const { kind, valueStart, valueLength } = this.#entry;
-    if (kind === KIND_PUT) handler.onFound(place, bytes, valueStart, valueLength, isPrivate);
+    const { kind, sequence, valueStart, valueLength } = this.#entry;
+    if (kind === KIND_PUT && sequence > deletion)
+      handler.onFound(place, bytes, valueStart, valueLength, isPrivate);
     else handler.onDeleted(place);
   }
 }
@@ -178,13 +212,13 @@ export class MultiGet {
 /** One block, and the keys that may be in it. */
 class WantedBlock implements BlockWaiter {
   readonly keys: WantedKey[] = [];
-  readonly tableIndex: number;
+  readonly ordinal: number;
   readonly block: number;
   readonly #owner: MultiGet;
 
-  constructor(owner: MultiGet, tableIndex: number, block: number) {
+  constructor(owner: MultiGet, ordinal: number, block: number) {
     this.#owner = owner;
-    this.tableIndex = tableIndex;
+    this.ordinal = ordinal;
     this.block = block;
   }
 

@@ -1,8 +1,14 @@
 /** What `Database.open` may be told, checked and completed. Pure. */
 import { availableParallelism } from 'node:os';
+import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN } from '../format/limits.ts';
+import { isCompressionAvailable, type CompressionName } from '../format/compression.ts';
+import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, LEVEL_COUNT } from '../format/limits.ts';
 import { MEBIBYTE, SLOTS_AT } from '../protocol/crew-layout.ts';
+import { LEVEL0_INPUTS_MAX } from './compaction-inputs.ts';
+import { compactionPolicyOf, type CompactionPolicy } from './compaction-policy.ts';
+import type { RateSetting } from './compaction-rate.ts';
+import type { ThrottleLimits } from './write-throttle.ts';
 
 export interface IoOptions {
   /** 'auto' uses io_uring where the kernel allows it and plain system calls elsewhere; `stats()` says which and why. Default 'auto'. */
@@ -24,6 +30,34 @@ export interface ReadAheadOptions {
   readonly totalBytes?: number;
 }
 
+export interface CompactionOptions {
+  /** Whether tables are compacted without being asked to; if not, writes wait at `l0Stop` for `compactRange`. Default true. */
+  readonly automatic?: boolean;
+  /**
+   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as fast as writes ask for.
+   * `Database.setCompactionRate` changes it. Default 'auto'.
+   */
+  readonly rateBytesPerSecond?: number | 'auto';
+  /** I/O priority of compactions, where the disk's scheduler knows such a thing. Default 'idle'. */
+  readonly priority?: 'idle' | 'best-effort';
+  /** Tables of level 0 from which on it is compacted, 2 to 32. Default 4. */
+  readonly l0Trigger?: number;
+  /** Tables of level 0 from which on writes are slowed down, and at which they wait: at most 48; by default 12 and 24, and never without automatic compaction. */
+  readonly l0Slowdown?: number;
+  readonly l0Stop?: number;
+  /** Bytes that wait to be compacted, from which on writes are slowed down, and at which they wait: by default 8 and 32 GiB, and never without automatic compaction. */
+  readonly pendingSlowdownBytes?: number;
+  readonly pendingStopBytes?: number;
+  /** Size at which a table of a sorted level ends, 64 KiB to 1 GiB. Default: that of a memtable, at most 64 MiB. */
+  readonly tableBytes?: number;
+  /** What the first sorted level in use holds at most, from 64 KiB on. Default eight memtables. */
+  readonly baseBytes?: number;
+  /** How much more each level holds than the one above it, 2 to 100. Default 10. */
+  readonly multiplier?: number;
+  /** Milliseconds without a write after which the levels are brought to rest; 0: never. Default 1000. */
+  readonly idleMs?: number;
+}
+
 export interface DatabaseOptions {
   /** Create the database if the directory has none. Default true. */
   readonly createIfMissing?: boolean;
@@ -37,13 +71,28 @@ export interface DatabaseOptions {
   readonly blockBytes?: number;
   /** Bytes of a memtable, 64 KiB to 1 GiB. There are three, in memory as they are filled. Default 32 MiB. */
   readonly writeBufferBytes?: number;
-  /** Bits of a table's filter for each key, 0 (no filter) to 30. Default 10. */
-  readonly filterBitsPerKey?: number;
+  /** Bits of a table's filter for each key, 0 (no filter) to 30; a list: by level, the last one for all below. Default 10. */
+  readonly filterBitsPerKey?: number | readonly number[];
+  /**
+   * Compression of blocks; a list: by level, the last one for all below. 'zstd' where Node has it (from 22.15 on). Default
+   * 'none'.
+   */
+  readonly compression?: CompressionName | readonly CompressionName[];
+  readonly compaction?: CompactionOptions;
   /** Blocks read ahead of scans, which take their room from the block cache. */
   readonly readAhead?: ReadAheadOptions;
   /** Huge pages for the block cache, where the kernel gives them. Default 'auto'. */
   readonly hugePages?: 'auto' | 'off';
   readonly io?: IoOptions;
+}
+
+export interface CompactionSettings {
+  readonly policy: CompactionPolicy;
+  readonly throttle: ThrottleLimits;
+  readonly isAutomatic: boolean;
+  readonly rate: RateSetting;
+  readonly ioPriority: 'idle' | 'best-effort';
+  readonly idleMs: number;
 }
 
 /** Options with every default filled in and what follows from them. */
@@ -52,7 +101,10 @@ export interface Settings {
   readonly errorIfExists: boolean;
   readonly lockTimeoutMs: number;
   readonly blockBytes: number;
-  readonly filterBitsPerKey: number;
+  /** By level; see `forLevel`. */
+  readonly filterBitsPerKey: readonly number[];
+  readonly compression: readonly CompressionName[];
+  readonly compaction: CompactionSettings;
   readonly writeBufferBytes: number;
   readonly blockCacheBytes: number;
   /** Buffers of `blockBytes` that block reads land in. */
@@ -89,6 +141,13 @@ const LOG_BYTES_MAX = 16 * MEBIBYTE;
 const LIVE_LOGS_MAX = 4;
 const POOL_BYTES_MAX = 1024 * MEBIBYTE;
 const CACHE_BYTES_MAX = POOL_BYTES_MAX - SLOTS_AT;
+const GIBIBYTE = 1024 * MEBIBYTE;
+const BYTES_MAX = 2 ** 50;
+/** Marks that nothing reaches. */
+const NEVER_SLOW = 2 ** 51;
+const NEVER_STOP = 2 ** 52;
+/** Where writes do not go beyond it, a compaction can merge all of level 0 at once. */
+const L0_TABLES_MAX = LEVEL0_INPUTS_MAX;
 
 const OPTION_NAMES = new Set<string>([
   'createIfMissing',
@@ -98,10 +157,26 @@ const OPTION_NAMES = new Set<string>([
   'blockBytes',
   'writeBufferBytes',
   'filterBitsPerKey',
+  'compression',
+  'compaction',
   'readAhead',
   'hugePages',
   'io',
 ] satisfies (keyof DatabaseOptions)[]);
+const COMPACTION_OPTION_NAMES = new Set<string>([
+  'automatic',
+  'rateBytesPerSecond',
+  'priority',
+  'l0Trigger',
+  'l0Slowdown',
+  'l0Stop',
+  'pendingSlowdownBytes',
+  'pendingStopBytes',
+  'tableBytes',
+  'baseBytes',
+  'multiplier',
+  'idleMs',
+] satisfies (keyof CompactionOptions)[]);
 const READ_AHEAD_OPTION_NAMES = new Set<string>([
   'windowBytes',
   'totalBytes',
@@ -149,7 +224,13 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
     errorIfExists: boolean('errorIfExists', options.errorIfExists, false),
     lockTimeoutMs: integer('lockTimeoutMs', options.lockTimeoutMs, 2000, 0, 3_600_000),
     blockBytes,
-    filterBitsPerKey: integer('filterBitsPerKey', options.filterBitsPerKey, 10, 0, 30),
+    filterBitsPerKey: byLevel(
+      'filterBitsPerKey',
+      options.filterBitsPerKey,
+      (name, value: number | undefined) => integer(name, value, 10, 0, 30),
+    ),
+    compression: byLevel('compression', options.compression, compressionNamed),
+    compaction: compactionSettings(options.compaction, writeBufferBytes),
     writeBufferBytes: Math.ceil(writeBufferBytes / 65_536) * 65_536,
     blockCacheBytes,
     slotCount,
@@ -171,6 +252,92 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
         availableParallelism() === 1 ? 0 : integer('io.spinMicroseconds', io.spinMicroseconds, 0, 0, 1000),
     },
   };
+}
+
+/** What a setting by level says of one of them. */
+export function forLevel<T>(byLevel: readonly T[], level: number): T {
+  return must(byLevel[Math.min(level, byLevel.length - 1)], 'a setting by level has a value');
+}
+
+function compactionSettings(
+  options: CompactionOptions | undefined,
+  writeBufferBytes: number,
+): CompactionSettings {
+  const given = options === undefined ? {} : options;
+  refuseUnknown(given, COMPACTION_OPTION_NAMES, 'option compaction.');
+  const whole = (name: keyof CompactionOptions, fallback: number, min: number, max: number): number =>
+    integer(`compaction.${name}`, given[name] as number | undefined, fallback, min, max);
+  const defaults = compactionPolicyOf({ writeBufferBytes });
+  const tableBytes = whole('tableBytes', defaults.tableBytes, 65_536, 1 << 30);
+  const l0Trigger = whole('l0Trigger', defaults.l0Trigger, 2, 32);
+  return {
+    policy: {
+      ...defaults,
+      l0Trigger,
+      baseBytes: whole('baseBytes', defaults.baseBytes, 65_536, BYTES_MAX),
+      multiplier: whole('multiplier', defaults.multiplier, 2, 100),
+      tableBytes,
+      grandparentBytesMax: 10 * tableBytes,
+      compactionBytesMax: 25 * tableBytes,
+    },
+    throttle: throttleLimits(given, l0Trigger, whole),
+    isAutomatic: boolean('compaction.automatic', given.automatic, true),
+    rate: compactionRate(given.rateBytesPerSecond),
+    ioPriority: choice('compaction.priority', given.priority, 'idle', ['idle', 'best-effort']),
+    idleMs: whole('idleMs', 1000, 0, 3_600_000),
+  };
+}
+
+type WholeOption = (name: keyof CompactionOptions, fallback: number, min: number, max: number) => number;
+
+/** Where nobody works it off unasked, writes wait only if they are told to. */
+function throttleLimits(given: CompactionOptions, l0Trigger: number, whole: WholeOption): ThrottleLimits {
+  const l0Slowdown = whole('l0Slowdown', Math.max(12, l0Trigger + 1), l0Trigger, L0_TABLES_MAX - 1);
+  const l0Stop = whole('l0Stop', Math.min(2 * l0Slowdown, L0_TABLES_MAX), l0Slowdown + 1, L0_TABLES_MAX);
+  const pendingSlowdownBytes = whole('pendingSlowdownBytes', 8 * GIBIBYTE, MEBIBYTE, BYTES_MAX - 1);
+  const pendingStopBytes = whole(
+    'pendingStopBytes',
+    Math.min(4 * pendingSlowdownBytes, BYTES_MAX),
+    pendingSlowdownBytes + 1,
+    BYTES_MAX,
+  );
+  const isAutomatic = given.automatic !== false;
+  const hasL0Marks = isAutomatic || (given.l0Slowdown ?? given.l0Stop) !== undefined;
+  const hasPendingMarks = isAutomatic || (given.pendingSlowdownBytes ?? given.pendingStopBytes) !== undefined;
+  return {
+    l0Slowdown: hasL0Marks ? l0Slowdown : NEVER_SLOW,
+    l0Stop: hasL0Marks ? l0Stop : NEVER_STOP,
+    pendingSlowdownBytes: hasPendingMarks ? pendingSlowdownBytes : NEVER_SLOW,
+    pendingStopBytes: hasPendingMarks ? pendingStopBytes : NEVER_STOP,
+  };
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function compactionRate(setting: number | 'auto' | undefined): RateSetting {
+  if (setting === undefined || setting === 'auto') return 'auto';
+  if (setting === 0) return 0;
+  return integer('compaction.rateBytesPerSecond', setting, 0, MEBIBYTE, 2 ** 40);
+}
+
+/** One value, or a list with one for each level, the last of which counts for all below. */
+function byLevel<T>(
+  name: string,
+  value: T | readonly T[] | undefined,
+  check: (name: string, value: T | undefined) => T,
+): readonly T[] {
+  if (!Array.isArray(value)) return [check(name, value as T | undefined)];
+  if (value.length === 0 || value.length > LEVEL_COUNT) {
+    throw new QuadringError('INVALID_ARGUMENT', `${name} must have 1 to ${LEVEL_COUNT} values`);
+  }
+  return value.map((each: T, level) => check(`${name}[${level}]`, each));
+}
+
+function compressionNamed(name: string, value: CompressionName | undefined): CompressionName {
+  const compression = choice<CompressionName>(name, value, 'none', ['none', 'lz4', 'zstd']);
+  if (!isCompressionAvailable(compression)) {
+    throw new QuadringError('INVALID_ARGUMENT', `${name}: this Node has no ${compression}`);
+  }
+  return compression;
 }
 
 function refuseUnknown(

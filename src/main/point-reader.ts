@@ -1,19 +1,24 @@
 /**
- * Point reads: memtables, then the version's tables, newest first. Owner only.
+ * Point reads: memtables, then a version's tables, newer places first. Owner only.
  *
  * `search` answers from memory without allocating, or says which block it needs. `PointLookup` then carries the read
  * on: it is called with the block while completions are drained, searches it where it landed, and asks for the next one
  * if need be. Whoever made it learns the outcome through its handler, so an asynchronous read and one that blocks its
  * thread share it.
+ *
+ * A range tombstone deletes what is older than itself: of the memtable or table that it is in the versions with smaller
+ * numbers, and everything of older ones, which are not looked at.
  */
 import type { QuadringError } from '../errors.ts';
 import { BlockEntry, searchBlock } from '../format/block.ts';
 import { filterMayContain } from '../format/filter.ts';
 import { KIND_PUT } from '../format/limits.ts';
+import { NOT_COVERED } from '../format/range-tombstones.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
 import type { KeyScratch } from './bytes.ts';
 import type { Memtable } from './memtable.ts';
 import type { Table } from './table.ts';
+import type { Version } from './version.ts';
 
 export const ABSENT = 0;
 export const FOUND = 1;
@@ -33,8 +38,9 @@ export class PointReader {
   /** FOUND: the value is `bytes[entry.valueStart, + entry.valueLength)`, valid until anything else is read. */
   bytes: Uint8Array;
   readonly entry = new BlockEntry();
-  /** BLOCK_NEEDED: this block of this table of the version. */
-  neededTable = 0;
+  /** BLOCK_NEEDED: this block of the table of this ordinal, at this place of the version. */
+  neededPlace = 0;
+  neededOrdinal = 0;
   neededBlock = 0;
   #filterNegatives = 0;
   #falsePositives = 0;
@@ -46,14 +52,20 @@ export class PointReader {
 
   /** HOT. */
   searchMemtable(memtable: Memtable, key: KeyScratch, visibleSequence: number): Outcome | undefined {
-    if (!memtable.find(key.bytes, key.length, key.hash, visibleSequence, this.entry)) return undefined;
+    const { entry } = this;
+    const isFound = memtable.find(key.bytes, key.length, key.hash, visibleSequence, entry);
+    if (memtable.rangeTombstones !== null) {
+      const deletion = memtable.rangeTombstones.covering(key.bytes, 0, key.length, visibleSequence);
+      if (deletion !== NOT_COVERED && !(isFound && entry.sequence > deletion)) return ABSENT;
+    }
+    if (!isFound) return undefined;
     this.bytes = memtable.bytes;
-    return this.entry.kind === KIND_PUT ? FOUND : ABSENT;
+    return entry.kind === KIND_PUT ? FOUND : ABSENT;
   }
 
-  /** HOT. Searches tables from index `from` on; `fromBlock` ≥ 0 goes on in the middle of the first one. */
+  /** HOT. Searches the version from place `from` on; `fromBlock` ≥ 0 goes on in the middle of the first table. */
   searchTables(
-    tables: readonly Table[],
+    version: Version,
     from: number,
     fromBlock: number,
     key: Uint8Array,
@@ -63,23 +75,37 @@ export class PointReader {
   ): Outcome {
     const cache = this.cache;
     const entry = this.entry;
+    const { tables, placeCount } = version;
     let block = fromBlock;
-    for (let i = from; i < tables.length; i++) {
-      const table = tables[i];
+    for (let place = from; place < placeCount; place++) {
+      const ordinal = version.ordinalAt(place, key, keyLength);
+      if (ordinal < 0) continue;
+      const table = tables[ordinal];
       const { filter, index } = table;
+      let deletion = NOT_COVERED;
+      if (table.rangeTombstones !== null) {
+        deletion = table.rangeTombstones.covering(key, 0, keyLength, visibleSequence);
+        // Nothing in the table is newer.
+        if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) return ABSENT;
+      }
       if (block < 0) {
         if (filter !== null && !filterMayContain(filter, hash)) {
           this.#filterNegatives++;
+          if (deletion !== NOT_COVERED) return ABSENT;
           continue;
         }
         block = index.locate(key, keyLength);
-        if (block < 0) continue;
+        if (block < 0) {
+          if (deletion !== NOT_COVERED) return ABSENT;
+          continue;
+        }
       }
       for (;;) {
         if (index.sharesPrefix(block, key, keyLength)) {
           const base = cache.find(table, block);
           if (base < 0) {
-            this.neededTable = i;
+            this.neededPlace = place;
+            this.neededOrdinal = ordinal;
             this.neededBlock = block;
             return BLOCK_NEEDED;
           }
@@ -101,13 +127,14 @@ export class PointReader {
             )
           ) {
             this.bytes = bytes;
-            return entry.kind === KIND_PUT ? FOUND : ABSENT;
+            return entry.kind === KIND_PUT && entry.sequence > deletion ? FOUND : ABSENT;
           }
         }
         if (!index.isContinuedBy(block, key, keyLength)) break;
         block++;
       }
       if (filter !== null) this.#falsePositives++;
+      if (deletion !== NOT_COVERED) return ABSENT;
       block = -1;
     }
     return ABSENT;
@@ -126,44 +153,46 @@ export interface LookupHandler {
   onError(error: QuadringError): void;
 }
 
-/** A point read that needs blocks from the disk. Keeps its own copy of the key and the tables it began with. */
+/** A point read that needs blocks from the disk. Keeps its own copy of the key, and holds the version it began with. */
 export class PointLookup implements BlockWaiter {
   readonly #reader: PointReader;
-  readonly #tables: readonly Table[];
+  readonly #version: Version;
   readonly #key: Uint8Array;
   readonly #hash: number;
   readonly #visibleSequence: number;
   readonly #keep: boolean;
   readonly #handler: LookupHandler;
-  #table: number;
+  #place: number;
+  #table: Table;
   #block: number;
 
   /** REQUIRES: `searchTables` of the reader has just answered BLOCK_NEEDED for this key. */
   constructor(
     reader: PointReader,
-    tables: readonly Table[],
+    version: Version,
     key: KeyScratch,
     visibleSequence: number,
     keep: boolean,
     handler: LookupHandler,
   ) {
     this.#reader = reader;
-    this.#tables = tables;
+    this.#version = version.hold();
     this.#key = key.copy();
     this.#hash = key.hash;
     this.#visibleSequence = visibleSequence;
     this.#keep = keep;
     this.#handler = handler;
-    this.#table = reader.neededTable;
+    this.#place = reader.neededPlace;
+    this.#table = version.tables[reader.neededOrdinal];
     this.#block = reader.neededBlock;
   }
 
   begin(): void {
-    this.#reader.cache.load(this.#tables[this.#table], this.#block, this, this.#keep);
+    this.#reader.cache.load(this.#table, this.#block, this, this.#keep);
   }
 
   onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
-    const { index } = this.#tables[this.#table];
+    const { index } = this.#table;
     const block = this.#block;
     const key = this.#key;
     const entry = this.#reader.entry;
@@ -173,24 +202,37 @@ export class PointLookup implements BlockWaiter {
     if (
       searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, this.#hash, visible, entry)
     ) {
-      if (entry.kind === KIND_PUT)
+      if (entry.kind === KIND_PUT && entry.sequence > this.#deletion)
         this.#handler.onFound(bytes, entry.valueStart, entry.valueLength, isPrivate);
       else this.#handler.onAbsent();
-      return;
+      this.#version.letGo();
+    } else if (index.isContinuedBy(block, key, key.length)) {
+      this.#goOn(this.#place, block + 1);
+    } else if (this.#deletion !== NOT_COVERED) {
+      this.#handler.onAbsent();
+      this.#version.letGo();
+    } else {
+      this.#goOn(this.#place + 1, -1);
     }
-    if (index.isContinuedBy(block, key, key.length)) this.#goOn(this.#table, block + 1);
-    else this.#goOn(this.#table + 1, -1);
+  }
+
+  /** Number of the table's range tombstone that deletes the key, or NOT_COVERED. */
+  get #deletion(): number {
+    const { rangeTombstones } = this.#table;
+    const key = this.#key;
+    return rangeTombstones?.covering(key, 0, key.length, this.#visibleSequence) ?? NOT_COVERED;
   }
 
   onError(error: QuadringError): void {
     this.#handler.onError(error);
+    this.#version.letGo();
   }
 
   #goOn(from: number, fromBlock: number): void {
     const reader = this.#reader;
     const key = this.#key;
     const outcome = reader.searchTables(
-      this.#tables,
+      this.#version,
       from,
       fromBlock,
       key,
@@ -198,14 +240,15 @@ export class PointLookup implements BlockWaiter {
       this.#hash,
       this.#visibleSequence,
     );
-    if (outcome === ABSENT) {
-      this.#handler.onAbsent();
-    } else if (outcome === FOUND) {
-      this.#handler.onFound(reader.bytes, reader.entry.valueStart, reader.entry.valueLength, false);
-    } else {
-      this.#table = reader.neededTable;
+    if (outcome === BLOCK_NEEDED) {
+      this.#place = reader.neededPlace;
+      this.#table = this.#version.tables[reader.neededOrdinal];
       this.#block = reader.neededBlock;
       this.begin();
+      return;
     }
+    if (outcome === ABSENT) this.#handler.onAbsent();
+    else this.#handler.onFound(reader.bytes, reader.entry.valueStart, reader.entry.valueLength, false);
+    this.#version.letGo();
   }
 }

@@ -12,5 +12,10 @@ export const productionEnvironment: Environment = {
   now: () => performance.now(),
   wallClockSeconds: () => Math.floor(Date.now() / 1000),
   random32: () => randomBytes(4).readUInt32LE(),
+  after(milliseconds, keepsAlive, callback) {
+    const timer = setTimeout(callback, milliseconds);
+    if (!keepsAlive) timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
   delay: (milliseconds) => delay(milliseconds),
 };

@@ -1,6 +1,7 @@
 /** Ranges of keys as the caller gives them, checked and made half-open. Owner only; pure. */
 import { QuadringError } from '../errors.ts';
 import { compareBytes } from '../format/compare.ts';
+import { KEY_BYTES_MAX } from '../format/limits.ts';
 import type { KeyScratch } from './bytes.ts';
 import { type Bytes } from './bytes.ts';
 
@@ -26,14 +27,45 @@ export interface KeyRange {
   readonly upper: Uint8Array | undefined;
 }
 
+/** The keys of a range, without an order or a limit. */
+export type RangeBounds = Pick<Range, 'gt' | 'gte' | 'lt' | 'lte'>;
+
+/** Keys from `start` on and before `end`, which may be of no bytes: no end. Both fit into a record. */
+export interface DeletedKeys {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+}
+
+const NO_BYTES = new Uint8Array(0);
 export const RANGE_OPTION_NAMES = ['gt', 'gte', 'lt', 'lte', 'reverse', 'limit'] as const;
 
 /** Throws INVALID_ARGUMENT or KEY_TOO_LARGE. */
-export function keyRangeOf({ gt, gte, lt, lte }: Range, scratch: KeyScratch): KeyRange {
+export function keyRangeOf({ gt, gte, lt, lte }: RangeBounds, scratch: KeyScratch): KeyRange {
   const lower = gt !== undefined ? successorOf(gt, scratch) : boundOf(gte, scratch);
   const upper =
     lt !== undefined ? boundOf(lt, scratch) : lte === undefined ? undefined : successorOf(lte, scratch);
   return { lower, upper };
+}
+
+/** The same keys as a record has them that deletes them; undefined where there are none. */
+export function deletedKeysOf({ lower, upper }: KeyRange): DeletedKeys | undefined {
+  const start = lower === undefined ? NO_BYTES : firstThatFits(lower);
+  if (start === undefined) return undefined;
+  const end = upper === undefined ? undefined : firstThatFits(upper);
+  if (end === undefined) return { start, end: NO_BYTES };
+  return compareKeys(start, end) < 0 ? { start, end } : undefined;
+}
+
+/** The first key from `bound` on that is not too long; undefined where all from there on are. */
+export function firstThatFits(bound: Uint8Array): Uint8Array | undefined {
+  if (bound.length <= KEY_BYTES_MAX) return bound;
+  // What begins with these bytes and goes on is too long: it takes a greater byte among them, as far behind as it can be.
+  let last = KEY_BYTES_MAX - 1;
+  while (last >= 0 && bound[last] === 0xff) last--;
+  if (last < 0) return undefined;
+  const next = new Uint8Array(bound.subarray(0, last + 1));
+  next[last]++;
+  return next;
 }
 
 /** The part of a range from `target` on, in its direction; `target` belongs to it. */

@@ -240,6 +240,16 @@ export class ReadAhead implements PrefetchReader {
     this.#expectedEnd = range.first + this.#step * range.expectedBlocks;
   }
 
+  /** Whether nothing behind the window is left to be asked for. */
+  get hasAskedForAll(): boolean {
+    return (this.#last - this.#next) * this.#step < 0;
+  }
+
+  /** The cursor will soon go to the first block. */
+  begin(): void {
+    this.moveTo(this.#next - this.#step);
+  }
+
   /** The cursor goes to a block, the first one or the next: sees to it that the blocks behind it are on their way. */
   moveTo(block: number): void {
     this.lastMove = this.#budget.moved(this);
@@ -334,7 +344,7 @@ export class ReadAhead implements PrefetchReader {
 
   #fetchLarge(block: number): boolean {
     const { cache, windowMax } = this.#budget;
-    const bytes = this.#table.index.pageCountOf(block) * PAGE_BYTES;
+    const bytes = this.#table.index.memoryPagesOf(block) * PAGE_BYTES;
     const slots = Math.ceil(bytes / cache.slotBytes);
     let ahead = 0;
     for (const each of this.#large.values()) ahead += each.slots;

@@ -31,7 +31,7 @@ export class Reads {
     const inMemtables = this.#searchMemtables(sequence);
     if (inMemtables !== undefined) return inMemtables;
     const { bytes, length, hash } = scratch;
-    return reader.searchTables(versions.tables, 0, -1, bytes, length, hash, sequence);
+    return reader.searchTables(versions.current, 0, -1, bytes, length, hash, sequence);
   }
 
   /** The value that `search` found. */
@@ -43,7 +43,7 @@ export class Reads {
   /** REQUIRES: `search` has just answered BLOCK_NEEDED. */
   lookup(sequence: number, keep: boolean, handler: LookupHandler): void {
     const { reader, versions } = this.#engine;
-    new PointLookup(reader, versions.tables, this.#key, sequence, keep, handler).begin();
+    new PointLookup(reader, versions.current, this.#key, sequence, keep, handler).begin();
   }
 
   /** The same, done when it returns. */
@@ -80,7 +80,7 @@ export class Reads {
     let settle: (error: QuadringError | undefined) => void = () => undefined;
     const tables = new MultiGet({
       cache,
-      tables: versions.tables,
+      version: versions.current,
       visibleSequence: sequence,
       keep,
       handler: {

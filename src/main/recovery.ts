@@ -13,13 +13,14 @@ import { decodeCurrent } from '../format/current.ts';
 import { CURRENT_NAME, logName, manifestName, tableName } from '../format/file-names.ts';
 import { FOOTER_BYTES, readFooter } from '../format/footer.ts';
 import { FormatError } from '../format/format-error.ts';
-import { PAGE_BYTES } from '../format/limits.ts';
+import { LEVEL_COUNT, LEVEL_MAX, PAGE_BYTES } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import type { FileSystem } from './file-system.ts';
 import { decodeOr, readFrames, type FrameGroup } from './frame-groups.ts';
+import { compareKeys } from './range.ts';
 import type { ManifestState } from './version-set.ts';
 
 /** The state of a database that is to be created. */
@@ -32,6 +33,7 @@ export function freshState(databaseSalt: number, contents: DirectoryContents): M
     lastSequence: 0,
     flushedSequence: 0,
     tables: [],
+    compactionPointers: new Map(),
     logEnds: new Map(),
     cleanClose: true,
   };
@@ -81,6 +83,7 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
     cleanClose: false,
   };
   const tables = new Map<number, TableDescription>();
+  const compactionPointers = new Map<number, Uint8Array>();
   const logEnds = new Map<number, number>();
   let snapshotEdits = 1;
   const { groups, end } = readFrames(bytes, { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT' });
@@ -98,7 +101,9 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
       () => decodeVersionEdit(payload, 0, payload.length),
       group.offset,
     );
-    applyEdit(state, tables, logEnds, edit, file, group.offset);
+    applyEdit(state, tables, edit, file, group.offset);
+    for (const log of edit.logEnds) logEnds.set(log.number, log.end);
+    for (const { level, key } of edit.compactionPointers) compactionPointers.set(level, key);
     snapshotEdits = Math.max(snapshotEdits, edit.snapshotEdits ?? 0);
   }
   // The edits that a manifest began with were durable before CURRENT named it: if one is missing, it was damaged.
@@ -106,13 +111,13 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
     const message = `${manifestName(number)} has ${groups.length} valid edits, it began with ${snapshotEdits}`;
     throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset: end });
   }
-  return { ...state, tables: [...tables.values()], logEnds };
+  checkLevels([...tables.values()], file);
+  return { ...state, tables: [...tables.values()], compactionPointers, logEnds };
 }
 
 function applyEdit(
   state: { -readonly [K in keyof ManifestState]?: ManifestState[K] },
   tables: Map<number, TableDescription>,
-  logEnds: Map<number, number>,
   edit: VersionEdit,
   file: string,
   offset: number,
@@ -120,7 +125,8 @@ function applyEdit(
   const { databaseSalt, logNumber, nextFileNumber, lastSequence, flushedSequence } = edit;
   if (databaseSalt !== undefined) state.databaseSalt = databaseSalt;
   if (logNumber !== undefined) state.logNumber = logNumber;
-  if (nextFileNumber !== undefined) state.nextFileNumber = nextFileNumber;
+  if (nextFileNumber !== undefined)
+    state.nextFileNumber = Math.max(nextFileNumber, state.nextFileNumber ?? 0);
   if (lastSequence !== undefined) state.lastSequence = lastSequence;
   if (flushedSequence !== undefined) state.flushedSequence = flushedSequence;
   for (const { number } of edit.deleted) {
@@ -139,8 +145,29 @@ function applyEdit(
     }
     tables.set(table.number, table);
   }
-  for (const log of edit.logEnds) logEnds.set(log.number, log.end);
   state.cleanClose = edit.cleanClose === true;
+}
+
+/** Below level 0 tables do not overlap. Throws MANIFEST_CORRUPT. */
+function checkLevels(tables: readonly TableDescription[], file: string): void {
+  for (let level = 1; level <= LEVEL_MAX; level++) {
+    const sorted = tables
+      .filter((table) => table.level === level)
+      .sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
+    if (sorted.length > 0 && level >= LEVEL_COUNT)
+      throw new QuadringError('MANIFEST_CORRUPT', `there is no level ${level}`, { file });
+    for (let i = 1; i < sorted.length; i++) {
+      if (isBehindTable(sorted[i].smallestKey, sorted[i - 1])) continue;
+      const message = `tables ${sorted[i - 1].number} and ${sorted[i].number} of level ${level} overlap`;
+      throw new QuadringError('MANIFEST_CORRUPT', message, { file });
+    }
+  }
+}
+
+/** Whether a key is behind all that the table holds. */
+function isBehindTable(key: Uint8Array, { largestKey, largestKeyIsExclusive }: TableDescription): boolean {
+  if (!largestKeyIsExclusive) return compareKeys(key, largestKey) > 0;
+  return largestKey.length > 0 && compareKeys(key, largestKey) >= 0;
 }
 
 /** What one log holds. */
@@ -239,7 +266,8 @@ function largestSequenceOf(bytes: Uint8Array, number: number): number | undefine
     return decodeTableMeta(bytes.subarray(metaOffset), number, metaOffset, bytes.length).properties
       .largestSequence;
   } catch (error) {
-    if (error instanceof FormatError || error instanceof QuadringError) return undefined;
+    const isDamaged = error instanceof QuadringError && error.code === 'TABLE_CORRUPT';
+    if (isDamaged || error instanceof FormatError) return undefined;
     throw error;
   }
 }

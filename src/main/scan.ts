@@ -1,11 +1,14 @@
 /**
  * A scan: the keys of a range, in order, as the database was at one sequence number. Owner only.
  *
- * It merges a cursor for each memtable and each table that may hold keys of the range. What it stands on:
+ * It merges a cursor for each memtable, each table of level 0 and each sorted level that may hold keys of the range. What it stands on:
  *
- *     tables      immutable; the scan keeps the ones it began with
+ *     tables      the scan holds the version that it began with
  *     memtables   until their flush; then the table that takes a memtable's place takes its cursor's place, at the same key
  *     versions    the sequence number is held in the snapshot list, so no flush leaves out what the scan sees
+ *     deletions   range tombstones of all these, as they were when it began: what is added later is newer than what it sees
+ *
+ * Where many keys in a row are deleted by a range tombstone, cursors that have nothing newer in its range leave it at once.
  *
  * `fill` gives what memory has and says whether more has to be waited for. It never waits itself, and runs at most
  * STEPS_MAX keys at a time, deleted ones included, so that the event loop gets its turn.
@@ -14,19 +17,24 @@ import { assert } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { commonPrefixLength } from '../format/compare.ts';
 import { KIND_PUT } from '../format/limits.ts';
-import { FAILED, PAUSED, WAITING, type Cursor } from './cursor.ts';
+import type { RangeTombstones } from '../format/range-tombstones.ts';
+import type { TableDescription } from '../format/version-edit.ts';
+import { FAILED, PAUSED, READY, WAITING, type Cursor } from './cursor.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
 import { MergeTree } from './merge-tree.ts';
 import { compareKeys, type KeyRange } from './range.ts';
 import type { ReadAheadBudget } from './read-ahead.ts';
+import { ScanDeletions, type DeletionSource } from './scan-deletions.ts';
 import type { SnapshotList } from './snapshots.ts';
 import type { Table } from './table.ts';
 import { TableCursor } from './table-cursor.ts';
 import type { VersionSet } from './version-set.ts';
 
 const STEPS_MAX = 16_384;
+/** Keys in a row that a range tombstone deletes, before it is worth while to leave its range. */
+const DELETED_MAX = 64;
 /** Bytes of keys and values that one call gives, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
 
@@ -93,9 +101,13 @@ export class Scan {
   #remaining: number;
   /** Newest source first; undefined: not opened, or to be opened again. */
   #cursors: Cursor[] | undefined;
+  /** Undefined where no source has range tombstones. */
+  #deletions: ScanDeletions | undefined;
   #headSkip = 0;
   /** How many cursors the scan was opened with. */
   #sourceCount = 1;
+  /** What the cursors read: the version they were opened with, and tables that took a memtable's place since. */
+  #held: { letGo(): void }[] = [];
   #isTreeBuilt = false;
   #isClosed = false;
   #onSettled: (() => void) | undefined;
@@ -122,7 +134,12 @@ export class Scan {
     const before = items.length;
     let outcome: FillOutcome = 'more';
     if (this.#isTreeBuilt || this.#buildTree(cursors)) {
-      outcome = this.#merge(items, Math.min(count, before + this.#remaining), materialize);
+      const wanted = Math.min(count, before + this.#remaining);
+      const deletions = this.#deletions;
+      outcome =
+        deletions === undefined
+          ? this.#merge(items, wanted, materialize)
+          : this.#mergeUndeleted(items, wanted, materialize, cursors, deletions);
     }
     if (!this.#isTreeBuilt && cursors.some(({ state }) => state === WAITING)) outcome = 'waiting';
     this.#remaining -= items.length - before;
@@ -141,6 +158,41 @@ export class Scan {
       if (top.kind === KIND_PUT) {
         items.push(materialize(top));
         bytes += top.keyLength + top.valueLength;
+      }
+      if (tree.advance()) continue;
+      this.#isTreeBuilt = false;
+      break;
+    }
+    return 'more';
+  }
+
+  /** HOT. The same where range tombstones delete some of the keys. */
+  #mergeUndeleted<Item>(
+    items: Item[],
+    wanted: number,
+    materialize: (cursor: Cursor) => Item,
+    cursors: readonly Cursor[],
+    deletions: ScanDeletions,
+  ): 'more' | 'ended' {
+    const tree = this.#tree;
+    let bytes = 0;
+    let deleted = 0;
+    for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
+      const { top } = tree;
+      if (top === undefined) return 'ended';
+      if (deletions.isDeleted(top.key, top.keyLength, top.sequence)) {
+        deleted++;
+      } else if (top.kind === KIND_PUT) {
+        items.push(materialize(top));
+        bytes += top.keyLength + top.valueLength;
+        deleted = 0;
+      }
+      if (deleted === DELETED_MAX) {
+        deleted = 0;
+        skipDeleted(cursors, deletions);
+        this.#isTreeBuilt = false;
+        if (!this.#buildTree(cursors)) break;
+        continue;
       }
       if (tree.advance()) continue;
       this.#isTreeBuilt = false;
@@ -181,7 +233,9 @@ export class Scan {
     const rest = this.#options.isReverse
       ? { lower, upper: successor }
       : { lower: successor.subarray(0, -1), upper };
-    this.#cursors[at] = this.#tableCursor(table, rest);
+    table.hold();
+    this.#held.push(table);
+    this.#cursors[at] = this.#tableCursor([table], rest);
     this.#cursors[at].detach();
     this.#isTreeBuilt = false;
   }
@@ -203,25 +257,49 @@ export class Scan {
     const read = memtables
       .newestFirst()
       .filter(({ entries, firstSequence }) => entries > 0 && firstSequence <= sequence);
-    const tables = versions.tables.filter(
-      (table) => table.description.smallestSequence <= sequence && table.mayHold(this.#range),
+    const version = versions.current.hold();
+    this.#held.push(version);
+    const isVisible = ({ description }: Table): boolean => description.smallestSequence <= sequence;
+    const runs = [
+      ...version.overlapping.filter((table) => table.mayHold(this.#range)).map((table) => [table]),
+      ...version.sorted.map((level) => level.overlapping(this.#range)),
+    ]
+      .map((tables) => tables.filter(isVisible))
+      .filter((tables) => tables.length > 0);
+    this.#headSkip = commonPrefixOf(
+      [
+        ...read.filter(({ firstNode }) => firstNode !== 0).map(spanOf),
+        ...runs.flat().map(({ description }) => description),
+      ],
+      this.#range,
     );
-    this.#headSkip = commonPrefixOf([
-      ...read.map(firstAndLastKey),
-      ...tables.map(({ description: { smallestKey, largestKey } }) => [smallestKey, largestKey] as const),
+    this.#deletions = this.#deletionsOf([
+      ...read.map(({ rangeTombstones }) => [rangeTombstones]),
+      ...runs.map((tables) => tables.map(({ rangeTombstones }) => rangeTombstones)),
     ]);
-    this.#sourceCount = read.length + tables.length;
+    this.#sourceCount = read.length + runs.length;
     const { isReverse } = this.#options;
     const visible = { isReverse, visibleSequence: sequence, headSkip: this.#headSkip };
     return [
       ...read.map((memtable) => new MemtableCursor(memtable, this.#range, visible)),
-      ...tables.map((table) => this.#tableCursor(table, this.#range)),
+      ...runs.map((tables) => this.#tableCursor(tables, this.#range)),
     ];
   }
 
-  #tableCursor(table: Table, range: KeyRange): TableCursor {
+  /** `sources`: what the cursors' memtables and tables have of range tombstones, in the order of the cursors. */
+  #deletionsOf(sources: readonly (readonly (RangeTombstones | null)[])[]): ScanDeletions | undefined {
+    const { sequence, isReverse } = this.#options;
+    const some: DeletionSource[] = [];
+    for (const [rank, all] of sources.entries()) {
+      const tombstones = all.filter((each) => each !== null);
+      if (tombstones.length > 0) some.push({ rank, tombstones });
+    }
+    return some.length === 0 ? undefined : new ScanDeletions(some, sequence, isReverse);
+  }
+
+  #tableCursor(tables: readonly Table[], range: KeyRange): TableCursor {
     const { isReverse, sequence, fillCache, keysOnly } = this.#options;
-    return new TableCursor(table, range, {
+    return new TableCursor(tables, range, {
       budget: this.#ground.readAhead,
       isReverse,
       visibleSequence: sequence,
@@ -255,21 +333,46 @@ export class Scan {
   #closeCursors(): void {
     for (const cursor of this.#cursors ?? []) cursor.close();
     this.#cursors = undefined;
+    this.#deletions = undefined;
     this.#isTreeBuilt = false;
+    for (const held of this.#held.splice(0)) held.letGo();
   }
 }
 
-function firstAndLastKey(memtable: Memtable): readonly [Uint8Array, Uint8Array] {
-  return [memtable.keyOf(memtable.firstNode), memtable.keyOf(memtable.lastNode)];
+/** Moves out of the range of the tombstone that deletes what is at hand whoever has nothing newer there. */
+function skipDeleted(cursors: readonly Cursor[], deletions: ScanDeletions): void {
+  const { rank, sequence, bound } = deletions;
+  for (const [at, cursor] of cursors.entries()) {
+    const isOlder = at > rank || (at === rank && cursor.newestSequence <= sequence);
+    if (!isOlder || cursor.state !== READY || !deletions.holdsFor(cursor.key, cursor.keyLength)) continue;
+    cursor.skipTo(bound);
+  }
 }
 
-/** How many bytes all keys between the smallest and the largest have in common. */
-function commonPrefixOf(bounds: readonly (readonly [Uint8Array, Uint8Array])[]): number {
-  if (bounds.length === 0) return 0;
-  let [smallest, largest] = bounds[0];
-  for (const [first, last] of bounds) {
-    if (compareKeys(first, smallest) < 0) smallest = first;
-    if (compareKeys(last, largest) > 0) largest = last;
+type KeySpan = Pick<TableDescription, 'smallestKey' | 'largestKey' | 'largestKeyIsExclusive'>;
+
+function spanOf(memtable: Memtable): KeySpan {
+  const { firstNode, lastNode } = memtable;
+  return {
+    smallestKey: memtable.keyOf(firstNode),
+    largestKey: memtable.keyOf(lastNode),
+    largestKeyIsExclusive: false,
+  };
+}
+
+/** How many bytes all keys of the spans that are in the range have in common. */
+function commonPrefixOf(spans: readonly KeySpan[], { lower, upper }: KeyRange): number {
+  let smallest: Uint8Array | undefined;
+  let largest: Uint8Array | undefined;
+  for (const { smallestKey, largestKey, largestKeyIsExclusive } of spans) {
+    // Range tombstones without an end: no key is known that is behind all.
+    const last = largestKeyIsExclusive && largestKey.length === 0 ? upper : largestKey;
+    if (last === undefined) return 0;
+    if (smallest === undefined || compareKeys(smallestKey, smallest) < 0) smallest = smallestKey;
+    if (largest === undefined || compareKeys(last, largest) > 0) largest = last;
   }
+  if (smallest === undefined || largest === undefined) return 0;
+  if (lower !== undefined && compareKeys(lower, smallest) > 0) smallest = lower;
+  if (upper !== undefined && compareKeys(upper, largest) < 0) largest = upper;
   return commonPrefixLength(smallest, 0, smallest.length, largest, 0, largest.length);
 }

@@ -11,6 +11,9 @@ export class SnapshotList {
   /** How many hold each number. */
   readonly #holders = new Map<number, number>();
 
+  /** Called when a number is not read at any more. */
+  onRelease: () => void = () => undefined;
+
   /** The database is closed: what is still held keeps nothing. */
   isClosed = false;
 
@@ -26,6 +29,12 @@ export class SnapshotList {
     return [...this.#holders.keys()].sort((a, b) => a - b);
   }
 
+  /** Whether a number from `from` on and below `below` is held. */
+  hasBetween(from: number, below: number): boolean {
+    for (const sequence of this.#holders.keys()) if (sequence >= from && sequence < below) return true;
+    return false;
+  }
+
   /** REQUIRES: a number that is held already, or the newest that reads see. */
   hold(sequence: number): void {
     this.#holders.set(sequence, (this.#holders.get(sequence) ?? 0) + 1);
@@ -35,6 +44,7 @@ export class SnapshotList {
     const holders = must(this.#holders.get(sequence), 'a number that is released was held');
     if (holders > 1) this.#holders.set(sequence, holders - 1);
     else this.#holders.delete(sequence);
+    if (holders === 1) this.onRelease();
   }
 }
 

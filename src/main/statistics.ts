@@ -1,4 +1,5 @@
 /** What `stats()` gives. Owner only. */
+import { must } from '../assert.ts';
 import { native } from '../native.ts';
 import { ROLE_IDS, ROLE_NAMES, type RoleName } from '../protocol/requests.ts';
 import { readCounters, type RingCounters } from '../protocol/ring-statistics.ts';
@@ -7,6 +8,10 @@ import type { CacheStatistics } from './block-cache.ts';
 import type { Engine } from './engine.ts';
 import type { FilterStatistics } from './point-reader.ts';
 import type { ReadAheadStatistics } from './read-ahead.ts';
+import type { CompactionStatistics } from './compactor.ts';
+import type { TableFilesStatistics } from './table-files.ts';
+import type { StallStatistics } from './write-stalls.ts';
+import type { ThrottleReason } from './write-throttle.ts';
 
 export interface RingStatistics extends RingDescription, RingCounters {
   readonly role: RoleName;
@@ -43,6 +48,7 @@ export interface DatabaseStats {
   readonly levels: readonly LevelStatistics[];
   /** Memory of indexes, filters and cache directories, in bytes. */
   readonly tableMemoryBytes: number;
+  readonly tableFiles: TableFilesStatistics;
   readonly cache: CacheStatistics;
   readonly filters: FilterStatistics;
   readonly readAhead: ReadAheadStatistics;
@@ -69,6 +75,21 @@ export interface DatabaseStats {
     readonly waiting: number;
     /** Writes that had to wait. */
     readonly stalls: number;
+    /** What writes waited for, how often and how long. */
+    readonly stalled: StallStatistics;
+    /** 0: writes go as they come; 1: they wait for compactions or flushes; between: they are slowed down. */
+    readonly pressure: number;
+    /** What has piled up; null while there is no pressure. */
+    readonly pressureReason: ThrottleReason | null;
+  };
+  readonly compactions: CompactionStatistics;
+  readonly amplification: {
+    /** Bytes that flushes and compactions wrote for each byte that was flushed; 0: nothing was. */
+    readonly write: number;
+    /** Tables that a get may have to look at. */
+    readonly read: number;
+    /** Bytes of all tables for each byte in the lowest level that has any, which is close to what is live. */
+    readonly space: number;
   };
   readonly recovery: {
     /** Records that were read from logs when the database was opened. */
@@ -89,7 +110,7 @@ export function collectStats(engine: Engine): DatabaseStats {
     ...readCounters(crew.statistics[role]),
   }));
   const backends = new Set(rings.map(({ backend }) => backend));
-  const { tables } = engine.versions;
+  const { tables } = engine.versions.current;
   const { active, frozen } = engine.memtables;
   return {
     backend: backends.size === 1 ? rings[0].backend : 'mixed',
@@ -103,6 +124,7 @@ export function collectStats(engine: Engine): DatabaseStats {
     memtables: { activeEntries: active.entries, activeBytes: active.usedBytes, frozen: frozen.length },
     levels: levelsOf(engine),
     tableMemoryBytes: tables.reduce((bytes, table) => bytes + table.memoryBytes, 0),
+    tableFiles: engine.files.statistics(),
     cache: engine.cache.statistics(),
     filters: engine.reader.statistics(),
     readAhead: engine.readAhead.statistics(),
@@ -113,7 +135,14 @@ export function collectStats(engine: Engine): DatabaseStats {
     },
     log: { ...engine.logs.statistics(), ...engine.writer.statistics() },
     flushes: engine.flusher.statistics(),
-    writes: { waiting: engine.writes.waiting, stalls: engine.writes.stalls },
+    writes: {
+      waiting: engine.writes.waiting,
+      ...engine.writes.statistics(),
+      pressure: engine.throttle.pressure,
+      pressureReason: engine.throttle.pressure > 0 ? engine.throttle.reason : null,
+    },
+    compactions: engine.compactor.statistics(),
+    amplification: amplificationOf(engine),
     recovery: {
       replayedRecords: engine.replayedRecords,
       tornFrames: recovered.tornFrames,
@@ -123,9 +152,22 @@ export function collectStats(engine: Engine): DatabaseStats {
   };
 }
 
+function amplificationOf(engine: Engine): DatabaseStats['amplification'] {
+  const { current } = engine.versions;
+  const { bytesWritten: flushed } = engine.flusher.statistics();
+  const { bytesWritten: compacted } = engine.compactor.statistics();
+  const levels = levelsOf(engine);
+  const bytes = levels.reduce((sum, level) => sum + level.bytes, 0);
+  return {
+    write: flushed === 0 ? 0 : (flushed + compacted) / flushed,
+    read: current.placeCount,
+    space: bytes === 0 ? 1 : bytes / must(levels.at(-1), 'bytes are in a level').bytes,
+  };
+}
+
 function levelsOf({ versions }: Engine): LevelStatistics[] {
   const levels = new Map<number, LevelStatistics>();
-  for (const { description } of versions.tables) {
+  for (const { description } of versions.current.tables) {
     const { level, fileBytes, entries } = description;
     const before = levels.get(level) ?? { level, tables: 0, bytes: 0, entries: 0 };
     levels.set(level, {

@@ -1,5 +1,5 @@
 /**
- * A scan's way through one table. Owner only.
+ * A scan's way through one table, or through tables of one level, one after another. Owner only.
  *
  * Each block is copied to memory of the cursor's own when it is entered, and searched there: the slot it was read into is
  * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A scan that
@@ -11,6 +11,7 @@
  *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
  */
 import { markAsUntransferable } from 'node:worker_threads';
+import { must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { BlockCursor } from '../format/block-cursor.ts';
 import { lowerBoundInBlock } from '../format/block.ts';
@@ -32,7 +33,7 @@ export interface TableCursorOptions {
   readonly fillCache: boolean;
   /** Values are never asked for: the memory of a block can be used again for the next. */
   readonly keysOnly: boolean;
-  /** How many entries are expected from this table; Infinity: no limit is known. */
+  /** How many entries are expected from these tables; Infinity: no limit is known. */
   readonly expectedEntries: number;
   /** A cursor that waited does so no longer. Called while completions are drained. */
   readonly onSettled: () => void;
@@ -40,22 +41,29 @@ export interface TableCursorOptions {
 
 export class TableCursor extends Cursor implements BlockWaiter {
   isPrivate = true;
-  readonly table: Table;
+  /** In the order of the scan; no two have a key in common. */
+  readonly #tables: readonly Table[];
+  /** Index of the one that the cursor is in. */
+  #at = 0;
+  table: Table;
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
-  readonly #range: KeyRange;
+  /** Its beginning, in the scan's direction, moves when the cursor skips. */
+  #range: KeyRange;
   /** How many blocks' worth of entries are expected to be needed. */
   readonly #expectedBlocks: number;
   /** Less than half a block is expected to be needed: it is read in place, and none ahead of it. */
   readonly #isShort: boolean;
   /** Begins with the first block that is not here. */
   #readAhead: ReadAhead | undefined;
+  /** Of the next table, once nothing more is to be read ahead in this one. */
+  #nextReadAhead: ReadAhead | undefined;
   readonly #entry = new BlockCursor();
   /** Blocks of the range; the scan goes from one end to the other. */
-  readonly #lowest: number;
-  readonly #highest: number;
-  readonly #lastBlock: number;
-  #block: number;
+  #lowest = 0;
+  #highest = 0;
+  #lastBlock = 0;
+  #block = 0;
   /** Ordinal of the entry that was read last; the next one in the scan's direction is looked at next. */
   #ordinal = 0;
   /** Ordinals of the range in the block that was entered: [begin, end). */
@@ -73,26 +81,45 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #isClosed = false;
   #copy: Uint8Array | undefined;
 
-  constructor(table: Table, range: KeyRange, options: TableCursorOptions) {
+  /** `tables`: in the order of their keys. REQUIRES: at least one; the caller holds them. */
+  constructor(tables: readonly Table[], range: KeyRange, options: TableCursorOptions) {
     super();
-    const { index } = table;
     const { isReverse, budget } = options;
-    this.table = table;
+    this.#tables = isReverse ? tables.toReversed() : tables;
+    this.table = must(this.#tables[0], 'a cursor has a table');
     this.headSkip = options.headSkip;
     this.#options = options;
     this.#cache = budget.cache;
-    this.#expectedBlocks = (options.expectedEntries * index.blockCount) / table.description.entries;
+    const blocks = tables.reduce((sum, { index }) => sum + index.blockCount, 0);
+    const entries = tables.reduce((sum, { description }) => sum + description.entries, 0);
+    // Tables may have range tombstones and no entry.
+    this.#expectedBlocks = entries === 0 ? 0 : (options.expectedEntries * blocks) / entries;
     this.#isShort = this.#expectedBlocks < 0.5;
     this.#range = range;
-    const { lower, upper } = range;
-    const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
-    // A key before all blocks is located at −1: then nothing is before it.
-    const highest = upper === undefined ? index.blockCount - 1 : index.locate(upper, upper.length);
-    this.#lowest = lowest;
-    this.#highest = highest;
-    this.#block = isReverse ? highest : lowest;
-    this.#lastBlock = isReverse ? lowest : highest;
-    if (highest < lowest) return;
+    this.#goTo(0);
+  }
+
+  get newestSequence(): number {
+    return this.table.description.largestSequence;
+  }
+
+  skipTo(bound: Uint8Array): void {
+    const { lower, upper } = this.#range;
+    this.#hasTaken = false;
+    this.#nextReadAhead?.close();
+    this.#nextReadAhead = undefined;
+    if (this.#options.isReverse) this.#range = { lower, upper: bound };
+    else if (bound.length === 0) return this.close();
+    else this.#range = { lower: bound, upper };
+    this.#goTo(this.#at);
+  }
+
+  /** Goes to the first key of the range in the tables from `at` on. */
+  #goTo(at: number): void {
+    if (!this.#enterTable(at)) {
+      this.state = ENDED;
+      return;
+    }
     this.state = WAITING;
     if (this.#enter()) this.#settle();
   }
@@ -112,6 +139,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.state = ENDED;
     this.#copy = undefined;
     this.#readAhead?.close();
+    this.#nextReadAhead?.close();
   }
 
   onBlock(bytes: Uint8Array, words: Uint16Array, base: number, isPrivate: boolean): void {
@@ -149,11 +177,12 @@ export class TableCursor extends Cursor implements BlockWaiter {
         }
         this.#ordinal++;
       }
-      if (this.#block === this.#lastBlock) {
+      if (this.#block !== this.#lastBlock) {
+        this.#block++;
+      } else if (!this.#enterTable(this.#at + 1)) {
         this.state = ENDED;
         return;
       }
-      this.#block++;
       if (!this.#enter()) return;
       if (++passed === PASSED_BLOCKS_MAX) {
         this.state = PAUSED;
@@ -183,12 +212,13 @@ export class TableCursor extends Cursor implements BlockWaiter {
         this.ready();
         return;
       }
-      if (isLast) {
+      if (this.#hasTaken) this.detach();
+      if (!isLast) {
+        this.#block--;
+      } else if (!this.#enterTable(this.#at + 1)) {
         this.state = ENDED;
         return;
       }
-      if (this.#hasTaken) this.detach();
-      this.#block--;
       if (!this.#enter()) return;
       if (++passed === PASSED_BLOCKS_MAX) {
         this.state = PAUSED;
@@ -209,6 +239,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#takenOrdinal = this.#ordinal;
     entry.copyKey(this.reserveKey(entry.prefixLength + entry.suffixLength));
     this.kind = entry.kind;
+    this.sequence = entry.sequence;
     this.bytes = entry.bytes;
     this.valueStart = entry.valueStart;
     this.valueLength = entry.valueLength;
@@ -217,11 +248,43 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#hasTaken = true;
   }
 
+  /** Goes to the first of the tables from `at` on that has blocks of the range; false when there is none. */
+  #enterTable(at: number): boolean {
+    for (; at < this.#tables.length; at++) {
+      const table = this.#tables[at];
+      if (!table.mayHold(this.#range)) continue;
+      const [lowest, highest] = this.#blocksOf(table);
+      if (highest < lowest) continue;
+      const { isReverse } = this.#options;
+      this.#readAhead?.close();
+      this.#readAhead = at === this.#at + 1 ? this.#nextReadAhead : undefined;
+      this.#nextReadAhead = undefined;
+      this.#at = at;
+      this.table = table;
+      this.#lowest = lowest;
+      this.#highest = highest;
+      this.#block = isReverse ? highest : lowest;
+      this.#lastBlock = isReverse ? lowest : highest;
+      return true;
+    }
+    return false;
+  }
+
+  /** The first and the last block of the range in a table; the last before the first where there is none. */
+  #blocksOf({ index }: Table): [lowest: number, highest: number] {
+    const { lower, upper } = this.#range;
+    const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
+    // A key before all blocks is located at −1: then nothing is before it.
+    const highest = upper === undefined ? index.blockCount - 1 : index.locate(upper, upper.length);
+    return [lowest, highest];
+  }
+
   /** Goes into `block`; false if it has to be waited for. */
   #enter(): boolean {
     const { table } = this;
     const block = this.#block;
     this.#readAhead?.moveTo(block);
+    if (this.#readAhead?.hasAskedForAll === true) this.#readAheadOfNext();
     const base = this.#cache.find(table, block);
     if (base >= 0) {
       this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#isShort);
@@ -247,6 +310,19 @@ export class TableCursor extends Cursor implements BlockWaiter {
       this.#readAhead.moveTo(this.#block);
     }
     return this.#readAhead;
+  }
+
+  /** The end of this table is on its way: a scan without a limit has the beginning of the next one read too. */
+  #readAheadOfNext(): void {
+    const next = this.#tables[this.#at + 1];
+    if (next === undefined || this.#nextReadAhead !== undefined || this.#expectedBlocks !== Infinity) return;
+    const { budget, fillCache, isReverse } = this.#options;
+    const [lowest, highest] = this.#blocksOf(next);
+    if (highest < lowest) return;
+    const [first, last] = isReverse ? [highest, lowest] : [lowest, highest];
+    const range = { first, last, fillCache, expectedBlocks: Infinity };
+    this.#nextReadAhead = new ReadAhead(budget, next, range);
+    this.#nextReadAhead.begin();
   }
 
   /** Copies the block that was entered, and finds the part of it that belongs to the range. */
@@ -282,7 +358,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   }
 
   #copyBlock(base: number): void {
-    const length = this.table.index.pageCountOf(this.#block) * PAGE_BYTES;
+    const length = this.table.index.memoryPagesOf(this.#block) * PAGE_BYTES;
     const copy = this.#copyTarget(length);
     copy.set(this.#entry.bytes.subarray(base, base + length));
     this.#entry.enter(copy, 0);

@@ -1,13 +1,15 @@
 /**
  * The current version and the counters that the manifest keeps. Owner only.
  *
- * A version is an immutable list of tables; a read takes the list that is current when it begins. A new one is
- * installed after its edit is durable in the manifest, never before.
+ * A read takes the version that is current when it begins. A new one is installed after its edit is durable in the
+ * manifest, never before.
  */
-import { assert } from '../assert.ts';
-import { FILE_NUMBER_MAX } from '../format/limits.ts';
-import type { TableDescription, VersionEdit } from '../format/version-edit.ts';
+import { assert, must } from '../assert.ts';
+import { FILE_NUMBER_MAX, LEVEL_COUNT } from '../format/limits.ts';
+import { emptyVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
+import { compareKeys } from './range.ts';
 import type { Table } from './table.ts';
+import { Version } from './version.ts';
 
 /** What recovery reads from the manifest. */
 export interface ManifestState {
@@ -19,6 +21,8 @@ export interface ManifestState {
   readonly lastSequence: number;
   readonly flushedSequence: number;
   readonly tables: readonly TableDescription[];
+  /** Where the next compaction of a level begins, by level. */
+  readonly compactionPointers: ReadonlyMap<number, Uint8Array>;
   /** Recorded end of logs, by number. */
   readonly logEnds: ReadonlyMap<number, number>;
   readonly cleanClose: boolean;
@@ -29,19 +33,20 @@ export class VersionSet {
   #nextFileNumber: number;
   #logNumber: number;
   #flushedSequence: number;
-  #tables: readonly Table[];
+  #current: Version;
+  readonly #pointers: Map<number, Uint8Array>;
 
   constructor(state: ManifestState, tables: readonly Table[]) {
     this.databaseSalt = state.databaseSalt;
     this.#nextFileNumber = state.nextFileNumber;
     this.#logNumber = state.logNumber;
     this.#flushedSequence = state.flushedSequence;
-    this.#tables = newestFirst(tables);
+    this.#pointers = new Map(state.compactionPointers);
+    this.#current = versionOf(tables).hold();
   }
 
-  /** Level 0, newest first. */
-  get tables(): readonly Table[] {
-    return this.#tables;
+  get current(): Version {
+    return this.#current;
   }
 
   /** Everything up to it is in tables. */
@@ -57,21 +62,39 @@ export class VersionSet {
     return this.#nextFileNumber;
   }
 
+  /** Where the next compaction of each level begins. */
+  get compactionPointers(): ReadonlyMap<number, Uint8Array> {
+    return this.#pointers;
+  }
+
   takeFileNumber(): number {
     assert(this.#nextFileNumber <= FILE_NUMBER_MAX, 'file numbers last');
     return this.#nextFileNumber++;
   }
 
-  /** Makes a flushed table visible. REQUIRES: its edit is durable. */
-  install(table: Table, edit: VersionEdit): void {
-    this.#tables = newestFirst([table, ...this.#tables]);
-    this.noteApplied(edit);
-  }
-
-  /** Takes over an edit's counters. */
-  noteApplied(edit: VersionEdit): void {
+  /**
+   * Makes an edit's version the current one; `opened` are the tables that it adds and that are new. Tables that nobody
+   * holds any more go. REQUIRES: the edit is durable.
+   */
+  install(edit: VersionEdit, opened: readonly Table[]): void {
+    const tables = new Map(this.#current.tables.map((table) => [table.number, table]));
+    const deleted = new Map<number, Table>();
+    for (const { number } of edit.deleted) {
+      deleted.set(number, must(tables.get(number), 'a table that is deleted was there'));
+      tables.delete(number);
+    }
+    const added = new Map(opened.map((table) => [table.number, table]));
+    for (const { number, level } of edit.added) {
+      const table = must(added.get(number) ?? deleted.get(number), 'a table that is added is open');
+      if (table.description.level !== level) table.moveTo(level);
+      tables.set(number, table);
+    }
+    const before = this.#current;
+    this.#current = versionOf([...tables.values()]).hold();
+    before.letGo();
     if (edit.logNumber !== undefined) this.#logNumber = edit.logNumber;
     if (edit.flushedSequence !== undefined) this.#flushedSequence = edit.flushedSequence;
+    for (const { level, key } of edit.compactionPointers) this.#pointers.set(level, key);
   }
 
   /** Edits that, in an empty manifest, give this version; one for each table, so that each stays small. */
@@ -79,29 +102,29 @@ export class VersionSet {
     logEnds: readonly { readonly number: number; readonly end: number }[],
     lastSequence: number,
   ): VersionEdit[] {
+    const { tables } = this.#current;
     const counters: VersionEdit = {
+      ...emptyVersionEdit(),
       databaseSalt: this.databaseSalt,
       logNumber: this.#logNumber,
       nextFileNumber: this.#nextFileNumber,
       lastSequence,
       flushedSequence: this.#flushedSequence,
-      added: [],
-      deleted: [],
       logEnds: [...logEnds],
-      compactionPointers: [],
-      snapshotEdits: 1 + this.#tables.length,
+      compactionPointers: [...this.#pointers].map(([level, key]) => ({ level, key })),
+      snapshotEdits: 1 + tables.length,
     };
-    const tables = this.#tables.map(({ description }) => ({
-      added: [description],
-      deleted: [],
-      logEnds: [],
-      compactionPointers: [],
-    }));
-    return [counters, ...tables];
+    return [counters, ...tables.map(({ description }) => ({ ...emptyVersionEdit(), added: [description] }))];
   }
 }
 
-/** Tables of level 0 overlap: the one with the later writes is asked first. */
-function newestFirst(tables: readonly Table[]): readonly Table[] {
-  return tables.toSorted((a, b) => b.description.largestSequence - a.description.largestSequence);
+function versionOf(tables: readonly Table[]): Version {
+  const levels = Array.from({ length: LEVEL_COUNT }, (): Table[] => []);
+  for (const table of tables) must(levels[table.description.level], 'a table has a level').push(table);
+  // Of level 0 the table with the later writes is asked first.
+  levels[0].sort((a, b) => b.description.largestSequence - a.description.largestSequence);
+  for (let level = 1; level < LEVEL_COUNT; level++) {
+    levels[level].sort((a, b) => compareKeys(a.description.smallestKey, b.description.smallestKey));
+  }
+  return new Version(levels);
 }

@@ -5,14 +5,24 @@
  * again. Keys and values are copied when they are added: what the caller does to its buffers later changes nothing.
  */
 import { QuadringError } from '../errors.ts';
-import { BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
+import {
+  BATCH_BYTES_MAX,
+  BATCH_OPERATIONS_MAX,
+  BATCH_RANGE_DELETIONS_MAX,
+  KIND_PUT,
+  KIND_RANGE_TOMBSTONE,
+  KIND_TOMBSTONE,
+} from '../format/limits.ts';
 import { logRecordLength, writeLogRecord } from '../format/log-record.ts';
 import type { KeyScratch } from './bytes.ts';
 import { valueBytes, type Bytes } from './bytes.ts';
+import { checkDeletedRange } from './call-options.ts';
+import { deletedKeysOf, keyRangeOf, type Range } from './range.ts';
 
 export type BatchOperation =
   | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
-  | { readonly type: 'del'; readonly key: Bytes };
+  | { readonly type: 'del'; readonly key: Bytes }
+  | ({ readonly type: 'deleteRange' } & Pick<Range, 'gt' | 'gte' | 'lt' | 'lte'>);
 
 /** Records ready to be logged and inserted. */
 export interface EncodedWrites {
@@ -34,6 +44,7 @@ export class BatchEncoder implements EncodedWrites {
   length = 0;
   count = 0;
   rawBytes = 0;
+  #rangeDeletions = 0;
   readonly #key: KeyScratch;
 
   constructor(key: KeyScratch) {
@@ -45,17 +56,33 @@ export class BatchEncoder implements EncodedWrites {
     this.length = 0;
     this.count = 0;
     this.rawBytes = 0;
+    this.#rangeDeletions = 0;
   }
 
   put(key: Bytes, value: Bytes): void {
     this.#key.load(key);
     const bytes = valueBytes(value);
-    this.#add(KIND_PUT, bytes);
+    this.#add(KIND_PUT, this.#key.bytes, this.#key.length, bytes);
   }
 
   del(key: Bytes): void {
     this.#key.load(key);
-    this.#add(KIND_TOMBSTONE, NO_VALUE);
+    this.#add(KIND_TOMBSTONE, this.#key.bytes, this.#key.length, NO_VALUE);
+  }
+
+  /** A range without keys adds nothing. */
+  deleteRange(range: Range): void {
+    checkDeletedRange(range);
+    const keys = deletedKeysOf(keyRangeOf(range, this.#key));
+    if (keys === undefined) return;
+    if (this.#rangeDeletions === BATCH_RANGE_DELETIONS_MAX) {
+      throw new QuadringError(
+        'BATCH_TOO_LARGE',
+        `a batch deletes at most ${BATCH_RANGE_DELETIONS_MAX} ranges`,
+      );
+    }
+    this.#add(KIND_RANGE_TOMBSTONE, keys.start, keys.start.length, keys.end);
+    this.#rangeDeletions++;
   }
 
   addAll(operations: readonly BatchOperation[]): void {
@@ -64,13 +91,21 @@ export class BatchEncoder implements EncodedWrites {
     for (const operation of operations as readonly BatchOperation[]) {
       if (operation?.type === 'put') this.put(operation.key, operation.value);
       else if (operation?.type === 'del') this.del(operation.key);
-      else throw new QuadringError('INVALID_ARGUMENT', "an operation's type must be 'put' or 'del'");
+      else if (operation?.type === 'deleteRange') this.#deleteRangeOf(operation);
+      else
+        throw new QuadringError(
+          'INVALID_ARGUMENT',
+          "an operation's type must be 'put', 'del' or 'deleteRange'",
+        );
     }
   }
 
-  #add(kind: number, value: Uint8Array): void {
-    const key = this.#key;
-    const end = this.length + logRecordLength(kind, key.length, value.length);
+  #deleteRangeOf({ type: _, ...range }: BatchOperation & { readonly type: 'deleteRange' }): void {
+    this.deleteRange(range);
+  }
+
+  #add(kind: number, key: Uint8Array, keyLength: number, value: Uint8Array): void {
+    const end = this.length + logRecordLength(kind, keyLength, value.length);
     if (end > BATCH_BYTES_MAX) {
       throw new QuadringError(
         'BATCH_TOO_LARGE',
@@ -81,19 +116,9 @@ export class BatchEncoder implements EncodedWrites {
       throw new QuadringError('BATCH_TOO_LARGE', `a batch has at most ${BATCH_OPERATIONS_MAX} operations`);
     }
     if (end > this.bytes.length) this.#grow(end);
-    this.length = writeLogRecord(
-      this.bytes,
-      this.length,
-      kind,
-      key.bytes,
-      0,
-      key.length,
-      value,
-      0,
-      value.length,
-    );
+    this.length = writeLogRecord(this.bytes, this.length, kind, key, 0, keyLength, value, 0, value.length);
     this.count++;
-    this.rawBytes += key.length + value.length;
+    this.rawBytes += keyLength + value.length;
   }
 
   #grow(needed: number): void {
@@ -110,7 +135,7 @@ export interface WriteOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A chained batch: `database.batch().put(…).del(…).write()`. Atomic; can be written once. */
+/** A chained batch: `database.batch().put(…).del(…).deleteRange(…).write()`. Atomic; can be written once. */
 export class WriteBatch {
   readonly #encoder: BatchEncoder;
   readonly #write: (batch: EncodedWrites, options: WriteOptions | undefined) => Promise<void>;
@@ -138,6 +163,13 @@ export class WriteBatch {
   del(key: Bytes): this {
     this.#check();
     this.#encoder.del(key);
+    return this;
+  }
+
+  /** As `Database.deleteRange`. */
+  deleteRange(range: Range): this {
+    this.#check();
+    this.#encoder.deleteRange(range);
     return this;
   }
 

@@ -4,7 +4,8 @@
  *
  * A write is admitted when an active memtable, a staging buffer and a log file have room for it, and then takes effect
  * at once, in this turn. Otherwise it waits, in order; later writes queue behind it. What ends the wait: a frame is
- * durable, a log file is prepared, a memtable is flushed. Where the file system is full the writes that wait are
+ * durable, a log file is prepared, a memtable is flushed, or, where compactions do not keep up, time or a compaction
+ * (write-throttle.ts). Where the file system is full the writes that wait are
  * refused, nothing of them has happened, and later ones may succeed.
  *
  * Bounds: WAITING_WRITES_MAX writes with WAITING_BYTES_MAX bytes may wait; what is more is refused with OVERLOADED.
@@ -12,17 +13,25 @@
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { hashBytes } from '../format/hash.ts';
-import { KIND_PUT, KIND_TOMBSTONE } from '../format/limits.ts';
+import { KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE } from '../format/limits.ts';
 import { logRecordLength, LogRecordReader, writeLogRecord } from '../format/log-record.ts';
+import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/range-tombstones.ts';
 import type { KeyScratch } from './bytes.ts';
+import type { Environment, Timer } from './environment.ts';
 import { Fifo } from './fifo.ts';
 import type { LogFiles } from './log-files.ts';
 import { FRAME_PAYLOAD_BYTES_MAX, LogWriter } from './log-writer.ts';
+import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
+import type { SnapshotList } from './snapshots.ts';
 import type { EncodedWrites } from './write-batch.ts';
+import { WriteStalls, type StallReason, type StallStatistics } from './write-stalls.ts';
+import type { WriteThrottle } from './write-throttle.ts';
 
 const WAITING_WRITES_MAX = 1 << 20;
 const WAITING_BYTES_MAX = 1 << 30;
+/** Whether it is the next write's turn is looked at so often, at least. */
+const TURN_MS_MAX = 1000;
 const ACCEPTED = Promise.resolve();
 
 interface WaitingWrite {
@@ -44,10 +53,16 @@ export interface WritePathOptions {
   readonly writer: LogWriter;
   readonly lastSequence: number;
   readonly liveLogBytesMax: number;
+  /** Sequence numbers that are read at. */
+  readonly snapshots: SnapshotList;
   /** A memtable was frozen, or a write waits for one to be flushed. */
   readonly onFlushWanted: () => void;
   /** Attempts to flush that have begun. */
   readonly flushAttempts: () => number;
+  readonly throttle: WriteThrottle;
+  /** No arena is free behind the active memtable: the throttle wants to know how full that is. */
+  readonly onLastArena: () => void;
+  readonly environment: Pick<Environment, 'after' | 'now'>;
 }
 
 export class WritePath {
@@ -55,17 +70,24 @@ export class WritePath {
   readonly #logs: LogFiles;
   readonly #writer: LogWriter;
   readonly #liveLogBytesMax: number;
+  readonly #isSeen: IsSeen;
   readonly #onFlushWanted: () => void;
   readonly #flushAttempts: () => number;
   readonly #waiting = new Fifo<WaitingWrite>();
   readonly #reader = new LogRecordReader(new Uint8Array(0), 0, 0);
   #waitingBytes = 0;
   /** What the write that waits longest last found no room in. */
-  #blockedOn: 'memtable' | 'log file' | 'staging' = 'staging';
+  #blockedOn: StallReason = 'staging';
   /** Settles when the large batch that is being written is visible, or has failed. */
   #writingLarge: Promise<void> | undefined;
   #lastSequence: number;
   #stalls = 0;
+  readonly #stallClock: WriteStalls;
+  readonly #throttle: WriteThrottle;
+  readonly #onLastArena: () => void;
+  readonly #environment: Pick<Environment, 'after' | 'now'>;
+  /** While writes are slowed down and one waits. */
+  #turnTimer: Timer | undefined;
 
   constructor(options: WritePathOptions) {
     this.#memtables = options.memtables;
@@ -73,8 +95,13 @@ export class WritePath {
     this.#writer = options.writer;
     this.#lastSequence = options.lastSequence;
     this.#liveLogBytesMax = options.liveLogBytesMax;
+    this.#isSeen = seenBeside(options.snapshots, options.writer);
     this.#onFlushWanted = options.onFlushWanted;
     this.#flushAttempts = options.flushAttempts;
+    this.#throttle = options.throttle;
+    this.#onLastArena = options.onLastArena;
+    this.#environment = options.environment;
+    this.#stallClock = new WriteStalls(() => options.environment.now());
   }
 
   get lastSequence(): number {
@@ -91,9 +118,9 @@ export class WritePath {
     return this.#writingLarge !== undefined;
   }
 
-  /** How many writes had to wait. */
-  get stalls(): number {
-    return this.#stalls;
+  /** How many writes had to wait, and what for. */
+  statistics(): { readonly stalls: number; readonly stalled: StallStatistics } {
+    return { stalls: this.#stalls, stalled: this.#stallClock.statistics() };
   }
 
   /** One put or, with a value of null, one deletion. The key and the value are copied before this returns. */
@@ -136,18 +163,22 @@ export class WritePath {
 
   /** Takes over a record that recovery found in a log; it is durable already. False: a flush must make room first. */
   replay(records: Uint8Array, record: LogRecordReader, sequence: number, log: number): boolean {
-    const { kind, keyStart, keyLength, valueStart, valueLength } = record;
-    if (!this.#memtables.makeRoom(1, keyLength + valueLength)) return false;
+    if (!this.#memtables.makeRoom(1, record.keyLength + record.valueLength)) return false;
     const memtable = this.#memtables.active;
     if (memtable.entries === 0) memtable.firstLog = log;
-    const hash = hashBytes(records, keyStart, keyLength);
-    memtable.insert(records, keyStart, keyLength, hash, kind, sequence, records, valueStart, valueLength);
+    const tombstone = insertRecord(memtable, records, record, sequence);
+    if (tombstone !== undefined) memtable.showRanges(RangeTombstones.of([tombstone]), this.#isSeen);
     this.#lastSequence = sequence;
     return true;
   }
 
   /** Something that writes wait for may have come. */
   resume(): void {
+    this.#admitWaiting();
+    this.#stallClock.note(this.#waiting.length === 0 ? undefined : this.#blockedOn);
+  }
+
+  #admitWaiting(): void {
     while (this.#waiting.length > 0 && this.#writingLarge === undefined) {
       const write = must(this.#waiting.peek(), 'a write waits');
       try {
@@ -194,6 +225,9 @@ export class WritePath {
   refuse(error: QuadringError): void {
     for (const write of this.#waiting.takeAll()) write.reject(error);
     this.#waitingBytes = 0;
+    this.#turnTimer?.cancel();
+    this.#turnTimer = undefined;
+    this.#stallClock.note(undefined);
   }
 
   #isLarge(count: number, rawBytes: number, length: number): boolean {
@@ -202,8 +236,26 @@ export class WritePath {
 
   /** Whether there is room for a write now; if not, sees to it that there will be. */
   #admit(count: number, rawBytes: number, length: number): boolean {
-    if (this.#isLarge(count, rawBytes, length)) return false;
-    return this.#makeMemtableRoom(count, rawBytes) && this.#reserveLog(length);
+    if (this.#isLarge(count, rawBytes, length) || !this.#isItsTurn()) return false;
+    if (!this.#makeMemtableRoom(count, rawBytes) || !this.#reserveLog(length)) return false;
+    this.#throttle.take(length);
+    return true;
+  }
+
+  /** False while writes are slowed down and the next one has to wait, or while they are stopped. */
+  #isItsTurn(): boolean {
+    if (!this.#memtables.hasFreeArena) this.#onLastArena();
+    const delay = this.#throttle.delay();
+    if (delay === 0) return true;
+    this.#blockedOn = delay === Infinity ? 'stop' : 'slowdown';
+    if (this.#turnTimer === undefined) {
+      // Writes that wait keep the process alive, also while a compaction is going to be tried again.
+      this.#turnTimer = this.#environment.after(Math.min(delay, TURN_MS_MAX), true, () => {
+        this.#turnTimer = undefined;
+        this.resume();
+      });
+    }
+    return false;
   }
 
   #makeMemtableRoom(count: number, rawBytes: number): boolean {
@@ -240,13 +292,15 @@ export class WritePath {
   #insert(records: Uint8Array, start: number, end: number, firstSequence: number): void {
     const reader = this.#reader;
     const memtable = this.#memtables.active;
+    let ranges: RangeTombstones | undefined;
     let sequence = firstSequence;
     reader.reset(records, start, end);
     while (reader.next()) {
-      const { kind, keyStart, keyLength, valueStart, valueLength } = reader;
-      const hash = hashBytes(records, keyStart, keyLength);
-      memtable.insert(records, keyStart, keyLength, hash, kind, sequence++, records, valueStart, valueLength);
+      const tombstone = insertRecord(memtable, records, reader, sequence++);
+      // Nobody sees what is between the records of a write: of all ranges that a key is in, the last one is enough.
+      if (tombstone !== undefined) (ranges ??= new RangeTombstones()).add(tombstone, () => false);
     }
+    if (ranges !== undefined) memtable.showRanges(ranges, this.#isSeen);
   }
 
   #durability(): Promise<void> {
@@ -282,6 +336,7 @@ export class WritePath {
 
   /** A batch that is larger than a frame or an arena: written alone, frame by frame, then made visible as one. */
   #startLarge(write: WaitingWrite): boolean {
+    if (!this.#isItsTurn()) return false;
     const logBytes = LogWriter.largeBatchBytes(write.bytes.length);
     const log = this.#logs.active;
     if (!this.#writer.isIdle) {
@@ -294,6 +349,7 @@ export class WritePath {
       return false;
     }
     if (!this.#makeMemtableRoom(write.count, write.rawBytes)) return false;
+    this.#throttle.take(write.bytes.length);
     this.#dequeue();
     this.#writingLarge = this.#writeLarge(write).finally(() => {
       this.#writingLarge = undefined;
@@ -317,6 +373,32 @@ export class WritePath {
     this.#lastSequence += write.count;
     write.resolve();
   }
+}
+
+/** Gives back a range tombstone: reads do not see it yet. */
+function insertRecord(
+  memtable: Memtable,
+  records: Uint8Array,
+  { kind, keyStart, keyLength, valueStart, valueLength }: LogRecordReader,
+  sequence: number,
+): RangeTombstone | undefined {
+  if (kind === KIND_RANGE_TOMBSTONE)
+    return memtable.insertRange(records, keyStart, keyLength, valueStart, valueLength, sequence);
+  const hash = hashBytes(records, keyStart, keyLength);
+  memtable.insert(records, keyStart, keyLength, hash, kind, sequence, records, valueStart, valueLength);
+  return undefined;
+}
+
+/** Who may see an older range tombstone of a memtable where there is a newer one. */
+function seenBeside(snapshots: SnapshotList, writer: LogWriter): IsSeen {
+  return (sequence, newerSequence) => {
+    const { durableSequence, issuedSequence } = writer;
+    // Should the log fail, reads go on at what is durable then: what is now, or with the frame that is under way.
+    const isSeenIn = (moment: number): boolean => moment >= sequence && moment < newerSequence;
+    return (
+      isSeenIn(durableSequence) || isSeenIn(issuedSequence) || snapshots.hasBetween(sequence, newerSequence)
+    );
+  };
 }
 
 export function abortError(signal: AbortSignal): QuadringError {

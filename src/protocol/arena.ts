@@ -12,7 +12,11 @@
  *
  * `older` is the previous version of the same key. The prefix is the key's first 8 bytes, big-endian and padded with
  * zeros, compared as two unsigned words before any byte. Word 16 is key length | kind << 16 | height << 24.
+ *
+ * A range tombstone is a node without a tower, in neither the list nor the hash table: its key is the start, its value
+ * the end, and `older` the range tombstone before it. The newest one is named by a word before the head.
  */
+import type { RangeTombstone } from '../format/range-tombstones.ts';
 
 export const NODE_HASH = 0;
 export const NODE_OLDER = 1;
@@ -30,6 +34,9 @@ export const HEIGHT_MAX = 12;
 
 /** Byte offset of the head node, whose tower has HEIGHT_MAX levels and which has no key. */
 export const HEAD_OFFSET = 64;
+
+/** Word that names the newest range tombstone; before the head's tower. */
+export const RANGE_TOMBSTONES_WORD = 1;
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -66,4 +73,25 @@ export class ArenaCursor {
     this.valueStart = this.keyStart + this.keyLength;
     return true;
   }
+}
+
+/** Copies of the arena's range tombstones, oldest first. */
+export function rangeTombstonesIn(bytes: Uint8Array, words: Int32Array): RangeTombstone[] {
+  const newestFirst: RangeTombstone[] = [];
+  for (let node = words[RANGE_TOMBSTONES_WORD]; node !== 0; node = words[(node >> 2) + NODE_OLDER]) {
+    newestFirst.push(rangeTombstoneAt(node, bytes, words));
+  }
+  return newestFirst.reverse();
+}
+
+/** A copy of the range tombstone that a node holds. */
+export function rangeTombstoneAt(node: number, bytes: Uint8Array, words: Int32Array): RangeTombstone {
+  const at = node >> 2;
+  const start = node + NODE_HEADER_BYTES;
+  const end = start + (words[at + NODE_KEY] & 0xffff);
+  return {
+    start: bytes.slice(start, end),
+    end: bytes.slice(end, end + words[at + NODE_VALUE_LENGTH]),
+    sequence: (words[at + NODE_SEQUENCE_LOW] >>> 0) + words[at + NODE_SEQUENCE_HIGH] * TWO_32,
+  };
 }

@@ -20,7 +20,10 @@
  *     3 MiB             8 write buffers        │ registered by the flush ring
  *     5 MiB             mailbox, zeros, scratch┘
  *     6 MiB             8 transfer buffers       not registered: touched only when something large is read
- *     8 MiB             block-cache slots        registered by the foreground ring
+ *     8 MiB             compaction's mailbox   ┐
+ *     9 MiB             its 8 write buffers    │ registered by the compaction ring
+ *    11 MiB             its read buffers       ┘
+ *    19 MiB             block-cache slots        registered by the foreground ring
  */
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
@@ -32,7 +35,9 @@ export const QUEUE_CAPACITY = 512;
 
 export const OWNER_SYNC_WORD = 0;
 export const OWNER_EVENT_WORD = LINE_WORDS;
-const ROLES_AT = 2 * LINE_WORDS;
+/** Written by the owner at any time, read by the compaction thread: KiB a second that it may read and write; 0: no limit. */
+export const COMPACTION_RATE_WORD = 2 * LINE_WORDS;
+const ROLES_AT = 3 * LINE_WORDS;
 const REQUEST_QUEUE_WORDS = spscQueueWords(QUEUE_CAPACITY, REQUEST_WORDS);
 const COMPLETION_QUEUE_WORDS = spscQueueWords(QUEUE_CAPACITY, COMPLETION_WORDS);
 const ROLE_STRIDE = 4 * LINE_WORDS + REQUEST_QUEUE_WORDS + COMPLETION_QUEUE_WORDS;
@@ -95,7 +100,15 @@ export const SCRATCH_AT = ZEROS_AT + WRITE_BUFFER_BYTES;
 export const TRANSFER_BUFFERS_AT = 6 * MEBIBYTE;
 export const TRANSFER_BUFFER_BYTES = 256 * 1024;
 export const TRANSFER_BUFFER_COUNT = 8;
-export const SLOTS_AT = 8 * MEBIBYTE;
+/** The compaction thread's: parameters and answers, what it writes, what it reads. */
+export const COMPACTION_MAILBOX_AT = 8 * MEBIBYTE;
+export const COMPACTION_MAILBOX_BYTES = MEBIBYTE;
+export const COMPACTION_WRITE_BUFFERS_AT = 9 * MEBIBYTE;
+export const COMPACTION_READ_BUFFERS_AT = 11 * MEBIBYTE;
+export const COMPACTION_READ_BYTES = 8 * MEBIBYTE;
+/** Runs that one compaction merges at most: each has two read buffers of at least 64 KiB. */
+export const COMPACTION_RUNS_MAX = 64;
+export const SLOTS_AT = COMPACTION_READ_BUFFERS_AT + COMPACTION_READ_BYTES;
 
 /** What a role registers as fixed buffers of the pool: [offset, length), in whole MiB. */
 export function registeredRange(role: RoleId, poolBytes: number): { offset: number; length: number } {
@@ -105,7 +118,7 @@ export function registeredRange(role: RoleId, poolBytes: number): { offset: numb
     case 1:
       return { offset: MANIFEST_STAGING_AT, length: TRANSFER_BUFFERS_AT - MANIFEST_STAGING_AT };
     case 2:
-      return { offset: 0, length: 0 };
+      return { offset: COMPACTION_MAILBOX_AT, length: SLOTS_AT - COMPACTION_MAILBOX_AT };
     case 3:
       return { offset: LOG_STAGING_AT, length: MANIFEST_STAGING_AT };
   }

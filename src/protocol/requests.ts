@@ -7,8 +7,8 @@
  * A result is ≥ 0, or a negative errno, or one of the RESULT_ codes below (all under −4096, where no errno is).
  * The detail of an errno is the STEP_ that met it. Page numbers and page counts are in units of PAGE_BYTES. A buffer
  * is lent by a request and returned by its completion; READ_AHEAD lends one and returns the one that the kernel chose
- * among those lent that way: as its result, or after a failure as detail 0 (−1: the kernel kept it). READ_AHEAD
- * verifies the block that it reads.
+ * among those lent that way: as its result, or after a failure as detail 0 (−1: the kernel kept it). READ_AHEAD, and
+ * READ_PAGES if it is told to, verify the block that they read and decompress it in its slot.
  *
  *     request           argument 0      1              2               3              4            result
  *     ATTACH            –               –              –               –              –            0
@@ -24,7 +24,16 @@
  *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
  *     INSTALL_CURRENT   manifest        –              –               –              –            0
  *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
+ *     BEGIN_COMPACTION  mailbox page    –              –               –              –            0
+ *     WRITE_COMPACTED   table           mailbox page   –               –              –            bytes in mailbox
+ *     END_COMPACTION    –               –              –               –              –            0
+ *
+ * A compaction is one BEGIN, any number of WRITE_COMPACTED, each of which writes the next table of its output, and one
+ * END, also after a failure. WRITE_COMPACTED answers with an encoded version edit that adds the table; detail 0 is 1 as
+ * long as more may come, and a result of 0 says that nothing was left to write. After a failure of either the mailbox
+ * holds a CompactionFailure.
  */
+import type { CompressionName } from '../format/compression.ts';
 
 export const ROLE_FOREGROUND = 0;
 export const ROLE_FLUSH = 1;
@@ -57,8 +66,11 @@ export const APPEND_MANIFEST = 11;
 export const INSTALL_CURRENT = 12;
 export const REMOVE_FILE = 13;
 export const READ_AHEAD = 14;
+export const BEGIN_COMPACTION = 15;
+export const WRITE_COMPACTED = 16;
+export const END_COMPACTION = 17;
 
-/** The block's checksum did not hold; detail: expected, actual. */
+/** The block's checksum did not hold; detail: expected, actual. In a compaction: something of a table is damaged. */
 export const RESULT_CHECKSUM = -5001;
 /** The file ended before the pages asked for; detail: bytes that were there. */
 export const RESULT_SHORT_READ = -5002;
@@ -67,6 +79,8 @@ export const RESULT_SHORT_WRITE = -5003;
 
 /** The ring thread died; the owner itself gives this to what was outstanding. */
 export const RESULT_WORKER_FAILED = -5004;
+/** The block's checksum holds, but it is compressed and cannot be decompressed. */
+export const RESULT_UNDECOMPRESSED = -5005;
 
 export const FILE_LOG = 1;
 export const FILE_TABLE = 2;
@@ -114,9 +128,62 @@ export interface Attachment {
 export interface WriteTableParameters {
   readonly blockBytes: number;
   readonly filterBitsPerKey: number;
+  readonly compression: CompressionName;
   readonly createdAtSeconds: number;
+  readonly createdAtSequence: number;
   /** Sequence numbers that open snapshots and iterators read at, ascending: what one of them sees is kept. */
   readonly snapshots: readonly number[];
   /** Every version above it is kept. */
   readonly keepAbove: number;
+}
+
+/** A table that a compaction reads. */
+export interface CompactionInput {
+  readonly number: number;
+  readonly metaOffset: number;
+  readonly fileBytes: number;
+}
+
+/** Keys from the first to the last, both included, as base64; null: to the end of all keys. */
+export interface CompactionKeyRange {
+  readonly smallest: string;
+  readonly largest: string | null;
+}
+
+/** Parameters of BEGIN_COMPACTION, as JSON behind a u32 length in the mailbox that the request lends. */
+export interface CompactionParameters {
+  /** Newest first. A run is tables in the order of their keys, which do not overlap; each table of level 0 is one. */
+  readonly runs: readonly (readonly CompactionInput[])[];
+  readonly outputLevel: number;
+  /** Bytes of a table from which on the next key begins another. */
+  readonly tableBytes: number;
+  readonly blockBytes: number;
+  readonly filterBitsPerKey: number;
+  readonly compression: CompressionName;
+  readonly createdAtSeconds: number;
+  /** The last sequence number of the database when the compaction was picked. */
+  readonly createdAtSequence: number;
+  /** See WriteTableParameters. */
+  readonly snapshots: readonly number[];
+  readonly keepAbove: number;
+  /** Where older versions of a key may be that is not in the inputs; elsewhere a deletion that all see is left out. */
+  readonly older: readonly CompactionKeyRange[];
+  /** Largest keys, as base64, of the tables one level below the output, ascending, and their bytes. */
+  readonly grandparents: readonly { readonly largest: string; readonly bytes: number }[];
+  /** An output overlaps no more bytes of them, or ends at the next of their largest keys. */
+  readonly grandparentBytesMax: number;
+  /** 'idle': the disk's queue serves all others first. */
+  readonly ioPriority: 'idle' | 'best-effort';
+}
+
+/** What went wrong with which file: JSON behind a u32 length in the mailbox. */
+export interface CompactionFailure {
+  readonly table: number;
+  /** Byte of the file, where one is concerned; −1 otherwise. */
+  readonly offset: number;
+  /** Checksums of a block that is damaged; 0 otherwise. */
+  readonly expected: number;
+  readonly actual: number;
+  /** What is wrong with a table's tail; empty otherwise. */
+  readonly message: string;
 }

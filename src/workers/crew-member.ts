@@ -5,7 +5,7 @@
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { roleWords, WRITE_BUFFER_COUNT } from '../protocol/crew-layout.ts';
 import { ROLE_COMPACTION, ROLE_FLUSH, ROLE_FOREGROUND, ROLE_WAL, type RoleId } from '../protocol/requests.ts';
-import { CompactionRole } from './compaction-role.ts';
+import { CompactionRole, type CompactionClocks } from './compaction-role.ts';
 import { FlushRole } from './flush-role.ts';
 import { ForegroundRole } from './foreground-role.ts';
 import type { Ring } from './ring.ts';
@@ -32,7 +32,8 @@ const LIMITS: Record<RoleId, RoleLimits> = {
   [ROLE_FOREGROUND]: { tasksMax: 256, recordsPerTask: 1 },
   // A table, a manifest append, log files, removals; a table has a write for each buffer and one more outstanding.
   [ROLE_FLUSH]: { tasksMax: 4, recordsPerTask: WRITE_BUFFER_COUNT + 1 },
-  [ROLE_COMPACTION]: { tasksMax: 1, recordsPerTask: 1 },
+  // A step of a compaction, with its reads and writes, and beside it whatever else there is to answer.
+  [ROLE_COMPACTION]: { tasksMax: 2, recordsPerTask: 32 },
   // One frame and, beside it, the closing of an older log.
   [ROLE_WAL]: { tasksMax: 2, recordsPerTask: 1 },
 };
@@ -46,18 +47,18 @@ export function createRoleHost(options: CrewMemberOptions): RoleHost {
   };
   const io = new RoleIo(ring, limits);
   const basics = new RoleBasics({ ring, io, role: id, files, statistics, takeAttachment, onAttached });
-  const role = createRole(id, basics);
+  const role = createRole(id, basics, { control, now });
   return new RoleHost({ ring, io, role, limits, words: roleWords(control, id), statistics, now });
 }
 
-function createRole(id: RoleId, basics: RoleBasics): Role {
+function createRole(id: RoleId, basics: RoleBasics, clocks: CompactionClocks): Role {
   switch (id) {
     case ROLE_FOREGROUND:
       return new ForegroundRole(basics);
     case ROLE_FLUSH:
       return new FlushRole(basics);
     case ROLE_COMPACTION:
-      return new CompactionRole(basics);
+      return new CompactionRole(basics, clocks);
     case ROLE_WAL:
       return new WalRole(basics);
   }

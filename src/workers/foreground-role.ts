@@ -1,15 +1,16 @@
 /**
  * The foreground role: opens tables and reads their pages into buffers that requests lend. Ring threads only.
  *
- * A read lands where the request says (a block-cache slot, by READ_FIXED), its checksum is verified here, off the
- * owner's thread, and the answer is a number. A read ahead lands in whichever of the buffers lent for that purpose the
- * kernel picks. Many reads are under way at once, one record each.
+ * A read lands where the request says (a block-cache slot, by READ_FIXED). Off the owner's thread, here, its checksum is
+ * verified and it is decompressed, within its slot, if it is compressed; the answer is a number. A read ahead lands in
+ * whichever of the buffers lent for that purpose the kernel picks. Many reads are under way at once, one record each.
  */
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
-import { verifyBlock } from '../format/block-check.ts';
+import { decompressBlock, verifyBlock } from '../format/block-check.ts';
 import { tableName } from '../format/file-names.ts';
-import { PAGE_BYTES } from '../format/limits.ts';
+import { FormatError } from '../format/format-error.ts';
+import { BLOCK_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
 import {
   CLOSE_TABLE,
@@ -19,6 +20,7 @@ import {
   READ_PAGES,
   RESULT_CHECKSUM,
   RESULT_SHORT_READ,
+  RESULT_UNDECOMPRESSED,
   ROLE_FOREGROUND,
   STEP_OPEN,
   STEP_READ,
@@ -36,6 +38,8 @@ export class ForegroundRole implements Role {
   readonly #basics: RoleBasics;
   /** Tables of which the kernel knows that they are read in sequence. */
   readonly #advised = new Set<number>();
+  /** Compressed bytes, while they are decompressed to where they were. */
+  readonly #scratch = new Uint8Array(BLOCK_BYTES_MAX);
 
   constructor(basics: RoleBasics) {
     this.#basics = basics;
@@ -84,9 +88,11 @@ export class ForegroundRole implements Role {
     if (verify) {
       const verdict = verifyBlock(memory.pool, target, length, table, offset);
       if (!verdict.ok) return io.respond(RESULT_CHECKSUM, verdict.expected | 0, verdict.actual | 0);
+      if (!this.#decompress(target, length)) return io.respond(RESULT_UNDECOMPRESSED);
     }
     io.respond(0);
   }
+
   *#readAhead(table: number, page: number, pageCount: number, poolPage: number): RoleTask {
     const { io, memory, files } = this.#basics;
     const handle = must(files.get(table), 'a table is opened before it is read');
@@ -118,8 +124,21 @@ export class ForegroundRole implements Role {
     if (failure < 0) return io.respond(failure, landed);
     if (done < length) return io.respond(RESULT_SHORT_READ, landed);
     const verdict = verifyBlock(memory.pool, target, length, table, offset);
-    if (verdict.ok) io.respond(landed);
-    else io.respond(RESULT_CHECKSUM, landed);
+    if (!verdict.ok) io.respond(RESULT_CHECKSUM, landed);
+    else if (!this.#decompress(target, length)) io.respond(RESULT_UNDECOMPRESSED, landed);
+    else io.respond(landed);
+  }
+
+  /** Makes a verified block what it was before it was compressed, if it is, within its slot; false if that fails. */
+  #decompress(target: number, length: number): boolean {
+    const { memory } = this.#basics;
+    try {
+      decompressBlock(memory.pool, target, length, this.#scratch, memory.slotBytes);
+      return true;
+    } catch (error) {
+      if (error instanceof FormatError) return false;
+      throw error;
+    }
   }
 
   /** Reads on until `length` bytes are there, a read fails, or reads make no progress. */

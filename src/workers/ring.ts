@@ -21,9 +21,13 @@
  *     RENAME      directory    –                –             –                   0
  *     UNLINK      directory    –                –             –                   0
  *     FADVISE     handle       advice           0: to the end byte in file        0
+ *     TIMEOUT     –            –                microseconds  –                   0, when so much time has passed
  *
  * OPEN, RENAME and UNLINK take names relative to the directory: record i's first name stands at byte 128·i of `names`,
  * RENAME's second one 64 bytes further, both NUL-terminated. FADVISE takes posix_fadvise's number for the advice.
+ *
+ * TIMEOUT's time begins when its turn submits it; one that is longer than allowed, or in a chain, is refused with
+ * EINVAL. A ring of system calls sleeps in its turn, all timeouts of a batch at once.
  *
  * A READ with FLAG_SELECT lends the `selectBytes` (see `attach`) at its buffer offset to the ring, and reads into
  * whichever of the buffers that were lent the kernel picks: as of now the one lent first, when the read of a file begins
@@ -60,6 +64,9 @@ export const OPCODE_FALLOCATE = 6;
 export const OPCODE_RENAME = 7;
 export const OPCODE_UNLINK = 8;
 export const OPCODE_FADVISE = 9;
+export const OPCODE_TIMEOUT = 10;
+/** Longest wait of one TIMEOUT: a ring of system calls sleeps in it, and its thread cannot be stopped meanwhile. */
+export const TIMEOUT_MICROSECONDS_MAX = 100_000;
 
 /** The low byte of the flags word is the region. */
 export const REGION_MASK = 0xff;
@@ -73,6 +80,16 @@ export const FLAG_DATASYNC = 1 << 10;
 export const FLAG_KEEP_SIZE = 1 << 11;
 /** READ: into any of the buffers lent; see above. */
 export const FLAG_SELECT = 1 << 12;
+/**
+ * READ, WRITE: handed to a worker of the kernel at once, where that exists (io_uring's ASYNC), so that the turn does not
+ * spend the time that its submission takes.
+ */
+export const FLAG_ASYNC = 1 << 13;
+/**
+ * READ, WRITE: with the idle I/O priority, behind everybody else's, where the disk's scheduler knows such a thing.
+ * Without it where the kernel refuses (see `describe`).
+ */
+export const FLAG_IDLE = 1 << 14;
 
 export const COMPLETION_WORDS = 3;
 export const COMPLETION_USER_DATA = 0;

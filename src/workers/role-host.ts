@@ -27,11 +27,16 @@ import {
   COMPLETION_RESULT,
   COMPLETION_USER_DATA,
   COMPLETION_WORDS,
+  OPCODE_TIMEOUT,
   RECORD_WORDS,
+  WORD_OPCODE,
   WORD_USER_DATA,
   type Ring,
 } from './ring.ts';
 import type { Role } from './role.ts';
+
+/** In place of the moment of submission: how long it takes says nothing about the disk. */
+const NOT_TIMED = -1;
 
 export interface RoleHostOptions {
   readonly ring: Ring;
@@ -148,7 +153,11 @@ export class RoleHost {
   #noteSubmission(count: number): void {
     const now = this.#now();
     const records = this.#ring.records;
-    for (let i = 0; i < count; i++) this.#submittedAt[records[i * RECORD_WORDS + WORD_USER_DATA]] = now;
+    for (let i = 0; i < count; i++) {
+      const at = i * RECORD_WORDS;
+      const isTimeout = records[at + WORD_OPCODE] === OPCODE_TIMEOUT;
+      this.#submittedAt[records[at + WORD_USER_DATA]] = isTimeout ? NOT_TIMED : now;
+    }
     const statistics = this.#statistics;
     statistics[STATISTIC_RECORDS] += count;
     statistics[STATISTIC_SUBMITTING_TURNS] += 1;
@@ -164,7 +173,8 @@ export class RoleHost {
     for (let i = 0; i < completed; i++) {
       const at = i * COMPLETION_WORDS;
       const userData = completions[at + COMPLETION_USER_DATA];
-      recordLatency(this.#statistics, (now - this.#submittedAt[userData]) * 1000);
+      const submittedAt = this.#submittedAt[userData];
+      if (submittedAt !== NOT_TIMED) recordLatency(this.#statistics, (now - submittedAt) * 1000);
       const slot = this.#io.settle(
         userData,
         completions[at + COMPLETION_RESULT],

@@ -19,10 +19,12 @@ import {
   OPCODE_OPEN,
   OPCODE_READ,
   OPCODE_RENAME,
+  OPCODE_TIMEOUT,
   OPCODE_UNLINK,
   OPCODE_WRITE,
   RECORD_WORDS,
   SECOND_NAME_BYTES,
+  TIMEOUT_MICROSECONDS_MAX,
   WORD_BUFFER_OFFSET,
   WORD_FILE,
   WORD_FLAGS,
@@ -124,9 +126,16 @@ export class RoleIo {
     this.responseDetail1 = detail1;
   }
 
-  read(file: number, region: number, bufferOffset: number, length: number, fileOffset: number): number {
+  read(
+    file: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    flags = 0,
+  ): number {
     this.bytesRead += length;
-    return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, 0);
+    return this.#push(OPCODE_READ, file, bufferOffset, length, fileOffset, region, flags);
   }
 
   /** Lends the buffer to the ring and reads into any one that was lent; `buffer` says which. See FLAG_SELECT. */
@@ -169,6 +178,12 @@ export class RoleIo {
   /** `advice` is posix_fadvise's number; a length of 0 reaches to the end of the file. */
   advise(file: number, offset: number, length: number, advice: number): number {
     return this.#push(OPCODE_FADVISE, file, advice, length, offset, 0, 0);
+  }
+
+  /** Completes when the time has passed. REQUIRES: at most TIMEOUT_MICROSECONDS_MAX. */
+  timeout(microseconds: number): number {
+    assert(microseconds >= 0 && microseconds <= TIMEOUT_MICROSECONDS_MAX, 'a timeout is short');
+    return this.#push(OPCODE_TIMEOUT, -1, 0, microseconds, 0, 0, 0);
   }
 
   rename(directory: number, from: string, to: string, flags = 0): number {

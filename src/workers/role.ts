@@ -27,6 +27,8 @@ export class RoleMemory {
   directory = -1;
   salt = 0;
   directIo = false;
+  /** Size of a block-cache slot. */
+  slotBytes = 0;
   /** The kernel has buffers that were lent to reads ahead and did not come back. */
   hasKeptBuffers = false;
   #selectBytes = 0;
@@ -36,6 +38,7 @@ export class RoleMemory {
     this.directory = attachment.directory;
     this.salt = attachment.salt;
     this.directIo = attachment.directIo;
+    this.slotBytes = attachment.slotBytes;
     let isPoolNew = false;
     for (const { region, buffer } of attachment.memory) {
       this.#regions[region] = new Uint8Array(buffer);

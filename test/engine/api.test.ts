@@ -132,7 +132,7 @@ testBackends('the empty key, the empty value and the longest key', async (t, bac
 
 testBackends('the newest version wins over twenty tables', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
-  let database = await openDatabase(t, directory, backend, SMALL);
+  let database = await openDatabase(t, directory, backend, { ...SMALL, compaction: { automatic: false } });
   const model = new Map<string, string | undefined>();
   for (let round = 0; round < 20; round++) {
     for (let i = round % 3; i < 60; i += 1 + (round % 4)) {

@@ -4,20 +4,24 @@
  */
 import test from 'ava';
 import { describeTotals, runKillCycles } from '../support/kill-harness.ts';
+import { WORKLOAD_KINDS } from '../support/kill-workload.ts';
 import { testSeed } from '../support/random.ts';
 
-const CYCLES = 4;
+const CYCLES = { mixed: 4, compaction: 10 };
 
 for (const backend of ['auto', 'syscall'] as const) {
-  test.serial(
-    `processes killed at random moments lose nothing acknowledged and tear no batch (${backend})`,
-    async (t) => {
-      const seed = testSeed() >>> 0;
-      t.log(`QUADRING_TEST_SEED=${seed}`);
-      const totals = await runKillCycles({ cycles: CYCLES, seed, backend });
-      for (const line of describeTotals(totals)) t.log(line);
-      t.is(totals.cycles, CYCLES);
-      t.true(totals.acknowledged > 0);
-    },
-  );
+  for (const workload of WORKLOAD_KINDS) {
+    test.serial(
+      `processes killed at random moments lose nothing acknowledged, tear no batch and leave no file (${workload}, ${backend})`,
+      async (t) => {
+        const seed = testSeed() >>> 0;
+        t.log(`QUADRING_TEST_SEED=${seed}`);
+        const cycles = CYCLES[workload];
+        const totals = await runKillCycles({ cycles, seed, backend, workload });
+        for (const line of describeTotals(totals)) t.log(line);
+        t.is(totals.cycles, cycles);
+        t.true(totals.acknowledged > 0);
+      },
+    );
+  }
 }

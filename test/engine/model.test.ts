@@ -5,11 +5,20 @@
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { Database, type BatchOperation, type DatabaseOptions } from '../../src/index.ts';
+import {
+  Database,
+  type BatchOperation,
+  type Bytes,
+  type DatabaseOptions,
+  type QuadringError,
+  type Range,
+} from '../../src/index.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
 import { crashImage, temporaryDirectory } from '../support/directories.ts';
 import { testSeed } from '../support/random.ts';
+import { tinyCompaction, tinyCompression } from '../support/tiny-shapes.ts';
 import { valueOf } from '../support/values.ts';
+import { membership } from '../support/version-model.ts';
 
 const KEYS = 120;
 
@@ -20,21 +29,20 @@ function keyAt(index: number): Buffer {
   return Buffer.from(`${'shared/'.repeat(index % 4)}${index.toString(2)}`);
 }
 
-/** Undefined is a deletion. */
-interface Write {
-  readonly key: number;
-  readonly length: number | undefined;
-  readonly seed: number;
-}
+/** A length of undefined is a deletion. Or the keys from one to another are deleted, if there are any between them. */
+type Write =
+  | { readonly key: number; readonly length: number | undefined; readonly seed: number }
+  | { readonly from: number; readonly to: number };
 
 type Step =
   | { readonly kind: 'write'; readonly write: Write }
   | { readonly kind: 'burst'; readonly writes: readonly Write[] }
   | { readonly kind: 'batch'; readonly writes: readonly Write[]; readonly chained: boolean }
   | { readonly kind: 'read'; readonly key: number; readonly room: number }
+  | { readonly kind: 'compact'; readonly from: number; readonly to: number; readonly isAwaited: boolean }
   | { readonly kind: 'flush' | 'reopen' | 'crash' };
 
-const write: fc.Arbitrary<Write> = fc.record({
+const keyWrite: fc.Arbitrary<Write> = fc.record({
   key: fc.nat(KEYS - 1),
   length: fc.oneof(
     { arbitrary: fc.constant(undefined), weight: 15 },
@@ -44,6 +52,13 @@ const write: fc.Arbitrary<Write> = fc.record({
   ),
   seed: fc.nat(1 << 30),
 });
+
+/** Numbers with the same remainder of four have keys close to each other. */
+const rangeDeletion: fc.Arbitrary<Write> = fc
+  .tuple(fc.nat(KEYS - 1), fc.nat(5))
+  .map(([from, others]): Write => ({ from, to: from + 4 * others }));
+
+const write = fc.oneof({ arbitrary: keyWrite, weight: 25 }, { arbitrary: rangeDeletion, weight: 1 });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: write.map((one): Step => ({ kind: 'write', write: one })), weight: 200 },
@@ -67,6 +82,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { arbitrary: fc.constantFrom('flush' as const).map((kind): Step => ({ kind })), weight: 15 },
   {
+    arbitrary: fc
+      .record({ from: fc.nat(KEYS), to: fc.nat(KEYS), isAwaited: fc.boolean() })
+      .map((range): Step => ({ kind: 'compact', ...range })),
+    weight: 8,
+  },
+  {
     arbitrary: fc.constantFrom('reopen' as const, 'crash' as const).map((kind): Step => ({ kind })),
     weight: 7,
   },
@@ -76,7 +97,9 @@ const options: fc.Arbitrary<DatabaseOptions> = fc.record({
   writeBufferBytes: fc.constant(65_536),
   blockBytes: fc.constant(4096),
   blockCacheBytes: fc.constantFrom(0, 65_536),
-  filterBitsPerKey: fc.constantFrom(0, 10),
+  filterBitsPerKey: fc.constantFrom<DatabaseOptions['filterBitsPerKey'] & {}>(0, 10, [10, 6, 0]),
+  compression: tinyCompression,
+  compaction: tinyCompaction,
 });
 
 /** The database beside the Map that it must agree with. */
@@ -87,7 +110,10 @@ class Pair {
   readonly #model = new Map<number, Buffer>();
   #directory: string;
   #database: Database | undefined;
+  readonly #compactions: Promise<void>[] = [];
   operations = 0;
+  compactions = 0;
+  moves = 0;
 
   constructor(t: ExecutionContext, backend: Backend, settings: DatabaseOptions) {
     this.#t = t;
@@ -109,8 +135,27 @@ class Pair {
   }
 
   async close(): Promise<void> {
+    this.#noteCompactions();
     await this.#database?.close();
     this.#database = undefined;
+    await Promise.all(this.#compactions.splice(0));
+  }
+
+  #noteCompactions(): void {
+    const compactions = this.#database?.stats().compactions;
+    if (compactions === undefined) return;
+    this.compactions += compactions.compactions;
+    this.moves += compactions.movedTables;
+    if (compactions.lastFailure !== null) throw new Error(`a compaction failed: ${compactions.lastFailure}`);
+  }
+
+  /** The keys from one to the other, or all of them. */
+  async #compact(from: number, to: number, isAwaited: boolean): Promise<void> {
+    const range = from < to ? { gte: keyAt(from), lt: keyAt(to) } : {};
+    const compacting = this.database.compactRange(range);
+    if (isAwaited) return compacting;
+    // One that is under way when the database is closed is given up.
+    this.#compactions.push(compacting.catch((error: unknown) => expectClosed(error)));
   }
 
   async run(one: Step): Promise<void> {
@@ -130,6 +175,8 @@ class Pair {
         return this.#read(one.key, one.room);
       case 'flush':
         return this.database.flush();
+      case 'compact':
+        return this.#compact(one.from, one.to, one.isAwaited);
       case 'reopen':
         await this.close();
         return this.open();
@@ -142,31 +189,32 @@ class Pair {
     }
   }
 
-  #note({ key, length, seed }: Write): Buffer | undefined {
-    const value = length === undefined ? undefined : valueOf(length, seed);
-    if (value === undefined) this.#model.delete(key);
-    else this.#model.set(key, value);
-    return value;
+  #note(one: Write): BatchOperation {
+    if ('from' in one) {
+      const range = { gte: keyAt(one.from), lte: keyAt(one.to) };
+      const isInside = membership(range);
+      for (const key of this.#model.keys()) if (isInside(keyAt(key))) this.#model.delete(key);
+      return { type: 'deleteRange', ...range };
+    }
+    const key = keyAt(one.key);
+    if (one.length === undefined) {
+      this.#model.delete(one.key);
+      return { type: 'del', key };
+    }
+    const value = valueOf(one.length, one.seed);
+    this.#model.set(one.key, value);
+    return { type: 'put', key, value };
   }
 
   #write(one: Write): Promise<void> {
-    const value = this.#note(one);
-    const key = keyAt(one.key);
-    return value === undefined ? this.database.del(key) : this.database.put(key, value);
+    return applied(this.database, this.#note(one));
   }
 
   #batch(writes: readonly Write[], chained: boolean): Promise<void> {
-    const operations = writes.map((one): BatchOperation => {
-      const value = this.#note(one);
-      const key = keyAt(one.key);
-      return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
-    });
+    const operations = writes.map((one) => this.#note(one));
     if (!chained) return this.database.batch(operations);
     const batch = this.database.batch();
-    for (const operation of operations) {
-      if (operation.type === 'put') batch.put(operation.key, operation.value);
-      else batch.del(operation.key);
-    }
+    for (const operation of operations) applied(batch, operation);
     return batch.write();
   }
 
@@ -187,6 +235,31 @@ class Pair {
   }
 }
 
+/** The operation as a call of its own method. */
+function applied<Result>(
+  target: {
+    put(key: Bytes, value: Bytes): Result;
+    del(key: Bytes): Result;
+    deleteRange(range: Range): Result;
+  },
+  operation: BatchOperation,
+): Result {
+  switch (operation.type) {
+    case 'put':
+      return target.put(operation.key, operation.value);
+    case 'del':
+      return target.del(operation.key);
+    case 'deleteRange': {
+      const { type: _, ...range } = operation;
+      return target.deleteRange(range);
+    }
+  }
+}
+
+function expectClosed(error: unknown): void {
+  if ((error as QuadringError).code !== 'CLOSED') throw error;
+}
+
 function expectSame(what: string, actual: Buffer | undefined, expected: Buffer | undefined): void {
   if (actual === undefined || expected === undefined ? actual === expected : actual.equals(expected)) return;
   throw new Error(`${what}: ${describe(actual)} instead of ${describe(expected)}`);
@@ -200,6 +273,8 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
   const seed = testSeed();
   t.log(`QUADRING_TEST_SEED=${seed}`);
   let operations = 0;
+  let compactions = 0;
+  let moves = 0;
   const agrees = fc.asyncProperty(
     options,
     fc.array(step, { minLength: 150, maxLength: 400, size: 'max' }),
@@ -214,6 +289,8 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
       } finally {
         operations += pair.operations;
         await pair.close();
+        compactions += pair.compactions;
+        moves += pair.moves;
       }
     },
   );
@@ -223,6 +300,7 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
     interruptAfterTimeLimit: 60_000,
     markInterruptAsFailure: false,
   });
-  t.log(`${operations} operations`);
+  t.log(`${operations} operations, ${compactions} compactions, ${moves} tables moved`);
   t.true(operations > 2000);
+  t.true(compactions > 20);
 });

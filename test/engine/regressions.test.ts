@@ -113,3 +113,25 @@ testBackends('counters of a crew that was handed on begin at zero', async (t, ba
   await second.put('a', '1');
   t.is(second.stats().rings.find(({ role }) => role === 'wal')?.bytesWritten, 4096);
 });
+
+testBackends('a compaction of more runs than it may read at once keeps the order', async (t, backend) => {
+  const options = { ...OPTIONS, compaction: { automatic: false, tableBytes: 65_536, baseBytes: 65_536 } };
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, options);
+  // The lowest level gets many tables of one block each.
+  for (let i = 0; i < 20; i++) {
+    await database.put(keyOf(i), valueOf(70_000, i));
+    await database.flush();
+    await database.compactRange();
+  }
+  for (let i = 0; i < 40; i++) {
+    await database.put(keyOf(i % 20), valueOf(500, i));
+    await database.flush();
+  }
+  t.is(database.stats().levels[0]?.tables, 40);
+  await database.compactRange();
+  t.deepEqual(
+    database.stats().levels.map(({ level, entries }) => ({ level, entries })),
+    [{ level: 6, entries: 20 }],
+  );
+  for (let i = 0; i < 20; i++) await expectValue(t, database, keyOf(i), valueOf(500, 20 + i));
+});

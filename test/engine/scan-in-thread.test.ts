@@ -15,13 +15,20 @@ import { keyOf, valueOf } from '../support/values.ts';
 const TINY: DatabaseOptions = { writeBufferBytes: 1 << 20, blockBytes: 4096, blockCacheBytes: 0 };
 const ENTRIES = 600;
 
+/** Now and then time passes that nobody waits for: level 0 is compacted because nothing was written for a while. */
+const TIME_PASSES_ONE_IN = 2000;
+
 function openOn(disk: FaultyDisk, seed: number, options: DatabaseOptions): Promise<Database> {
   const random = new Random(seed);
-  return Database.openIn(
-    memoryWorld({ disk, random: () => random.fraction() }).environment,
-    MEMORY_DIRECTORY,
-    options,
-  );
+  const world = memoryWorld({
+    disk,
+    random: () => {
+      const fraction = random.fraction();
+      if (random.fraction() * TIME_PASSES_ONE_IN < 1) queueMicrotask(() => world.fireTimers());
+      return fraction;
+    },
+  });
+  return Database.openIn(world.environment, MEMORY_DIRECTORY, options);
 }
 
 /** Some two hundred blocks in one table. */

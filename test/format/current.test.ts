@@ -11,7 +11,7 @@ function line(text: string): Uint8Array {
 }
 
 test('CURRENT names a manifest in one line of text', (t) => {
-  t.regex(Buffer.from(encodeCurrent(7)).toString(), /^quadring 1 MANIFEST-000007 [0-9a-f]{8}\n$/);
+  t.regex(Buffer.from(encodeCurrent(7)).toString(), /^quadring 2 MANIFEST-000007 [0-9a-f]{8}\n$/);
   fc.assert(fc.property(fc.nat(2 ** 32 - 1), (number) => t.is(decodeCurrent(encodeCurrent(number)), number)));
 });
 
@@ -33,16 +33,18 @@ test('every flipped bit and every cut is found', (t) => {
 });
 
 test('another version is told apart from damage', (t) => {
-  const error = t.throws(() => decodeCurrent(line('quadring 2 whatever comes then')), {
-    instanceOf: UnknownVersionError,
-  });
-  t.is(error?.version, 2);
+  for (const version of [1, 3]) {
+    const error = t.throws(() => decodeCurrent(line(`quadring ${version} whatever comes then`)), {
+      instanceOf: UnknownVersionError,
+    });
+    t.is(error?.version, version);
+  }
 });
 
 test('a whole line that names no manifest is refused', (t) => {
   for (const name of ['000007.sst', 'MANIFEST-7', '', '../MANIFEST-000001', 'CURRENT']) {
     const error = t.throws(
-      () => decodeCurrent(line(`quadring 1 ${name}`)),
+      () => decodeCurrent(line(`quadring 2 ${name}`)),
       { instanceOf: FormatError },
       name,
     );

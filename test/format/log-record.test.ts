@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { FormatError } from '../../src/format/format-error.ts';
-import { KEY_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE } from '../../src/format/limits.ts';
+import { KEY_BYTES_MAX, KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE } from '../../src/format/limits.ts';
 import { LogRecordReader, logRecordLength, writeLogRecord } from '../../src/format/log-record.ts';
 import { bytesOf, expectEntries } from './tables.ts';
 import type { Assertions } from './tables.ts';
@@ -44,15 +44,27 @@ function expectWrites(t: Assertions, actual: readonly Write[], expected: readonl
   expectEntries(t, numbered(actual), numbered(expected));
 }
 
+/** A range tombstone of bounds that share all but their last byte. */
+function rangeTombstone(startLength: number, endLength: number, fill: number): Write {
+  const start = new Uint8Array(startLength).fill(fill);
+  const end = new Uint8Array(endLength).fill(fill);
+  if (endLength > 0) {
+    if (startLength > 0) start[Math.min(startLength, endLength) - 1] = 0;
+    end[endLength - 1] = fill + 1;
+  }
+  return { kind: KIND_RANGE_TOMBSTONE, key: start, value: end };
+}
+
 const lengths = fc.constantFrom(0, 1, 63, 64, 65, 127, 128, 300, 20_000);
 const write = fc.record({
-  kind: fc.constantFrom(KIND_PUT, KIND_TOMBSTONE),
+  kind: fc.constantFrom(KIND_PUT, KIND_TOMBSTONE, KIND_RANGE_TOMBSTONE),
   keyLength: lengths,
   valueLength: lengths,
   fill: fc.nat(255),
 });
 const writes = fc.array(
   write.map(({ kind, keyLength, valueLength, fill }): Write => {
+    if (kind === KIND_RANGE_TOMBSTONE) return rangeTombstone(keyLength, valueLength, fill & 127);
     const value = new Uint8Array(kind === KIND_PUT ? valueLength : 0).fill(fill + 1);
     return { kind, key: new Uint8Array(keyLength).fill(fill), value };
   }),
@@ -73,6 +85,19 @@ test('the empty key, the empty value and the largest key are legal', (t) => {
     { kind: KIND_PUT, key: new Uint8Array(KEY_BYTES_MAX).fill(1), value: new Uint8Array(5_000_000).fill(2) },
   ];
   expectWrites(t, decode(encode(many)), many);
+});
+
+test('a range tombstone may begin at the empty key and have no end', (t) => {
+  const long = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
+  const many: Write[] = [
+    { kind: KIND_RANGE_TOMBSTONE, key: new Uint8Array(0), value: new Uint8Array(0) },
+    { kind: KIND_RANGE_TOMBSTONE, key: bytesOf('a'), value: new Uint8Array(0) },
+    { kind: KIND_RANGE_TOMBSTONE, key: new Uint8Array(0), value: Uint8Array.of(0) },
+    { kind: KIND_RANGE_TOMBSTONE, key: bytesOf('a'), value: Uint8Array.of(0x61, 0) },
+    { kind: KIND_RANGE_TOMBSTONE, key: long.subarray(1), value: long },
+  ];
+  expectWrites(t, decode(encode(many)), many);
+  t.deepEqual([...encode(many.slice(0, 3))], [2, 0, 0, 2, 1, 0, 0x61, 2, 0, 1, 0]);
 });
 
 test("a tombstone's value is not written", (t) => {
@@ -115,7 +140,7 @@ test('a cut run gives the records before the cut and then a typed error, or ends
 test('malformed records are refused', (t) => {
   const refused = (numbers: number[], what: string): unknown =>
     t.throws(() => decode(Uint8Array.from(numbers)), { instanceOf: FormatError }, what);
-  refused([2, 0], 'an unknown kind');
+  refused([3, 0], 'an unknown kind');
   refused([1], 'no key length');
   refused([1, 1], 'no value length');
   refused([1, 0x80, 0x00, 0], 'a second spelling of zero');
@@ -124,6 +149,12 @@ test('malformed records are refused', (t) => {
   refused([1, 0, 0xff, 0xff, 0xff, 0xff, 0x01], 'five digits');
   refused([1, 2, 0, 0x61], 'a key that ends after the payload');
   refused([1, 1, 2, 0x61, 0x62], 'a value that ends after the payload');
+  refused([2, 1], 'a range without the length of its end');
+  refused([2, 1, 1, 0x61], 'an end that ends after the payload');
+  refused([2, 1, 1, 0x62, 0x61], 'a range that ends before it begins');
+  refused([2, 1, 1, 0x61, 0x61], 'a range without keys');
+  refused([2, 2, 1, 0x61, 0, 0x61], 'an end that is a prefix of the start');
+  refused([2, 0, 0x80, 0x80, 0x04], 'an end of 65,536 bytes');
 });
 
 test('the reader can begin again elsewhere', (t) => {

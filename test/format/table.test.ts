@@ -1,15 +1,16 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { checkBlockStructure, verifyBlock } from '../../src/format/block-check.ts';
-import { QuadringError } from '../../src/errors.ts';
-import { checksum, checksumSeed } from '../../src/format/checksum.ts';
-import { FOOTER_BYTES } from '../../src/format/footer.ts';
+import { BLOCK_TRAILER_BYTES, checkBlockStructure, verifyBlock } from '../../src/format/block-check.ts';
+import { COMPRESSION_NONE, compressionOf } from '../../src/format/compression.ts';
 import { hashBytes } from '../../src/format/hash.ts';
-import { writeU16, writeU32 } from '../../src/format/integers.ts';
 import { KEY_BYTES_MAX, KIND_PUT, PAGE_BYTES, SEQUENCE_MAX } from '../../src/format/limits.ts';
 import { TableBuilder } from '../../src/format/table-builder.ts';
 import { decodeTableMeta } from '../../src/format/table-meta.ts';
+import { RangeTombstones } from '../../src/format/range-tombstones.ts';
+import type { TombstoneFragment } from '../../src/format/range-tombstones.ts';
 import {
+  COMPRESSIONS,
+  CREATED_AT_SEQUENCE,
   buildTable,
   bytesOf,
   compareEntries,
@@ -20,14 +21,21 @@ import {
   getFromModel,
   neighbours,
   put,
+  rangeTombstones,
   scan,
   sortedEntries,
   tombstone,
 } from './tables.ts';
-import type { Assertions, Entry, Table } from './tables.ts';
+import type { Assertions, Entry, Table, TableOptions } from './tables.ts';
 
-function checkTable(t: Assertions, entries: readonly Entry[], table: Table): void {
-  const { index, properties } = table.meta;
+/** Against what it was built from and how. */
+function checkTable(
+  t: Assertions,
+  entries: readonly Entry[],
+  table: Table,
+  options: TableOptions = {},
+): void {
+  const { index } = table.meta;
   t.is(table.bytes.length % PAGE_BYTES, 0);
   for (let block = 0; block < index.blockCount; block++) {
     const base = index.pageOf(block) * PAGE_BYTES;
@@ -36,23 +44,56 @@ function checkTable(t: Assertions, entries: readonly Entry[], table: Table): voi
     t.true(ok, 'block verifies');
     t.is(actual, index.checksumOf(block));
     checkBlockStructure(table.bytes, base, length);
+    const isCompressed = table.bytes[base + length - BLOCK_TRAILER_BYTES + 4] !== COMPRESSION_NONE;
+    const blockPages = (options.blockBytes ?? PAGE_BYTES) / PAGE_BYTES;
+    t.is(index.memoryPagesOf(block), isCompressed ? blockPages : index.pageCountOf(block));
   }
   expectEntries(t, scan(table), entries);
-  const sequences = entries.map((entry) => entry.sequence);
+  const fragments = options.rangeTombstones ?? [];
+  t.deepEqual(table.meta.rangeTombstones?.fragments ?? [], fragments);
+  t.is(table.meta.properties.compression, compressionOf(options.compression ?? 'none'));
+  checkDescription(t, entries, table, fragments);
+}
+
+/** What the description and the properties say, against what went in. */
+function checkDescription(
+  t: Assertions,
+  entries: readonly Entry[],
+  table: Table,
+  fragments: readonly TombstoneFragment[],
+): void {
+  const { properties } = table.meta;
+  const sequences = [...entries.map((entry) => entry.sequence), ...fragments.flatMap((one) => one.sequences)];
+  const lengthOf = (...parts: Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
+  const entryBytes = entries.reduce((sum, { key, value }) => sum + lengthOf(key, value), 0);
+  const starts = [
+    ...entries.slice(0, 1).map(({ key }) => key),
+    ...fragments.slice(0, 1).map(({ start }) => start),
+  ];
+  const lastKey = entries.at(-1)?.key;
+  const lastEnd = fragments.at(-1)?.end;
+  const isExclusive =
+    lastEnd !== undefined &&
+    (lastKey === undefined || lastEnd.length === 0 || Buffer.compare(lastKey, lastEnd) < 0);
   const expected = {
     entries: entries.length,
     deletions: entries.filter((entry) => entry.kind !== KIND_PUT).length,
-    smallestKey: entries[0].key,
-    largestKey: entries[entries.length - 1].key,
+    overwritten: entries.filter((entry, i) => i > 0 && Buffer.compare(entries[i - 1].key, entry.key) === 0)
+      .length,
+    rangeTombstones: fragments.reduce((sum, fragment) => sum + fragment.sequences.length, 0),
+    smallestKey: starts.sort((a, b) => Buffer.compare(a, b))[0],
+    largestKey: isExclusive ? lastEnd : lastKey,
+    largestKeyIsExclusive: isExclusive,
     smallestSequence: Math.min(...sequences),
     largestSequence: Math.max(...sequences),
-    rawBytes: entries.reduce((sum, entry) => sum + entry.key.length + entry.value.length, 0),
+    rawBytes: fragments.reduce((sum, { start, end }) => sum + lengthOf(start, end), entryBytes),
     createdAtSeconds: 1_700_000_000,
+    createdAtSequence: CREATED_AT_SEQUENCE,
     level: 1,
   };
   for (const [field, value] of Object.entries(expected)) {
-    t.deepEqual(table.description[field as keyof typeof expected], value);
-    t.deepEqual(properties[field as keyof typeof expected], value);
+    t.deepEqual(table.description[field as keyof typeof expected], value, field);
+    t.deepEqual(properties[field as keyof typeof expected], value, field);
   }
   t.is(table.description.fileBytes, table.bytes.length);
 }
@@ -101,12 +142,119 @@ test('a table answers like the sorted list it was made from: any keys', (t) => {
       sortedEntries(fc.uint8Array({ maxLength: 12 }), { maxLength: 80, valueBytesMax: 700 }),
       (entries) => {
         const table = buildTable(entries, { filterBitsPerKey: 0, blockBytes: 8192 });
-        checkTable(t, entries, table);
+        checkTable(t, entries, table, { blockBytes: 8192 });
         checkLookups(t, entries, table);
       },
     ),
     { numRuns: 30 },
   );
+});
+
+for (const compression of COMPRESSIONS) {
+  test(`a table answers like the sorted list it was made from: ${compression}, many versions, range tombstones`, (t) => {
+    let pages = 0;
+    let memoryPages = 0;
+    fc.assert(
+      fc.property(
+        sortedEntries(crowdedKey(3), { maxLength: 80, valueBytesMax: 2500 }),
+        rangeTombstones(crowdedKey(3), 5),
+        fc.constantFrom(4096, 8192, 16_384, 65_536),
+        (entries, tombstones, blockBytes) => {
+          const { fragments } = RangeTombstones.of(tombstones);
+          const options = { compression, blockBytes, rangeTombstones: fragments };
+          const table = buildTable(entries, options);
+          checkTable(t, entries, table, options);
+          checkLookups(t, entries, table);
+          const { index, properties } = table.meta;
+          pages += properties.dataBytes / PAGE_BYTES;
+          for (let block = 0; block < index.blockCount; block++) memoryPages += index.memoryPagesOf(block);
+        },
+      ),
+      { numRuns: 40 },
+    );
+    // Values are of one byte each: nearly everything is compressed where blocks are larger than a page.
+    if (compression === 'none') t.is(pages, memoryPages);
+    else t.true(pages < memoryPages / 1.5, `${pages} of ${memoryPages}`);
+  });
+}
+
+test('a table has range tombstones beside its entries, before, among and behind them', (t) => {
+  fc.assert(
+    fc.property(
+      sortedEntries(crowdedKey(4), { maxLength: 30, valueBytesMax: 1500 }),
+      rangeTombstones(crowdedKey(4), 8),
+      (entries, tombstones) => {
+        const { fragments } = RangeTombstones.of(tombstones);
+        const options = { rangeTombstones: fragments, drainBytes: 5000 };
+        const table = buildTable(entries, options);
+        checkTable(t, entries, table, options);
+        checkLookups(t, entries, table);
+        t.is(table.meta.rangeTombstones === null, tombstones.length === 0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('a table of nothing but range tombstones', (t) => {
+  const two = RangeTombstones.of([
+    { start: bytesOf('b'), end: bytesOf('f'), sequence: 7 },
+    { start: bytesOf('d'), end: bytesOf('m'), sequence: 9 },
+  ]).fragments;
+  const all = RangeTombstones.of([{ start: bytesOf(''), end: bytesOf(''), sequence: 1 }]).fragments;
+  for (const fragments of [two, all]) {
+    const table = buildTable([], { rangeTombstones: fragments });
+    checkTable(t, [], table, { rangeTombstones: fragments });
+    t.is(table.description.metaOffset, 0);
+    t.is(table.meta.filter, null);
+    const { index } = table.meta;
+    t.is(index.blockCount, 0);
+    for (const key of ['', 'a', 'd', 'z'.repeat(100)]) {
+      t.is(index.locate(bytesOf(key), key.length), -1);
+      t.false(index.isContinuedBy(-1, bytesOf(key), key.length));
+      t.is(get(table, bytesOf(key), SEQUENCE_MAX), undefined);
+      t.is(index.bytesBetween(bytesOf(''), bytesOf(key)), 0);
+    }
+    t.is(index.bytesBetween(undefined, undefined), 0);
+    t.is(index.memoryBytes, 0);
+  }
+});
+
+test('the largest key is exclusive only where the last range tombstone ends behind the last entry', (t) => {
+  const range = (end: string, entries: readonly Entry[]): string => {
+    const fragments = RangeTombstones.of([{ start: bytesOf('a'), end: bytesOf(end), sequence: 1 }]).fragments;
+    const { largestKey, largestKeyIsExclusive } = buildTable(entries, {
+      rangeTombstones: fragments,
+    }).description;
+    return `${Buffer.from(largestKey).toString()}${largestKeyIsExclusive ? ')' : ']'}`;
+  };
+  t.is(range('m', [put('c', 1)]), 'm)');
+  t.is(range('m', [put('m', 1)]), 'm]');
+  t.is(range('m', [put('z', 1)]), 'z]');
+  t.is(range('', [put('z', 1)]), ')');
+  t.is(range('m', []), 'm)');
+});
+
+test('range tombstones that are out of order, overlap or have no keys are not written', (t) => {
+  const fragment = (start: string, end: string, sequences = [1]): TombstoneFragment => ({
+    start: bytesOf(start),
+    end: bytesOf(end),
+    sequences,
+  });
+  for (const fragments of [
+    [fragment('b', 'a')],
+    [fragment('a', 'a')],
+    [fragment('a', 'c'), fragment('b', 'd')],
+    [fragment('c', 'd'), fragment('a', 'b')],
+    [fragment('a', ''), fragment('b', 'c')],
+    [fragment('a', 'b', [])],
+    [fragment('a', 'b', [1, 1])],
+    [fragment('a', 'b', [1, 2])],
+    [fragment('a', 'b', [2 ** 48])],
+    [fragment('a', 'b'.repeat(KEY_BYTES_MAX + 1))],
+  ]) {
+    t.throws(() => buildTable([put('k', 1)], { rangeTombstones: fragments }), { name: 'AssertionFailure' });
+  }
 });
 
 test('one key whose versions fill many blocks', (t) => {
@@ -134,7 +282,7 @@ test('every number of entries from 1 to 5000, in blocks of 16 KiB', (t) => {
   for (const count of [1, 2, 3, 100, 128, 129, 255, 256, 257, 1000, 4999, 5000]) {
     const entries = all.slice(0, count);
     const table = buildTable(entries, { blockBytes: 16_384 });
-    checkTable(t, entries, table);
+    checkTable(t, entries, table, { blockBytes: 16_384 });
     for (let i = 0; i < count; i += 1 + (count >> 7)) {
       expectEntry(t, get(table, entries[i].key, SEQUENCE_MAX), entries[i]);
       expectEntry(
@@ -182,7 +330,7 @@ test('keys of 65,535 bytes, the empty key, the empty value', (t) => {
   ];
   for (const blockBytes of [4096, 16_384, 65_536]) {
     const table = buildTable(entries, { blockBytes });
-    checkTable(t, entries, table);
+    checkTable(t, entries, table, { blockBytes });
     for (const { key, sequence } of entries)
       expectEntry(t, get(table, key, sequence), getFromModel(entries, key, sequence));
     t.is(get(table, long.subarray(0, KEY_BYTES_MAX - 1), SEQUENCE_MAX), undefined);
@@ -222,7 +370,9 @@ test('a large value is not copied by add, and everything else is', (t) => {
     level: 0,
     blockBytes: 4096,
     filterBitsPerKey: 10,
+    compression: 'none',
     createdAtSeconds: 1,
+    createdAtSequence: 0,
   });
   const add = (text: string, value: Uint8Array): void => {
     const key = Buffer.from(text);
@@ -277,58 +427,4 @@ test('entries out of order, empty tables and values beyond their limits are refu
   );
   for (const blockBytes of [0, 4095, 6000, 131_072])
     t.throws(() => buildTable([put('a', 1)], { blockBytes }), failure);
-});
-
-test('a flipped bit in the tail is reported with its place', (t) => {
-  const entries = Array.from({ length: 50 }, (_, i) =>
-    put(`key ${String(i).padStart(3, '0')}`, i, 'v'.repeat(100)),
-  );
-  const { bytes, description } = buildTable(entries);
-  const tail = bytes.slice(description.metaOffset);
-  for (let at = 0; at < tail.length; at++) {
-    tail[at] ^= 1 << (at & 7);
-    const error = t.throws(() => decodeTableMeta(tail, 7, description.metaOffset, bytes.length), {
-      instanceOf: QuadringError,
-    });
-    if (error?.code !== 'TABLE_CORRUPT' || error.file !== '000007.sst') t.fail(`byte ${at}: ${error?.code}`);
-    t.true(
-      error?.offset !== undefined && error.offset >= description.metaOffset && error.offset < bytes.length,
-    );
-    tail[at] ^= 1 << (at & 7);
-  }
-  const damaged = tail.slice();
-  damaged[3] ^= 1;
-  const error = t.throws(() => decodeTableMeta(damaged, 7, description.metaOffset, bytes.length), {
-    instanceOf: QuadringError,
-  });
-  t.is(error?.offset, description.metaOffset);
-  t.is(typeof error?.expected, 'number');
-  t.not(error?.expected, error?.actual);
-});
-
-test('a tail of another file, place or length is refused', (t) => {
-  const { bytes, description } = buildTable([put('a', 1)]);
-  const { metaOffset } = description;
-  const tail = bytes.subarray(metaOffset);
-  const refused = { instanceOf: QuadringError, code: 'TABLE_CORRUPT' };
-  t.throws(() => decodeTableMeta(tail, 8, metaOffset, bytes.length), refused);
-  t.throws(() => decodeTableMeta(tail, 7, metaOffset + PAGE_BYTES, bytes.length + PAGE_BYTES), refused);
-  t.throws(() => decodeTableMeta(tail.subarray(0, 100), 7, metaOffset, bytes.length), refused);
-  t.throws(() => decodeTableMeta(tail.subarray(0, 0), 7, metaOffset, metaOffset), refused);
-  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length + 1), refused);
-});
-
-test('another version is told apart from damage', (t) => {
-  const { bytes, description } = buildTable([put('a', 1)]);
-  const { metaOffset } = description;
-  const tail = bytes.slice(metaOffset);
-  const at = tail.length - FOOTER_BYTES;
-  writeU16(tail, at + 16, 2);
-  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), { code: 'TABLE_CORRUPT' });
-  const fields = checksum(tail, at, at + 20, checksumSeed(0, 7, metaOffset + at));
-  writeU32(tail, at + 20, checksum(tail, at + 24, at + 32, fields));
-  t.throws(() => decodeTableMeta(tail, 7, metaOffset, bytes.length), {
-    instanceOf: QuadringError,
-    code: 'UNKNOWN_FORMAT',
-  });
 });

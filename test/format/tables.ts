@@ -5,10 +5,21 @@
 import fc from 'fast-check';
 import { BlockCursor } from '../../src/format/block-cursor.ts';
 import { BlockEntry, searchBlock } from '../../src/format/block.ts';
+import { decompressBlock } from '../../src/format/block-check.ts';
+import { isCompressionAvailable, compressionNames } from '../../src/format/compression.ts';
+import type { CompressionName } from '../../src/format/compression.ts';
 import { filterMayContain } from '../../src/format/filter.ts';
 import { hashBytes } from '../../src/format/hash.ts';
-import { KEY_BYTES_MAX, KIND_PUT, KIND_TOMBSTONE, PAGE_BYTES } from '../../src/format/limits.ts';
+import {
+  BLOCK_BYTES_MAX,
+  KEY_BYTES_MAX,
+  KIND_PUT,
+  KIND_TOMBSTONE,
+  PAGE_BYTES,
+} from '../../src/format/limits.ts';
+import type { RangeTombstone, TombstoneFragment } from '../../src/format/range-tombstones.ts';
 import { TableBuilder } from '../../src/format/table-builder.ts';
+import type { TableIndex } from '../../src/format/table-index.ts';
 import { decodeTableMeta } from '../../src/format/table-meta.ts';
 import type { TableMeta } from '../../src/format/table-meta.ts';
 import type { TableDescription } from '../../src/format/version-edit.ts';
@@ -21,8 +32,12 @@ export interface Entry {
 }
 
 export interface Table {
+  /** The file. */
   readonly bytes: Uint8Array;
+  /** Its blocks in memory, as they are searched, and where each of them begins. */
+  readonly memory: Uint8Array;
   readonly words: Uint16Array;
+  readonly bases: readonly number[];
   readonly meta: TableMeta;
   readonly description: TableDescription;
   readonly fileNumber: number;
@@ -34,7 +49,14 @@ export interface TableOptions {
   readonly fileNumber?: number;
   /** Size of the buffers that the builder is drained through. */
   readonly drainBytes?: number;
+  readonly compression?: CompressionName;
+  readonly rangeTombstones?: readonly TombstoneFragment[];
 }
+
+/** Those that this Node has. */
+export const COMPRESSIONS: readonly CompressionName[] = compressionNames.filter(isCompressionAvailable);
+
+export const CREATED_AT_SEQUENCE = 1000;
 
 export function bytesOf(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'latin1'));
@@ -66,7 +88,9 @@ export function buildTable(entries: readonly Entry[], options: TableOptions = {}
     level: 1,
     blockBytes: options.blockBytes ?? PAGE_BYTES,
     filterBitsPerKey: options.filterBitsPerKey ?? 10,
+    compression: options.compression ?? 'none',
     createdAtSeconds: 1_700_000_000,
+    createdAtSequence: CREATED_AT_SEQUENCE,
   });
   const parts: Uint8Array[] = [];
   const drain = (): void => {
@@ -87,7 +111,7 @@ export function buildTable(entries: readonly Entry[], options: TableOptions = {}
     key.fill(0xee, 5, 5 + entry.key.length);
     value.fill(0xdd, 9, 9 + entry.value.length);
   }
-  builder.finish();
+  builder.finish(options.rangeTombstones);
   drain();
   const bytes = new Uint8Array(Buffer.concat(parts));
   return openTable(bytes, builder.description(), fileNumber);
@@ -96,7 +120,27 @@ export function buildTable(entries: readonly Entry[], options: TableOptions = {}
 export function openTable(bytes: Uint8Array, description: TableDescription, fileNumber: number): Table {
   const tail = bytes.subarray(description.metaOffset);
   const meta = decodeTableMeta(tail, fileNumber, description.metaOffset, bytes.length);
-  return { bytes, words: new Uint16Array(bytes.buffer), meta, description, fileNumber };
+  const blocks = loadBlocks(bytes, meta.index);
+  return { bytes, ...blocks, words: new Uint16Array(blocks.memory.buffer), meta, description, fileNumber };
+}
+
+/** Each block in as much memory as the index says, decompressed in place, as in a slot of the cache. */
+function loadBlocks(bytes: Uint8Array, index: TableIndex): { memory: Uint8Array; bases: number[] } {
+  const bases: number[] = [];
+  let pages = 0;
+  for (let block = 0; block < index.blockCount; block++) {
+    bases.push(pages * PAGE_BYTES);
+    pages += index.memoryPagesOf(block);
+  }
+  const memory = new Uint8Array(pages * PAGE_BYTES).fill(0xa5);
+  const scratch = new Uint8Array(BLOCK_BYTES_MAX);
+  for (let block = 0; block < index.blockCount; block++) {
+    const start = index.pageOf(block) * PAGE_BYTES;
+    const length = index.pageCountOf(block) * PAGE_BYTES;
+    memory.set(bytes.subarray(start, start + length), bases[block]);
+    decompressBlock(memory, bases[block], length, scratch, index.memoryPagesOf(block) * PAGE_BYTES);
+  }
+  return { memory, bases };
 }
 
 /** The newest version visible at `visibleSequence`, found as the engine finds it; undefined when there is none. */
@@ -108,14 +152,14 @@ export function get(table: Table, key: Uint8Array, visibleSequence: number): Ent
   let block = index.locate(key, key.length);
   while (block >= 0) {
     if (index.sharesPrefix(block, key, key.length)) {
-      const base = index.pageOf(block) * PAGE_BYTES;
+      const base = table.bases[block];
       const bits = index.bucketBitsOf(block);
       const prefixLength = index.prefixLengthOf(block);
-      const { bytes, words } = table;
+      const { memory, words } = table;
       if (
-        searchBlock(bytes, words, base, bits, prefixLength, key, key.length, hash, visibleSequence, result)
+        searchBlock(memory, words, base, bits, prefixLength, key, key.length, hash, visibleSequence, result)
       ) {
-        const value = bytes.slice(result.valueStart, result.valueStart + result.valueLength);
+        const value = memory.slice(result.valueStart, result.valueStart + result.valueLength);
         return { key, sequence: result.sequence, kind: result.kind, value };
       }
     }
@@ -152,7 +196,7 @@ export function blockEntries(bytes: Uint8Array, base: number): Entry[] {
 export function scan(table: Table): Entry[] {
   const found: Entry[] = [];
   for (let block = 0; block < table.meta.index.blockCount; block++) {
-    found.push(...blockEntries(table.bytes, table.meta.index.pageOf(block) * PAGE_BYTES));
+    found.push(...blockEntries(table.memory, table.bases[block]));
   }
   return found;
 }
@@ -215,6 +259,29 @@ export function sortedEntries(
         })
         .sort(compareEntries),
     );
+}
+
+/** Range tombstones that overlap, adjoin and repeat each other, some without an end. */
+export function rangeTombstones(
+  key: fc.Arbitrary<Uint8Array>,
+  maxLength: number,
+): fc.Arbitrary<RangeTombstone[]> {
+  const sequence = fc.oneof(
+    fc.nat(8),
+    fc.maxSafeNat().map((number) => number % 2 ** 48),
+  );
+  const tombstone = fc.tuple(key, key, sequence).map(([a, b, number]): RangeTombstone => {
+    const order = Buffer.compare(a, b);
+    // No end of no bytes but as no end: a range before the empty key has no keys.
+    if (order === 0) return { start: a, end: new Uint8Array(0), sequence: number };
+    return { start: order < 0 ? a : b, end: order < 0 ? b : a, sequence: number };
+  });
+  return fc.array(tombstone, { maxLength });
+}
+
+/** Whether a range tombstone deletes keys from `start` on and before `end` that `key` is among. */
+export function isWithin({ start, end }: Pick<RangeTombstone, 'start' | 'end'>, key: Uint8Array): boolean {
+  return Buffer.compare(start, key) <= 0 && (end.length === 0 || Buffer.compare(key, end) < 0);
 }
 
 /** Keys that are nearly the given one: cut, longer, one byte off. */

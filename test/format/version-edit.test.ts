@@ -21,12 +21,16 @@ const table = fc.record({
   metaOffset: fc.maxSafeNat(),
   entries: fc.maxSafeNat(),
   deletions: fc.nat(),
+  overwritten: fc.maxSafeNat(),
+  rangeTombstones: fc.nat(),
   smallestKey: key,
   largestKey: key,
+  largestKeyIsExclusive: fc.boolean(),
   smallestSequence: sequence,
   largestSequence: sequence,
   rawBytes: fc.maxSafeNat(),
   createdAtSeconds: fc.nat(),
+  createdAtSequence: sequence,
 });
 const edit: fc.Arbitrary<VersionEdit> = fc.record(
   {
@@ -58,12 +62,16 @@ const ALL_FIELDS: VersionEdit = {
       metaOffset: 32_768,
       entries: 300,
       deletions: 5,
+      overwritten: 7,
+      rangeTombstones: 2,
       smallestKey: bytesOf(''),
       largestKey: bytesOf('a"\\\xff\x00'),
+      largestKeyIsExclusive: true,
       smallestSequence: 1,
       largestSequence: 300,
       rawBytes: 31_000,
       createdAtSeconds: 1_700_000_000,
+      createdAtSequence: 305,
     },
   ],
   deleted: [{ level: 0, number: 3 }],
@@ -140,8 +148,9 @@ test('an edit as text', (t) => {
       'nextFileNumber 9',
       'lastSequence 281474976710655',
       'flushedSequence 0',
-      'added level=2 number=8 fileBytes=40960 metaOffset=32768 entries=300 deletions=5 keys="".."a\\x22\\x5c\\xff\\x00" ' +
-        'sequences=1..300 rawBytes=31000 createdAtSeconds=1700000000',
+      'added level=2 number=8 fileBytes=40960 metaOffset=32768 entries=300 deletions=5 overwritten=7 ' +
+        'rangeTombstones=2 keys=""..<"a\\x22\\x5c\\xff\\x00" sequences=1..300 rawBytes=31000 ' +
+        'createdAtSeconds=1700000000 createdAtSequence=305',
       'deleted level=0 number=3',
       'logEnd number=4 end=8192',
       `compactionPointer level=1 key="${'m'.repeat(64)}"…(65 bytes)`,

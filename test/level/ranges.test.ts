@@ -170,6 +170,27 @@ testBackends('clear takes a range, its end, and a limit', async (t, backend) => 
   t.deepEqual(await level.keys().all(), []);
 });
 
+testBackends('clear of a whole range is one deletion, of whatever order and encoding', async (t, backend) => {
+  const level = await layeredLevel(t, backend);
+  const expectCleared = async (clear: () => Promise<void>, left: unknown[]): Promise<void> => {
+    const { lastSequence } = level.stats();
+    await clear();
+    t.is(level.stats().lastSequence, lastSequence + 1);
+    t.deepEqual(await level.iterator().all(), left);
+  };
+  const reversed = { gte: keyOf(10), lt: keyOf(2000), reverse: true };
+  await expectCleared(() => level.clear(reversed), [...ALL.slice(0, 10), ...ALL.slice(2000)]);
+  // `gte` and `lte` take precedence.
+  const both = { gt: keyOf(5), gte: keyOf(2), lt: keyOf(1), lte: keyOf(2990), limit: Infinity };
+  await expectCleared(() => level.clear(both), [...ALL.slice(0, 2), ...ALL.slice(2991)]);
+  const bytes = { gt: Buffer.from(keyOf(2990)), lte: Buffer.from(keyOf(2998)), keyEncoding: 'buffer' };
+  await expectCleared(() => level.clear(bytes), [...ALL.slice(0, 2), ...ALL.slice(2999)]);
+  await expectCleared(() => level.clear({ limit: -1 }), []);
+  const { lastSequence } = level.stats();
+  await level.clear({ gt: 'b', lt: 'a' });
+  t.is(level.stats().lastSequence, lastSequence);
+});
+
 testBackends('clear leaves what the snapshot has not, and what came after the call', async (t, backend) => {
   const level = await layeredLevel(t, backend);
   const snapshot = level.snapshot();

@@ -76,6 +76,8 @@ test('system calls have no flags', (t) => {
     registrationRefusal: null,
     providedBuffers: 0,
     providedBuffersRefusal: null,
+    idlePriority: true,
+    idlePriorityRefusal: null,
   });
 });
 

@@ -32,7 +32,7 @@ export function liveAndDie(
   onRecord: (record: KillRecord) => void,
 ): Promise<void> {
   const triggeredBy = task.kind === 'write' ? ACKNOWLEDGED : OPENING;
-  const child = spawn(process.execPath, ['--enable-source-maps', program, JSON.stringify(task)], {
+  const child = spawn(process.execPath, [program, JSON.stringify(task)], {
     stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
   });
   living.add(child);

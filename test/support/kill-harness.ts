@@ -9,20 +9,29 @@
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { settle } from '../../bench/support/settled-tree.ts';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
-import { nodeFileSystem } from '../../src/main/file-system.ts';
-import { garbageFiles, inspectDirectory } from '../../src/main/directory-contents.ts';
-import { readManifest } from '../../src/main/recovery.ts';
 import { liveAndDie } from './kill-child-process.ts';
-import { Oracle, OracleFailure } from './kill-oracle.ts';
-import { ACKNOWLEDGED, OPENED, SUBMITTING, type KillRecord } from './kill-protocol.ts';
-import { ABSENT_KEY_COUNT, KEY_COUNT, keyOf, optionsOf, Workload } from './kill-workload.ts';
+import { checkContents } from './kill-contents.ts';
+import { checkFiles, checkFilesOfOpen } from './kill-files.ts';
+import { Oracle } from './kill-oracle.ts';
+import {
+  ACKNOWLEDGED,
+  OPENED,
+  SUBMITTING,
+  workOf,
+  WORKED,
+  type KillRecord,
+  type Work,
+} from './kill-protocol.ts';
+import { optionsOf, Workload, type WorkloadKind } from './kill-workload.ts';
 import { mix, Random } from './random.ts';
 
 export interface KillRunOptions {
   readonly cycles: number;
   readonly seed: number;
   readonly backend: 'auto' | 'uring' | 'syscall';
+  readonly workload: WorkloadKind;
   readonly onCycle?: (cycle: number, totals: KillTotals) => void;
 }
 
@@ -42,7 +51,16 @@ export interface KillTotals {
   dropped: number;
   replayedRecords: number;
   tornFrames: number;
+  /** What the writing processes had done since their last open, as of their last reports before they were killed. */
+  flushes: number;
+  compactions: number;
+  /** Kills of processes whose last report was that a compaction was under way. */
+  killsDuringCompaction: number;
+  /** Opens that were left to bring the levels to rest, and what they compacted. */
+  settles: number;
+  settlingCompactions: number;
   milliseconds: number;
+  workload: WorkloadKind;
   /** Backend that the databases had. */
   backend: string;
 }
@@ -52,10 +70,13 @@ export class KillCycleFailure extends Error {
   override readonly name = 'KillCycleFailure';
 }
 
-const WRITE_MS_MAX = 300;
+/** Compactions need some time to begin with. */
+const WRITE_MS_MAX = { mixed: 300, compaction: 800 };
 const RECOVERY_MS_MAX = 150;
-/** Log files an open, idle database may have beside the live ones: active, prepared, and two to be used again. */
-const SPARE_LOGS_MAX = 4;
+/** How long nothing must be compacted until a database has settled, more than any of the workload waits; and a bound. */
+const SETTLING = { quietMs: 150, limitMs: 60_000 };
+/** Of the opens that verify: always the same, so that they hand their threads on. Starting some costs more than the rest. */
+const SHAPE = { writeBufferBytes: 65_536, blockBytes: 16_384, blockCacheBytes: 4 * 1024 * 1024 };
 
 export async function runKillCycles(options: KillRunOptions): Promise<KillTotals> {
   const totals: KillTotals = {
@@ -70,12 +91,18 @@ export async function runKillCycles(options: KillRunOptions): Promise<KillTotals
     dropped: 0,
     replayedRecords: 0,
     tornFrames: 0,
+    flushes: 0,
+    compactions: 0,
+    killsDuringCompaction: 0,
+    settles: 0,
+    settlingCompactions: 0,
     milliseconds: 0,
+    workload: options.workload,
     backend: '',
   };
   const began = performance.now();
   for (let seed = options.seed; totals.cycles < options.cycles; seed = mix(seed + 1) >>> 0) {
-    const era = new Era(seed, options.backend, totals);
+    const era = new Era(seed, options, totals);
     const length = Math.min(era.length, options.cycles - totals.cycles);
     for (let cycle = 1; cycle <= length; cycle++) {
       await era.cycle(cycle);
@@ -93,6 +120,7 @@ class Era {
   readonly length: number;
   readonly #seed: number;
   readonly #backend: KillRunOptions['backend'];
+  readonly #workload: WorkloadKind;
   readonly #totals: KillTotals;
   readonly #random: Random;
   readonly #oracle = new Oracle();
@@ -101,9 +129,10 @@ class Era {
   /** The directory as the last kill left it. */
   readonly #evidence: string;
 
-  constructor(seed: number, backend: KillRunOptions['backend'], totals: KillTotals) {
+  constructor(seed: number, { backend, workload }: KillRunOptions, totals: KillTotals) {
     this.#seed = seed;
     this.#backend = backend;
+    this.#workload = workload;
     this.#totals = totals;
     this.#random = new Random(seed);
     this.length = this.#random.between(3, 12);
@@ -120,22 +149,24 @@ class Era {
   async cycle(cycle: number): Promise<void> {
     try {
       const random = this.#random;
-      await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX));
+      await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX[this.#workload]));
       // Now and then recovery is killed, which may happen again and again; and then somebody goes on to write.
       while (random.oneIn(3)) {
         await this.#recoverAndDie(random.bits(), random.below(RECOVERY_MS_MAX));
-        if (random.oneIn(4)) await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX));
+        if (random.oneIn(4))
+          await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX[this.#workload]));
       }
       this.#keepEvidence();
       const opens = random.oneIn(4) ? 2 : 1;
       for (let i = 0; i < opens; i++) await this.#verify(random.bits());
+      if (this.#workload === 'compaction' && random.oneIn(2)) await this.#settle(random.bits());
     } catch (error) {
       throw this.#failure(cycle, error as Error);
     }
   }
 
   async #writeAndDie(seed: number, killAfterMs: number): Promise<void> {
-    this.#oracle.begin(new Workload(seed));
+    this.#oracle.begin(new Workload(seed, this.#workload));
     await this.#liveAndDie('write', seed, killAfterMs);
   }
 
@@ -149,14 +180,20 @@ class Era {
   /** Resolves with whether the child had opened the database when it was killed. */
   async #liveAndDie(kind: 'write' | 'recover', seed: number, killAfterMs: number): Promise<boolean> {
     const scratch = join(this.#root, 'scratch');
-    const task = { kind, directory: this.#directory, scratch, seed, options: this.#options(seed) };
+    const options = this.#options(seed);
+    const task = { kind, workload: this.#workload, directory: this.#directory, scratch, seed, options };
     let opened = false;
+    let work: Work | undefined;
     await liveAndDie(task, killAfterMs, (record) => {
       opened ||= record.kind === OPENED;
-      this.#onRecord(record);
+      if (record.kind === WORKED) work = workOf(record);
+      else this.#onRecord(record);
     });
     rmSync(scratch, { recursive: true, force: true });
     this.#totals.kills++;
+    this.#totals.flushes += work?.flushes ?? 0;
+    this.#totals.compactions += work?.compactions ?? 0;
+    if (work?.isCompacting === true) this.#totals.killsDuringCompaction++;
     return opened;
   }
 
@@ -177,55 +214,40 @@ class Era {
     totals.tornFrames += tornFrames;
   }
 
-  /** Opens the database here and holds all of it against the oracle. */
+  /** Opens the database here, as the kill left it, and holds all of it against the oracle. */
   async #verify(seed: number): Promise<void> {
+    const options = { ...this.#options(seed), ...SHAPE };
+    await this.#useAndCheck({ ...options, compaction: { ...options.compaction, automatic: false } }, () =>
+      Promise.resolve(),
+    );
+  }
+
+  /** Has everything compacted that there is to compact, and holds what that leaves against the oracle. */
+  async #settle(seed: number): Promise<void> {
+    await this.#useAndCheck({ ...this.#options(seed), ...SHAPE }, async (database) => {
+      await settle(database, SETTLING);
+      this.#totals.settles++;
+      this.#totals.settlingCompactions += database.stats().compactions.compactions;
+    });
+  }
+
+  /** REQUIRES: compacts nothing once it has been used. */
+  async #useAndCheck(options: DatabaseOptions, use: (database: Database) => Promise<void>): Promise<void> {
     this.#oracle.begin(undefined);
-    const database = await Database.open(this.#directory, this.#options(seed));
+    const database = await Database.open(this.#directory, options);
     let liveLogs: number;
     try {
       const { backend, lastSequence, recovery } = database.stats();
       this.#totals.backend = backend;
       this.#onOpened(lastSequence, recovery.replayedRecords, recovery.tornFrames);
-      await this.#checkContents(database);
+      await use(database);
+      await checkFilesOfOpen(this.#directory, database);
+      await checkContents(database, this.#oracle);
       liveLogs = database.stats().log.live;
     } finally {
       await database.close();
     }
-    this.#checkFiles(liveLogs);
-  }
-
-  async #checkContents(database: Database): Promise<void> {
-    const keys = Array.from({ length: KEY_COUNT + ABSENT_KEY_COUNT }, (_, key) => key);
-    const found = await Promise.all(keys.map((key) => database.get(keyOf(key))));
-    const target = Buffer.alloc(512);
-    for (const key of keys) {
-      const value = found[key];
-      this.#oracle.check(key, value, 'get');
-      this.#oracle.check(key, database.getSync(keyOf(key)), 'getSync');
-      const length = database.getInto(keyOf(key), target);
-      const copied = target.subarray(0, Math.max(0, Math.min(length, target.length)));
-      if (length !== (value?.length ?? -1) || value?.subarray(0, target.length).equals(copied) === false) {
-        throw new OracleFailure(
-          `key ${key} has ${length} bytes by getInto, ${value?.length ?? 'none'} by get`,
-        );
-      }
-    }
-  }
-
-  /** After a close, the directory has what the manifest names, the logs of the moment, and nothing else. */
-  #checkFiles(liveLogs: number): void {
-    const contents = inspectDirectory(nodeFileSystem, this.#directory);
-    const { manifestNumber, tables } = readManifest(nodeFileSystem, this.#directory, contents);
-    const garbage = garbageFiles(contents, manifestNumber, tables, []);
-    const logs = garbage.filter(({ kind }) => kind === 'log');
-    const other = garbage.filter(({ kind }) => kind !== 'log');
-    if (other.length > 0) {
-      throw new OracleFailure(`no version names ${other.map(({ name }) => name).join(', ')}`);
-    }
-    if (logs.length > liveLogs + SPARE_LOGS_MAX) {
-      const names = logs.map(({ name }) => name).join(', ');
-      throw new OracleFailure(`${liveLogs} logs are live, but there are ${names}`);
-    }
+    checkFiles(this.#directory, liveLogs);
   }
 
   /** What is looked at when a cycle fails: opening a database changes it. Tables never change, so links do for them. */
@@ -239,11 +261,11 @@ class Era {
   }
 
   #options(seed: number): DatabaseOptions {
-    return optionsOf(seed, this.#backend);
+    return optionsOf(seed, this.#workload, this.#backend);
   }
 
   #failure(cycle: number, cause: Error): KillCycleFailure {
-    const replay = `npm run kill -- --cycles ${cycle} --seed ${this.#seed} --backend ${this.#backend}`;
+    const replay = `npm run kill -- --workload ${this.#workload} --cycles ${cycle} --seed ${this.#seed} --backend ${this.#backend}`;
     const message = [
       `kill cycle ${cycle} of the directory begun with seed ${this.#seed}: ${cause.message}`,
       `replay (the moments of the kills will differ): ${replay}`,
@@ -259,13 +281,16 @@ export function describeTotals(totals: KillTotals): string[] {
   const { cycles, kills, recoveryKills, killsDuringOpen, opens, directories, milliseconds } = totals;
   const { acknowledged, keptUnacknowledged, dropped } = totals;
   return [
-    `cycles                  ${cycles} on ${totals.backend}, in ${directories} directories`,
+    `cycles                  ${cycles} of the workload '${totals.workload}' on ${totals.backend}, in ${directories} directories`,
     `processes killed        ${kills}, of which ${recoveryKills} while they recovered or closed (${killsDuringOpen} in their first open)`,
     `opens compared          ${opens}`,
     `writes acknowledged     ${acknowledged}; missing 0, torn 0`,
     `writes unacknowledged   ${keptUnacknowledged} kept, ${dropped} not`,
     `torn frames cut         ${totals.tornFrames}`,
     `records replayed        ${totals.replayedRecords}`,
+    `flushes, compactions    ${totals.flushes}, ${totals.compactions} in processes that were killed; ${totals.killsDuringCompaction} killed during a compaction`,
+    `brought to rest         ${totals.settles} times, by ${totals.settlingCompactions} compactions`,
+    `files                   none that no version names, after ${opens} opens and as many closes`,
     `mean time of a cycle    ${Math.round(milliseconds / Math.max(cycles, 1))} ms`,
   ];
 }

@@ -13,14 +13,15 @@
  *
  * where the outer two are what the pipe has. The middle ones are not known, and need not be.
  *
- * What is promised. Writes take effect in the order of submission, each operation (a put, a deletion, a batch) whole or
- * not at all, and what survives is a prefix of that order, durable or not. Each record of an operation takes one
+ * What is promised. Writes take effect in the order of submission, each operation (a put, a deletion of a key or a range,
+ * a batch) whole or not at all, and what survives is a prefix of that order, durable or not. Each record of an operation takes one
  * sequence number, so `lastSequence` of the next open says where the prefix ends. It is checked that
  *
  *     1. it ends between two operations: no batch is torn;
  *     2. it does not end before the floor: nothing acknowledged is missing. The floor lies behind
  *        - each acknowledged write that was to be durable, and so everything submitted before it, also what was not;
- *        - what had been acknowledged, durable or not, when an acknowledged flush was submitted;
+ *        - what had been acknowledged, durable or not, when an acknowledged flush, or compaction of everything, which
+ *          begins with one, was submitted;
  *        - everything before an acknowledged close;
  *     3. it does not end behind what was submitted: nothing comes from nowhere;
  *     4. every key of the key set has the value, or the absence, that the prefix gives it, byte for byte, and keys that
@@ -32,13 +33,14 @@
  */
 import {
   ABSENT_KEY_COUNT,
-  DELETED,
   describeValue,
   KEY_COUNT,
+  keysOf,
   valueOf,
   type Operation,
   type ValueOrigin,
   type Workload,
+  type Write,
 } from './kill-workload.ts';
 
 /** The database does not hold what it must. */
@@ -130,10 +132,10 @@ export class Oracle {
     if (operation.kind === 'write') {
       this.#acknowledgedSequence = Math.max(this.#acknowledgedSequence, lastSequence);
       if (operation.sync) this.#raiseFloor(lastSequence, `the durable write at operation ${index}`);
-    } else if (operation.kind === 'flush') {
-      this.#raiseFloor(coveredSequence, `the flush at operation ${index}`);
-    } else {
+    } else if (operation.kind === 'reopen') {
       this.#raiseFloor(lastSequence, `the close at operation ${index}`);
+    } else {
+      this.#raiseFloor(coveredSequence, `the ${operation.kind} at operation ${index}`);
     }
   }
 
@@ -190,10 +192,12 @@ export class Oracle {
     return settlement;
   }
 
-  #apply(index: number, writes: readonly { readonly key: number; readonly size: number }[]): void {
+  #apply(index: number, writes: readonly Write[]): void {
     const stream = this.#workload?.stream ?? 0;
-    writes.forEach(({ key, size }, place) => {
-      this.#state[key] = size === DELETED ? undefined : { stream, index, place, size };
+    writes.forEach((write, place) => {
+      const { size } = write;
+      const origin = size < 0 ? undefined : { stream, index, place, size };
+      for (const key of keysOf(write)) this.#state[key] = origin;
     });
   }
 }

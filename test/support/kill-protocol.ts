@@ -3,9 +3,9 @@
  * blocking call. What was written before the kill is in the pipe and will be read; a record that was cut is not one.
  *
  *     0  u32 kind
- *     4  u32 index of an operation, or records that an open replayed
- *     8  u48 last sequence number (OPENED)
- *    14  u16 torn frames that an open cut (OPENED)
+ *     4  u32 index of an operation, or records that an open replayed, or flushes so far
+ *     8  u48 last sequence number (OPENED), or compactions so far (WORKED)
+ *    14  u16 torn frames that an open cut (OPENED), or whether a compaction is under way (WORKED)
  */
 import { writeSync } from 'node:fs';
 
@@ -17,12 +17,25 @@ export const OPENED = 2;
 export const SUBMITTING = 3;
 /** Its promise has resolved. */
 export const ACKNOWLEDGED = 4;
+/** What the open database has done beside writing, now and then. */
+export const WORKED = 5;
 
 export interface KillRecord {
   readonly kind: number;
   readonly index: number;
   readonly lastSequence: number;
   readonly tornFrames: number;
+}
+
+/** What a record of the kind WORKED says. */
+export interface Work {
+  readonly flushes: number;
+  readonly compactions: number;
+  readonly isCompacting: boolean;
+}
+
+export function workOf({ index, lastSequence, tornFrames }: KillRecord): Work {
+  return { flushes: index, compactions: lastSequence, isCompacting: tornFrames !== 0 };
 }
 
 const RECORD_BYTES = 16;
@@ -40,6 +53,10 @@ export class Reporter {
 
   opened(lastSequence: number, replayedRecords: number, tornFrames: number): void {
     this.#write(OPENED, replayedRecords, lastSequence, Math.min(tornFrames, 0xffff));
+  }
+
+  worked({ flushes, compactions, isCompacting }: Work): void {
+    this.#write(WORKED, flushes, compactions, isCompacting ? 1 : 0);
   }
 
   submitting(index: number): void {

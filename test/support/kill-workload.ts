@@ -6,14 +6,25 @@
  * wrote them stands in their first bytes (as far as they have any), and the rest is a piece of one large random text
  * that begins somewhere else for each value.
  */
-import type { DatabaseOptions } from '../../src/index.ts';
+import { isCompressionAvailable, type CompressionName } from '../../src/format/compression.ts';
+import type { CompactionOptions, DatabaseOptions } from '../../src/main/options.ts';
 import { mix, Random } from './random.ts';
 
-export const KEY_COUNT = 500;
+/**
+ * What the stream is made to bring about. 'mixed': everything a log can meet, large batches above all; 'compaction':
+ * flushes and compactions all the time, and what makes their work hard: deletions, reopening, readers that hold on.
+ */
+export const WORKLOAD_KINDS = ['mixed', 'compaction'] as const;
+export type WorkloadKind = (typeof WORKLOAD_KINDS)[number];
+
+export const KEY_COUNT = 1000;
 /** Keys beyond the set, which no operation ever writes. */
 export const ABSENT_KEY_COUNT = 20;
-/** The size of a write that deletes. */
+/** The size of a write that deletes a key, and of one that deletes a range. */
 export const DELETED = -1;
+export const RANGE_DELETED = -2;
+/** The end of a range that has none. */
+export const NO_END = -1;
 
 const KEY_PADDING_MAX = 180;
 const VALUE_BYTES_MAX = 2_500_000;
@@ -21,9 +32,12 @@ const TEXT_BYTES = 2 * VALUE_BYTES_MAX;
 const MEBIBYTE = 1024 * 1024;
 
 export interface Write {
+  /** Of a range: its first key. */
   readonly key: number;
-  /** Bytes of the value, or DELETED. */
+  /** Bytes of the value, DELETED or RANGE_DELETED. */
   readonly size: number;
+  /** Of a range: the first key behind it, or NO_END. */
+  readonly end?: number;
 }
 
 interface Submitted {
@@ -33,7 +47,7 @@ interface Submitted {
   readonly window: number;
 }
 
-/** One put, one deletion, or a batch: what must survive whole or not at all. */
+/** One put, one deletion, of a key or a range, or a batch: what must survive whole or not at all. */
 export interface WriteOperation extends Submitted {
   readonly kind: 'write';
   readonly writes: readonly Write[];
@@ -41,9 +55,9 @@ export interface WriteOperation extends Submitted {
   readonly sync: boolean;
 }
 
-/** `flush()`, or a close and an open again. */
+/** `flush()`, `compactRange()`, which begins with a flush, or a close and an open again. */
 export interface Barrier extends Submitted {
-  readonly kind: 'flush' | 'reopen';
+  readonly kind: 'flush' | 'compact' | 'reopen';
 }
 
 export type Operation = WriteOperation | Barrier;
@@ -63,16 +77,18 @@ type Run = Generator<Omit<WriteOperation, 'index'> | Omit<Barrier, 'index'>, und
 export class Workload {
   /** Names the stream in its values. */
   readonly stream: number;
+  readonly #kind: WorkloadKind;
   readonly #random: Random;
   /** Mostly batches of several frames, so that the kill meets some of them half written. */
   readonly #heavy: boolean;
   #run: Run;
   #index = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, kind: WorkloadKind) {
     this.stream = seed >>> 0;
+    this.#kind = kind;
     this.#random = new Random(seed);
-    this.#heavy = this.#random.oneIn(4);
+    this.#heavy = kind === 'mixed' && this.#random.oneIn(4);
     this.#run = this.#nextRun();
   }
 
@@ -86,6 +102,10 @@ export class Workload {
 
   #nextRun(): Run {
     if (this.#heavy && !this.#random.oneIn(4)) return this.#large();
+    return this.#kind === 'mixed' ? this.#nextMixedRun() : this.#nextCompactionRun();
+  }
+
+  #nextMixedRun(): Run {
     const choice = this.#random.below(100);
     if (choice < 24) return this.#singles(this.#random.between(1, 20), 0, 0);
     if (choice < 46) return this.#singles(this.#random.between(50, 400), this.#random.between(16, 256), 20);
@@ -94,6 +114,53 @@ export class Workload {
     if (choice < 86) return this.#overwrites(this.#random.between(10, 80));
     if (choice < 93) return this.#large();
     return this.#barrier(choice < 98 ? 'flush' : 'reopen');
+  }
+
+  #nextCompactionRun(): Run {
+    const random = this.#random;
+    const choice = random.below(100);
+    if (choice < 35) return this.#batches(random.between(5, 30), random.between(0, 8));
+    if (choice < 50) return this.#singles(random.between(50, 400), random.between(16, 256), 80);
+    if (choice < 62) return this.#neighbours(random.between(1, 6), false);
+    if (choice < 70) return this.#neighbours(random.between(1, 4), true);
+    if (choice < 80) return this.#ranges(random.between(1, 12));
+    if (choice < 85) return this.#overwrites(random.between(10, 80));
+    if (choice < 87) return this.#large();
+    const barriers = ['flush', 'flush', 'compact', 'reopen'] as const;
+    return this.#barrier(barriers[random.below(barriers.length)]);
+  }
+
+  /** Batches of keys that follow each other in the database's order, all of them written, or all deleted. */
+  *#neighbours(count: number, areDeleted: boolean): Run {
+    const order = keysInOrder();
+    for (let i = 0; i < count; i++) {
+      const first = this.#random.below(KEY_COUNT);
+      const writes = order
+        .slice(first, first + this.#random.between(20, 300))
+        .map((key) => (areDeleted ? { key, size: DELETED } : { key, size: this.#size() }));
+      yield { kind: 'write', writes, batch: true, sync: this.#random.oneIn(4), window: 4 };
+    }
+  }
+
+  /** Ranges that are deleted, alone or among other writes of a batch, which may put what the batch has just deleted. */
+  *#ranges(count: number): Run {
+    const random = this.#random;
+    for (let i = 0; i < count; i++) {
+      const batch = random.oneIn(2);
+      const writes = batch
+        ? [...this.#writes(random.below(10)), this.#range(), ...this.#writes(random.below(10)), this.#range()]
+        : [this.#range()];
+      yield { kind: 'write', writes, batch, sync: random.oneIn(3), window: random.between(0, 16) };
+    }
+  }
+
+  /** Mostly of few keys, now and then of all behind one. */
+  #range(): Write {
+    const random = this.#random;
+    const order = keysInOrder();
+    const first = random.below(KEY_COUNT);
+    const behind = first + (random.oneIn(10) ? random.between(1, KEY_COUNT / 4) : random.between(1, 30));
+    return { key: order[first], size: RANGE_DELETED, end: behind < KEY_COUNT ? order[behind] : NO_END };
   }
 
   /** Puts and deletions of their own, a given percentage of them not durable when they resolve. */
@@ -171,15 +238,59 @@ export class Workload {
 }
 
 /** Configurations that flush, change logs and append to the manifest all the time. */
-export function optionsOf(seed: number, backend: 'auto' | 'uring' | 'syscall'): DatabaseOptions {
+export function optionsOf(
+  seed: number,
+  kind: WorkloadKind,
+  backend: 'auto' | 'uring' | 'syscall',
+): DatabaseOptions {
   const random = new Random(mix(seed ^ 0x0b7105));
+  const isMixed = kind === 'mixed';
   return {
-    writeBufferBytes: [65_536, 262_144, 262_144, 262_144, MEBIBYTE][random.below(5)],
+    writeBufferBytes: [65_536, 262_144, 262_144, 262_144, MEBIBYTE][random.below(isMixed ? 5 : 2)],
+    ...(isMixed ? {} : { compaction: compactionOptionsOf(random), compression: compressionOf(random) }),
     blockBytes: [4096, 16_384, 16_384, 65_536][random.below(4)],
     blockCacheBytes: random.oneIn(3) ? 0 : 4 * MEBIBYTE,
     filterBitsPerKey: random.oneIn(6) ? 0 : 10,
     io: { backend },
   };
+}
+
+/** As many tables and levels as the smallest sizes give. */
+function compactionOptionsOf(random: Random): CompactionOptions {
+  return {
+    l0Trigger: 2,
+    l0Slowdown: random.between(3, 12),
+    tableBytes: 65_536,
+    baseBytes: 65_536,
+    multiplier: random.between(2, 4),
+    idleMs: random.between(1, 50),
+    rateBytesPerSecond: random.oneIn(4) ? MEBIBYTE * random.between(4, 64) : random.oneIn(2) ? 0 : 'auto',
+    priority: random.oneIn(2) ? 'idle' : 'best-effort',
+  };
+}
+
+/** One for all levels, or one for each; each life has another, so tables of all kinds are merged. */
+function compressionOf(random: Random): CompressionName | CompressionName[] {
+  const names = (['none', 'lz4', 'zstd'] as const).filter(isCompressionAvailable);
+  const any = (): CompressionName => names[random.below(names.length)];
+  return random.oneIn(2) ? any() : Array.from({ length: random.between(2, 7) }, any);
+}
+
+let orderedKeys: readonly number[] | undefined;
+
+/** The key set in the database's order. */
+export function keysInOrder(): readonly number[] {
+  orderedKeys ??= Array.from({ length: KEY_COUNT }, (_, key) => ({ key, bytes: keyOf(key) }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    .map(({ key }) => key);
+  return orderedKeys;
+}
+
+/** Those that a write changes: one, or all of a range. */
+export function keysOf({ key, end }: Write): readonly number[] {
+  if (end === undefined) return [key];
+  const order = keysInOrder();
+  return order.slice(order.indexOf(key), end === NO_END ? KEY_COUNT : order.indexOf(end));
 }
 
 /** Keys of many lengths; neighbours share long prefixes. */

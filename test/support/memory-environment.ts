@@ -18,6 +18,8 @@ import type { MemoryDisk } from './memory-disk.ts';
 import { MemoryRing } from './memory-ring.ts';
 
 const RING_ENTRIES = 64;
+/** A timer fires after so many microtasks, whatever its time. */
+const TIMER_TURNS = 64;
 
 /** Thrown by a step hook: the machine stops here, nothing runs any more. */
 export class Crash extends Error {}
@@ -119,6 +121,11 @@ class InThreadCrew implements Crew {
   }
 }
 
+/** Lets so many microtasks go first. */
+async function inTurns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await Promise.resolve();
+}
+
 function fileSystemOver(disk: MemoryDisk): FileSystem {
   const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
   return {
@@ -157,11 +164,24 @@ export interface MemoryWorld {
   readonly environment: Environment;
   /** Whether a step hook has stopped the machine. */
   readonly crashed: () => boolean;
+  /** Lets the time pass that calls to come wait for. Those that somebody waits for come by themselves. */
+  readonly fireTimers: () => void;
+}
+
+interface MemoryTimer {
+  readonly milliseconds: number;
+  readonly callback: () => void;
 }
 
 export function memoryWorld(options: MemoryWorldOptions): MemoryWorld {
   let crew: InThreadCrew | undefined;
   let clock = 0;
+  const timers = new Set<MemoryTimer>();
+  const fire = (timer: MemoryTimer): void => {
+    if (!timers.delete(timer)) return;
+    clock += timer.milliseconds;
+    timer.callback();
+  };
   const environment: Environment = {
     fileSystem: fileSystemOver(options.disk),
     acquireCrew(settings) {
@@ -172,7 +192,19 @@ export function memoryWorld(options: MemoryWorldOptions): MemoryWorld {
     now: () => clock++,
     wallClockSeconds: () => 1_000_000_000,
     random32: () => Math.floor(options.random() * 0x1_0000_0000),
+    after(milliseconds, keepsAlive, callback) {
+      const timer = { milliseconds, callback };
+      timers.add(timer);
+      if (keepsAlive) void inTurns(TIMER_TURNS).then(() => fire(timer));
+      return { cancel: () => timers.delete(timer) };
+    },
     delay: () => Promise.resolve(),
   };
-  return { environment, crashed: () => crew?.crashed ?? false };
+  return {
+    environment,
+    crashed: () => crew?.crashed ?? false,
+    fireTimers: () => {
+      for (const timer of [...timers]) fire(timer);
+    },
+  };
 }

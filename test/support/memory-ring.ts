@@ -4,7 +4,8 @@
  *
  * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order.
  * `onStep` is called before each operation, so that a test can crash the disk at any of them. A read that selects its
- * buffer gets any of those that are lent, and goes wrong where the disk says so.
+ * buffer gets any of those that are lent, and goes wrong where the disk says so. There is no time here: a timeout
+ * completes like everything else, whenever the seed says.
  */
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import {
@@ -25,11 +26,13 @@ import {
   OPCODE_OPEN,
   OPCODE_READ,
   OPCODE_RENAME,
+  OPCODE_TIMEOUT,
   OPCODE_UNLINK,
   OPCODE_WRITE,
   RECORD_WORDS,
   REGION_MASK,
   SECOND_NAME_BYTES,
+  TIMEOUT_MICROSECONDS_MAX,
   WORD_BUFFER_OFFSET,
   WORD_FILE,
   WORD_FLAGS,
@@ -149,6 +152,7 @@ export class MemoryRing implements Ring {
     const completionEntries = this.entries * COMPLETIONS_PER_ENTRY;
     const registration = { registeredBytes: 0, registrationRefusal: null };
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
+    const priority = { idlePriority: false, idlePriorityRefusal: null };
     return {
       backend: 'memory',
       reason: null,
@@ -157,6 +161,7 @@ export class MemoryRing implements Ring {
       completionEntries,
       ...registration,
       ...selection,
+      ...priority,
     };
   }
 
@@ -182,6 +187,9 @@ export class MemoryRing implements Ring {
   }
 
   #complete(record: PendingRecord, chain: readonly PendingRecord[]): Completed {
+    if (record.words[WORD_OPCODE] === OPCODE_TIMEOUT && !isShortAndAlone(record.words, chain)) {
+      return { result: -EINVAL, buffer: NO_BUFFER };
+    }
     if (!selects(record.words)) return { result: this.#execute(record), buffer: NO_BUFFER };
     if (this.#isRefused(record, chain)) return { result: -EINVAL, buffer: NO_BUFFER };
     return this.#readSelect(record.words);
@@ -242,6 +250,7 @@ export class MemoryRing implements Ring {
       case OPCODE_UNLINK:
         return disk.unlink(firstName);
       case OPCODE_FADVISE:
+      case OPCODE_TIMEOUT:
         return 0;
       default:
         return -EINVAL;
@@ -271,6 +280,10 @@ export class MemoryRing implements Ring {
 
 function selects(words: Int32Array): boolean {
   return (words[WORD_FLAGS] & FLAG_SELECT) !== 0;
+}
+
+function isShortAndAlone(words: Int32Array, chain: readonly PendingRecord[]): boolean {
+  return words[WORD_LENGTH] >>> 0 <= TIMEOUT_MICROSECONDS_MAX && chain.length === 1;
 }
 
 function offsetOf(words: Int32Array): number {

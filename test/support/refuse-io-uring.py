@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Runs a command in an environment that is hostile to io_uring, as containers and small machines are.
 
-    refuse-io-uring.py [--errno NUMBER] [--enter | --register OPCODE | --memlock KIB] command argument...
+    refuse-io-uring.py [--errno NUMBER] [--enter | --register OPCODE | --memlock KIB | --io-priority] command argument...
 
 By default a seccomp filter makes io_uring_setup fail with EPERM (or with --errno), for the command and all that it
 starts. With --enter it is io_uring_enter instead, so that a ring can be made and not be used. With --register it is
 that one operation of io_uring_register that fails (with EINVAL unless --errno is given), which is how older kernels
-look. With --memlock nothing is filtered: the command may lock that much memory and has no CAP_IPC_LOCK. Needs no
-privileges; x86_64 and aarch64.
+look. With --memlock nothing is filtered: the command may lock that much memory and has no CAP_IPC_LOCK. With
+--io-priority it is ioprio_set that fails, and io_uring works. Needs no privileges; x86_64 and aarch64.
 """
 import argparse
 import ctypes
@@ -22,6 +22,7 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14
 PR_SET_NO_NEW_PRIVS = 38
 SYS_IO_URING_SETUP, SYS_IO_URING_ENTER, SYS_IO_URING_REGISTER = 425, 426, 427  # the same numbers on both machines
+SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]. Both machines are little-endian.
@@ -71,6 +72,7 @@ def main():
     kind.add_argument("--enter", action="store_true")
     kind.add_argument("--register", type=int, metavar="OPCODE")
     kind.add_argument("--memlock", type=int, metavar="KIB")
+    kind.add_argument("--io-priority", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if not options.command:
@@ -85,6 +87,8 @@ def main():
         call, failure = SYS_IO_URING_SETUP, errno.EPERM
         if options.enter:
             call = SYS_IO_URING_ENTER
+        if options.io_priority:
+            call = SYS_IOPRIO_SET.get(platform.machine())
         if options.register is not None:
             call, failure = SYS_IO_URING_REGISTER, errno.EINVAL
         install(program(call, options.register, failure if options.failure is None else options.failure))

@@ -1,5 +1,5 @@
 /** Runs the scan model's steps: the database beside the model, and the iterators and snapshots that are open. */
-import type { BatchOperation, Database, Range, Snapshot } from '../../src/index.ts';
+import type { BatchOperation, Database, QuadringError, Range, Snapshot } from '../../src/index.ts';
 import { CheckedIterator, expectBytes, expectRefusal, HandedOut } from './checked-iterator.ts';
 import {
   boundAt,
@@ -8,6 +8,7 @@ import {
   type MoveStep,
   type ReadStep,
   type Step,
+  type StepBounds,
   type StepRange,
   type WriteStep,
 } from './scan-steps.ts';
@@ -36,10 +37,12 @@ export class ScanDriver {
   #database: Database | undefined;
   #iterators: CheckedIterator[] = [];
   #snapshots: OpenSnapshot[] = [];
+  readonly #compactions: Promise<void>[] = [];
   /** Writes, reads of keys, and calls of iterators. */
   operations = 0;
   evictions = 0;
   readsAhead = 0;
+  compactions = 0;
 
   constructor(open: () => Promise<Database>) {
     this.#open = open;
@@ -91,8 +94,12 @@ export class ScanDriver {
     const stats = database.stats();
     this.evictions += stats.cache.evictions;
     this.readsAhead += stats.readAhead.reads;
+    this.compactions += stats.compactions.compactions;
+    if (stats.compactions.lastFailure !== null)
+      throw new Error(`a compaction failed: ${stats.compactions.lastFailure}`);
     this.#database = undefined;
     await database.close();
+    await Promise.all(this.#compactions.splice(0));
     for (const iterator of this.#iterators) {
       await iterator.expectRefusal('CLOSED');
       await iterator.close();
@@ -108,6 +115,8 @@ export class ScanDriver {
         return this.#read(step);
       case 'flush':
         return this.database.flush();
+      case 'compact':
+        return this.#compact(step.range, step.isAwaited);
       case 'reopen':
         return this.#reopen();
       case 'snapshot':
@@ -128,6 +137,17 @@ export class ScanDriver {
       case 'together':
         return this.#together(step);
     }
+  }
+
+  async #compact(bounds: StepBounds, isAwaited: boolean): Promise<void> {
+    const compacting = this.database.compactRange(boundsOf(bounds));
+    if (isAwaited) return compacting;
+    // One that is under way when the database is closed is given up.
+    this.#compactions.push(
+      compacting.catch((error: unknown) => {
+        if ((error as QuadringError).code !== 'CLOSED') throw error;
+      }),
+    );
   }
 
   async #reopen(): Promise<void> {
@@ -152,20 +172,33 @@ export class ScanDriver {
   async #write({ writes, asBatch, sync }: WriteStep): Promise<void> {
     const { database } = this;
     this.operations += writes.length;
-    const operations = writes.map(({ key: index, length, seed }): BatchOperation => {
-      const key = keyAt(index);
-      const value = length === undefined ? undefined : valueOf(length, seed);
+    const operations = writes.map((write): BatchOperation => {
+      if ('deleted' in write) {
+        const bounds = boundsOf(write.deleted);
+        this.#model.deleteRange(bounds);
+        return { type: 'deleteRange', ...bounds };
+      }
+      const key = keyAt(write.key);
+      const value = write.length === undefined ? undefined : valueOf(write.length, write.seed);
       this.#model.write({ key, value });
       return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
     });
     if (asBatch) return database.batch(operations, { sync });
-    await Promise.all(
-      operations.map((operation) =>
-        operation.type === 'put'
-          ? database.put(operation.key, operation.value, { sync })
-          : database.del(operation.key, { sync }),
-      ),
-    );
+    await Promise.all(operations.map((operation) => this.#writeOne(operation, sync)));
+  }
+
+  #writeOne(operation: BatchOperation, sync: boolean): Promise<void> {
+    const { database } = this;
+    switch (operation.type) {
+      case 'put':
+        return database.put(operation.key, operation.value, { sync });
+      case 'del':
+        return database.del(operation.key, { sync });
+      case 'deleteRange': {
+        const { type: _, ...range } = operation;
+        return database.deleteRange(range, { sync });
+      }
+    }
   }
 
   #momentOf(which: number | undefined, fillCache: boolean): Moment {
@@ -252,13 +285,15 @@ export class ScanDriver {
   }
 }
 
-function rangeOf({ gt, gte, lt, lte, reverse, limit }: StepRange): Range {
+function rangeOf({ reverse, limit, ...bounds }: StepRange): Range {
+  return { ...boundsOf(bounds), reverse, limit };
+}
+
+function boundsOf({ gt, gte, lt, lte }: StepBounds): Range {
   return {
     ...(gt === undefined ? {} : { gt: boundAt(gt) }),
     ...(gte === undefined ? {} : { gte: boundAt(gte) }),
     ...(lt === undefined ? {} : { lt: boundAt(lt) }),
     ...(lte === undefined ? {} : { lte: boundAt(lte) }),
-    reverse,
-    limit,
   };
 }

@@ -27,7 +27,7 @@ export async function expectModelHolds(
 ): Promise<void> {
   const seed = testSeed();
   t.log(`QUADRING_TEST_SEED=${seed}`);
-  const total = { operations: 0, evictions: 0, readsAhead: 0 };
+  const total = { operations: 0, evictions: 0, readsAhead: 0, compactions: 0 };
   const holds = fc.asyncProperty(
     tinyOptions,
     fc.nat(1 << 30),
@@ -45,6 +45,7 @@ export async function expectModelHolds(
         total.operations += driver.operations;
         total.evictions += driver.evictions;
         total.readsAhead += driver.readsAhead;
+        total.compactions += driver.compactions;
       }
     },
   );
@@ -57,7 +58,9 @@ export async function expectModelHolds(
     markInterruptAsFailure: false,
   });
   t.log(
-    `${total.operations} operations, ${total.evictions} evictions, ${total.readsAhead} blocks read ahead`,
+    `${total.operations} operations, ${total.compactions} compactions, ${total.evictions} evictions, ` +
+      `${total.readsAhead} blocks read ahead`,
   );
   t.true(total.operations > operationsMin);
+  t.true(total.compactions > runs);
 }

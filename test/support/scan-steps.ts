@@ -1,16 +1,15 @@
 /** Steps of the scan model's runs, as fast-check makes them: what is done, with which keys, in which order. */
 import fc from 'fast-check';
 import type { DatabaseOptions } from '../../src/index.ts';
+import { tinyCompaction, tinyCompression } from './tiny-shapes.ts';
 
 /** Keys, and numbers beyond them that stand for keys nobody writes. */
 export const KEYS = 90;
 
-/** A value's length; undefined is a deletion. */
-export interface StepWrite {
-  readonly key: number;
-  readonly length: number | undefined;
-  readonly seed: number;
-}
+/** A value's length; undefined is a deletion. Or a range that is deleted. */
+export type StepWrite =
+  | { readonly key: number; readonly length: number | undefined; readonly seed: number }
+  | { readonly deleted: StepBounds };
 
 /** A key, or one right before or right behind it. */
 export interface Bound {
@@ -18,11 +17,14 @@ export interface Bound {
   readonly nudge: 'none' | 'longer' | 'shorter';
 }
 
-export interface StepRange {
+export interface StepBounds {
   readonly gt?: Bound;
   readonly gte?: Bound;
   readonly lt?: Bound;
   readonly lte?: Bound;
+}
+
+export interface StepRange extends StepBounds {
   readonly reverse: boolean;
   readonly limit: number;
 }
@@ -58,6 +60,8 @@ export type Step =
   | MoveStep
   | WriteStep
   | { readonly kind: 'flush' | 'reopen' | 'snapshot' }
+  /** Brings a range down to the lowest level; awaited, or beside what follows. */
+  | { readonly kind: 'compact'; readonly range: StepBounds; readonly isAwaited: boolean }
   | { readonly kind: 'release' | 'close'; readonly which: number }
   | {
       readonly kind: 'open';
@@ -82,7 +86,36 @@ const anyKey = fc.nat(KEYS + 2);
 const snapshot = fc.option(which, { nil: undefined, freq: 2 });
 const fillCache = fc.integer({ min: 0, max: 4 }).map((number) => number > 0);
 
-const oneWrite: fc.Arbitrary<StepWrite> = fc.record({
+const bound: fc.Arbitrary<Bound> = fc.record({
+  key: anyKey,
+  nudge: fc.constantFrom('none', 'none', 'none', 'longer', 'shorter'),
+});
+
+/** Most of them of a few keys, so that something is left. Keys with the same remainder of four are neighbours. */
+const deletion: fc.Arbitrary<StepWrite> = fc
+  .record({
+    first: bound,
+    others: fc.nat(5),
+    isOpen: fc.boolean(),
+    isClosed: fc.boolean(),
+    beyond: fc.oneof(
+      { arbitrary: fc.constant('none' as const), weight: 20 },
+      { arbitrary: fc.constantFrom('below' as const, 'above' as const, 'both' as const), weight: 1 },
+    ),
+  })
+  .map(({ first, others, isOpen, isClosed, beyond }) => {
+    const last: Bound = { key: first.key + 4 * others, nudge: others === 0 ? 'longer' : first.nudge };
+    const lower = isOpen ? { gt: first } : { gte: first };
+    const upper = isClosed ? { lte: last } : { lt: last };
+    return {
+      deleted: {
+        ...(beyond === 'below' || beyond === 'both' ? {} : lower),
+        ...(beyond === 'above' || beyond === 'both' ? {} : upper),
+      },
+    };
+  });
+
+const keyWrite: fc.Arbitrary<StepWrite> = fc.record({
   // Half of the writes go to a few keys, so that their versions pile up.
   key: fc.oneof(fc.nat(KEYS - 1), fc.nat(7)),
   length: fc.oneof(
@@ -94,6 +127,8 @@ const oneWrite: fc.Arbitrary<StepWrite> = fc.record({
   ),
   seed: fc.nat(1 << 30),
 });
+
+const oneWrite = fc.oneof({ arbitrary: keyWrite, weight: 25 }, { arbitrary: deletion, weight: 1 });
 
 const write: fc.Arbitrary<WriteStep> = fc.record({
   kind: fc.constant('write'),
@@ -111,11 +146,6 @@ const read: fc.Arbitrary<ReadStep> = fc.record({
   keys: fc.array(anyKey, { maxLength: 25, size: 'max' }),
   snapshot,
   fillCache,
-});
-
-const bound: fc.Arbitrary<Bound> = fc.record({
-  key: anyKey,
-  nudge: fc.constantFrom('none', 'none', 'none', 'longer', 'shorter'),
 });
 
 const range: fc.Arbitrary<StepRange> = fc
@@ -164,6 +194,13 @@ const together: fc.Arbitrary<Step> = fc.record({
   flush: fc.boolean(),
 });
 
+const compacted: fc.Arbitrary<StepBounds> = fc
+  .record({ gte: fc.option(bound, { nil: undefined }), lt: fc.option(bound, { nil: undefined }) })
+  .map(({ gte, lt }) => ({
+    ...(gte === undefined ? {} : { gte }),
+    ...(lt === undefined ? {} : { lt }),
+  }));
+
 export const step: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: write, weight: 50 },
   { arbitrary: read, weight: 40 },
@@ -179,6 +216,14 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: which.map((number): Step => ({ kind: 'close', which: number })), weight: 8 },
   { arbitrary: fc.constant<Step>({ kind: 'flush' }), weight: 12 },
   { arbitrary: fc.constant<Step>({ kind: 'reopen' }), weight: 3 },
+  {
+    arbitrary: fc.record({
+      kind: fc.constant('compact' as const),
+      range: compacted,
+      isAwaited: fc.boolean(),
+    }),
+    weight: 6,
+  },
 );
 
 /** Everything as small as it may be, or absent. */
@@ -187,7 +232,9 @@ export const tinyOptions: fc.Arbitrary<DatabaseOptions> = fc.record({
   // There is no cache of less than a mebibyte: large blocks are what makes its slots few.
   blockBytes: fc.constantFrom(4096, 4096, 4096, 65_536),
   blockCacheBytes: fc.constantFrom(0, 65_536, 1 << 20),
-  filterBitsPerKey: fc.constantFrom(0, 10),
+  filterBitsPerKey: fc.constantFrom<DatabaseOptions['filterBitsPerKey'] & {}>(0, 10, [10, 6, 0]),
+  compression: tinyCompression,
+  compaction: tinyCompaction,
   readAhead: fc.record({
     windowBytes: fc.constantFrom(0, 4096, 16_384, 524_288),
     totalBytes: fc.constantFrom(0, 4096, 32_768, 8 << 20),

@@ -30,6 +30,15 @@ export class VersionModel {
     else this.#keys.splice(place, 0, { key, versions: [{ at, value }] });
   }
 
+  /** Deletes the keys of a range as they are now; its order and limit do not count. */
+  deleteRange(range: Range): void {
+    const isInside = membership(range);
+    const at = ++this.now;
+    for (const { key, versions } of this.#keys) {
+      if (isInside(key)) versions.push({ at, value: undefined });
+    }
+  }
+
   get(key: Buffer, at = this.now): Buffer | undefined {
     const found = this.#keys[this.#placeOf(key)];
     return found?.key.equals(key) === true ? visible(found.versions, at) : undefined;
@@ -41,15 +50,14 @@ export class VersionModel {
   }
 
   /** The entries of a range as they were then, in its direction; its limit does not count. */
-  entries({ gt, gte, lt, lte, reverse }: Range, at = this.now): ModelEntry[] {
-    const isAbove = boundary(gt, gte, (order, isOpen) => (isOpen ? order > 0 : order >= 0));
-    const isBelow = boundary(lt, lte, (order, isOpen) => (isOpen ? order < 0 : order <= 0));
+  entries(range: Range, at = this.now): ModelEntry[] {
+    const isInside = membership(range);
     const entries: ModelEntry[] = [];
     for (const { key, versions } of this.#keys) {
       const value = visible(versions, at);
-      if (value !== undefined && isAbove(key) && isBelow(key)) entries.push([key, value]);
+      if (value !== undefined && isInside(key)) entries.push([key, value]);
     }
-    return reverse === true ? entries.reverse() : entries;
+    return range.reverse === true ? entries.reverse() : entries;
   }
 
   /** Where the key is, or would be. */
@@ -67,6 +75,13 @@ export class VersionModel {
 
 function visible(versions: readonly Version[], at: number): Buffer | undefined {
   return versions.findLast((version) => version.at <= at)?.value;
+}
+
+/** Whether a key is in a range. */
+export function membership({ gt, gte, lt, lte }: Range): (key: Buffer) => boolean {
+  const isAbove = boundary(gt, gte, (order, isOpen) => (isOpen ? order > 0 : order >= 0));
+  const isBelow = boundary(lt, lte, (order, isOpen) => (isOpen ? order < 0 : order <= 0));
+  return (key) => isAbove(key) && isBelow(key);
 }
 
 /** One side of a range; the open bound goes before the closed one. */

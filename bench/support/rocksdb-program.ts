@@ -1,0 +1,79 @@
+/**
+ * The RocksDB side of comparisons: a C++ program in bench/rocksdb/, compiled when it is missing or older than its sources.
+ * Benchmarks only.
+ *
+ * It needs a C++17 compiler and RocksDB's headers and library (Debian: librocksdb-dev), which nothing else here does; so it
+ * is made by the benchmarks that run it, and neither by an installation nor by the tests.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Checksum } from './overwritten-entries.ts';
+
+export const INSTALL_COMMAND = 'apt-get install -y g++ librocksdb-dev';
+/** Benchmarks are compiled to dist/bench/. */
+const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+const SOURCES = join(ROOT, 'bench/rocksdb');
+const PROGRAM = join(ROOT, 'dist/bench/rocksdb/compaction');
+const HEADER = '/usr/include/rocksdb/version.h';
+
+export interface CompactionTask {
+  readonly directory: string;
+  readonly entries: number;
+  readonly rounds: number;
+  readonly runsPerRound: number;
+  readonly valueBytes: number;
+  readonly seed: number;
+  readonly tableBytes: number;
+}
+
+/** What the program prints: of the compaction, and of what a scan found behind it. */
+export interface RocksDbCompaction extends Checksum {
+  readonly version: string;
+  readonly compactions: number;
+  readonly inputFiles: number;
+  readonly inputBytes: number;
+  readonly inputRecords: number;
+  readonly outputFiles: number;
+  readonly outputBytes: number;
+  readonly seconds: number;
+  /** Of the whole process while it compacted, and of the thread that did. */
+  readonly cpuSeconds: number;
+  readonly threadCpuSeconds: number;
+}
+
+/** Compiles the program if need be; false where RocksDB's headers are missing. Throws when it does not compile. */
+export function buildRocksDbProgram(): boolean {
+  if (!existsSync(HEADER)) return false;
+  const changed = readdirSync(SOURCES).map((name) => statSync(join(SOURCES, name)).mtimeMs);
+  const built = statSync(PROGRAM, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (built > Math.max(...changed)) return true;
+  mkdirSync(dirname(PROGRAM), { recursive: true });
+  const source = join(SOURCES, 'compaction.cc');
+  const options = ['-O2', '-std=c++17', '-Wall', '-Wextra', '-o', PROGRAM, source, '-lrocksdb'];
+  const { status, error } = spawnSync('g++', options, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`g++ ${options.join(' ')} ended with ${status}`);
+  return true;
+}
+
+/** Loads, compacts, scans. Throws when the program fails. */
+export function compactInRocksDb(task: CompactionTask): RocksDbCompaction {
+  const options = {
+    directory: task.directory,
+    entries: task.entries,
+    rounds: task.rounds,
+    'runs-per-round': task.runsPerRound,
+    'value-bytes': task.valueBytes,
+    seed: task.seed,
+    'table-bytes': task.tableBytes,
+  };
+  const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const { status, signal, stdout } = spawnSync(PROGRAM, words, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (status !== 0) throw new Error(`the RocksDB program ended with ${status ?? signal}`);
+  return JSON.parse(stdout) as RocksDbCompaction;
+}

@@ -1,0 +1,165 @@
+/**
+ * One table of a compaction's output while it is made. Ring threads only.
+ *
+ * The file is created when there is something to write. The table ends where the next entry is of another key and the
+ * table is large enough, or would overlap more of the level below the output than it should.
+ */
+import { assert } from '../assert.ts';
+import { hashBytes } from '../format/hash.ts';
+import type { TombstoneFragment } from '../format/range-tombstones.ts';
+import { TableBuilder } from '../format/table-builder.ts';
+import type { TableDescription } from '../format/version-edit.ts';
+import { COMPACTION_WRITE_BUFFERS_AT } from '../protocol/crew-layout.ts';
+import { STEP_OPEN, STEP_WRITE } from '../protocol/requests.ts';
+import { faultOfStep } from './compaction-fault.ts';
+import { MERGE_AT_ENTRY, type CompactionMerge } from './compaction-merge.ts';
+import type { CompactionPlan } from './compaction-plan.ts';
+import type { KeyBoundaries } from './key-boundaries.ts';
+import { PieceWriter } from './piece-writer.ts';
+import type { RoleBasics } from './role.ts';
+import type { RoleTask } from './role-io.ts';
+import { createTableFile, publishTableFile } from './table-file.ts';
+
+/** Besides the statuses of a merge: the builder has bytes to be written. */
+export const OUTPUT_PENDING = 16;
+/** The merge's entry belongs to the next table. */
+export const OUTPUT_CUT = 17;
+
+export interface CompactionOutputOptions {
+  readonly basics: RoleBasics;
+  readonly plan: CompactionPlan;
+  readonly grandparents: KeyBoundaries;
+  /** Where blocks are made. */
+  readonly memory: Uint8Array;
+  /** Of the ring's writes. */
+  readonly flags: number;
+  /** Takes what else has completed, before a write is pushed. */
+  readonly beforePush: () => void;
+  /** What is done after each piece that is written. */
+  readonly afterPiece: () => RoleTask;
+}
+
+export class CompactionOutput {
+  readonly #options: CompactionOutputOptions;
+  readonly #table: number;
+  readonly #builder: TableBuilder;
+  readonly #tableBytes: number;
+  #handle = -1;
+  #writer: PieceWriter | undefined;
+  #firstGrandparent = 0;
+
+  constructor(options: CompactionOutputOptions, table: number) {
+    const { parameters } = options.plan;
+    this.#options = options;
+    this.#table = table;
+    this.#tableBytes = parameters.tableBytes;
+    this.#builder = new TableBuilder({
+      fileNumber: table,
+      level: parameters.outputLevel,
+      blockBytes: parameters.blockBytes,
+      filterBitsPerKey: parameters.filterBitsPerKey,
+      compression: parameters.compression,
+      createdAtSeconds: parameters.createdAtSeconds,
+      createdAtSequence: parameters.createdAtSequence,
+      memory: options.memory,
+    });
+  }
+
+  get hasEntries(): boolean {
+    return this.#builder.entries > 0;
+  }
+
+  /** HOT. Adds the merge's entries until it needs something, or this table ends, or there are bytes to be written. */
+  fill(merge: CompactionMerge): number {
+    const builder = this.#builder;
+    for (;;) {
+      const status = merge.next();
+      if (status !== MERGE_AT_ENTRY) return status;
+      const { run } = merge;
+      const { entry, key, keyLength } = run;
+      if (merge.isFirstOfKey && this.#endsBefore(key, keyLength, run.head)) return OUTPUT_CUT;
+      const { bytes, valueStart, valueLength } = entry;
+      const hash = hashBytes(key, 0, keyLength);
+      builder.add(key, 0, keyLength, hash, merge.sequence, entry.kind, bytes, valueStart, valueLength);
+      merge.pass();
+      if (builder.pendingBytes > 0) return OUTPUT_PENDING;
+    }
+  }
+
+  /** Writes what is pending; creates the file before the first byte. */
+  *write(): RoleTask {
+    const writer = this.#writer ?? (yield* this.#begin());
+    yield* writer.takeFrom(this.#builder);
+    if (writer.failure !== 0) throw faultOfStep(writer.failure, STEP_WRITE, this.#table);
+  }
+
+  /** Ends the table with its range tombstones and publishes it; leaves nothing in flight. */
+  *finish(fragments: readonly TombstoneFragment[]): Generator<number, TableDescription, void> {
+    const { basics } = this.#options;
+    const builder = this.#builder;
+    builder.finish(fragments);
+    yield* this.write();
+    const writer = this.#writer;
+    assert(writer !== undefined, 'a table that is finished has been written');
+    yield* writer.finish();
+    // Reads may be under way still.
+    yield 0;
+    this.#options.beforePush();
+    const handle = this.#handle;
+    this.#handle = -1;
+    const before = { failure: writer.failure, step: STEP_WRITE };
+    const { failure, step } = yield* publishTableFile(basics, this.#table, handle, before);
+    if (failure !== 0) throw faultOfStep(failure, step, this.#table);
+    const description = builder.description();
+    assert(description.fileBytes === writer.bytesWritten, 'the builder and the file agree on the length');
+    return description;
+  }
+
+  /** Removes what there is of the file, because of `failure`. REQUIRES: nothing in flight. */
+  *abandon(failure: number): RoleTask {
+    if (this.#handle < 0) return;
+    const handle = this.#handle;
+    this.#handle = -1;
+    yield* publishTableFile(this.#options.basics, this.#table, handle, { failure, step: STEP_WRITE });
+  }
+
+  /** Takes the results of writes that have completed. */
+  collect(): void {
+    this.#writer?.collect();
+  }
+
+  *#begin(): Generator<number, PieceWriter, void> {
+    const { basics, flags, beforePush, afterPiece } = this.#options;
+    // Creating waits for everything, so that reads under way complete as well.
+    beforePush();
+    const handle = yield* createTableFile(basics, this.#table);
+    beforePush();
+    if (handle < 0) throw faultOfStep(handle, STEP_OPEN, this.#table);
+    this.#handle = handle;
+    const { io, memory } = basics;
+    const writer = new PieceWriter({
+      io,
+      pool: memory.pool,
+      handle,
+      buffersAt: COMPACTION_WRITE_BUFFERS_AT,
+      flags,
+      beforePush,
+      afterPiece,
+    });
+    this.#writer = writer;
+    return writer;
+  }
+
+  /** HOT. Whether an entry of a new key begins the next table. */
+  #endsBefore(key: Uint8Array, keyLength: number, head: number): boolean {
+    const grandparent = this.#options.grandparents.passedBy(key, keyLength, head);
+    if (this.#builder.entries === 0) {
+      this.#firstGrandparent = grandparent;
+      return false;
+    }
+    return (
+      this.#builder.fileBytes >= this.#tableBytes ||
+      this.#options.plan.overlapsTooMuch(this.#firstGrandparent, grandparent)
+    );
+  }
+}
