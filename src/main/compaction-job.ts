@@ -34,7 +34,7 @@ import type { Table } from './table.ts';
 const MAILBOX_PAGE = COMPACTION_MAILBOX_AT / PAGE_BYTES;
 /** Ranges and boundaries that travel with a compaction; where there are more, or they are long, they are made coarser. */
 const RANGES_MAX = 512;
-const RANGE_KEY_BYTES_MAX = 512 * 1024;
+const RANGE_KEY_BYTES_MAX = 256 * 1024;
 
 export interface CompactionJobOptions {
   readonly scheduler: IoScheduler;

@@ -50,6 +50,8 @@ export interface CompactorOptions {
   readonly lastSequence: () => number;
   /** A version was installed; so long was worked on it, and so many bytes of level 0 are gone. */
   readonly onInstalled: (l0Bytes: number, milliseconds: number) => void;
+  /** A compaction failed, and will be tried again. */
+  readonly onRefused: (error: QuadringError) => void;
   /** Final. */
   readonly onFailure: (error: QuadringError) => void;
 }
@@ -265,15 +267,19 @@ export class Compactor {
     });
     this.#job = job;
     let tables: readonly Table[];
+    let isCommitted = false;
     try {
       tables = await job.run(compaction, this.#mannerOf(compaction));
       if (this.#stopped !== undefined) throw this.#stopped;
       const added = tables.map(({ description }) => description);
       const makeEdit = (): VersionEdit => ({ ...this.#editOf(compaction), added });
-      await manifest.append(makeEdit, (edit) => versions.install(edit, tables));
+      await manifest.append(makeEdit, (edit) => {
+        isCommitted = true;
+        versions.install(edit, tables);
+      });
     } catch (error) {
       // After a failed append that is final nobody knows which files the manifest names.
-      if (!manifest.hasFailed) await job.abandon();
+      if (!manifest.hasFailed && !isCommitted) await job.abandon();
       throw error;
     } finally {
       this.#job = undefined;
@@ -340,6 +346,7 @@ export class Compactor {
       return;
     }
     for (const waiter of this.#ranges.splice(0)) waiter.reject(failure);
+    this.#options.onRefused(failure);
     this.#retryTimer = this.#options.environment.after(this.#retryMs, false, () => {
       this.#retryTimer = undefined;
       this.schedule();

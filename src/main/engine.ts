@@ -223,6 +223,7 @@ export class Engine implements CrewListener {
       snapshots: () => this.snapshots.sequences,
       lastSequence: () => this.writes.lastSequence,
       onInstalled: (l0Bytes, milliseconds) => this.#onCompacted(l0Bytes, milliseconds),
+      onRefused: (error) => this.writes.refuseStopped(error),
       onFailure: (error) => this.fail(error),
     });
     this.writes = new WritePath({
@@ -425,6 +426,9 @@ export class Engine implements CrewListener {
     this.scans.closeAll();
     this.snapshots.isClosed = true;
     this.compactor.stop(new QuadringError('CLOSED', 'the database is closed'));
+    // Writes that were slowed down or stopped go now: nobody works off what they wait for.
+    this.throttle.open();
+    this.writes.resume();
     await this.#settle();
     if (this.failure === undefined) {
       const { active } = this.logs;

@@ -10,8 +10,8 @@ import type { ManifestWriter } from './manifest-writer.ts';
 
 const ENOENT = 2;
 
-/** A manifest that grew beyond this is replaced by one that begins with the version of the moment. */
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
+/** A manifest that grew by this, and to twice what it began with, is replaced by one that begins with the version of the moment. */
+const MANIFEST_GROWTH_BYTES = 4 * 1024 * 1024;
 
 export interface ManifestRenewalOptions {
   readonly scheduler: IoScheduler;
@@ -26,6 +26,8 @@ export interface ManifestRenewalOptions {
 export class ManifestRenewal {
   readonly #options: ManifestRenewalOptions;
   #current: Promise<void> | undefined;
+  /** What the manifest began with. */
+  #firstBytes = 0;
 
   constructor(options: ManifestRenewalOptions) {
     this.#options = options;
@@ -42,7 +44,9 @@ export class ManifestRenewal {
 
   /** Replaces the manifest if it has grown long. */
   renewIfLong(): void {
-    if (this.#options.manifest.bytes <= MANIFEST_BYTES_MAX || this.#current !== undefined) return;
+    const { manifest } = this.#options;
+    const growth = Math.max(MANIFEST_GROWTH_BYTES, this.#firstBytes);
+    if (manifest.bytes <= this.#firstBytes + growth || this.#current !== undefined) return;
     this.#current = this.#renew().finally(() => {
       this.#current = undefined;
     });
@@ -50,8 +54,11 @@ export class ManifestRenewal {
 
   /** Resolves with the number of the manifest that it replaces. One that finds no space is not left half written. */
   async create(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
+    const { manifest } = this.#options;
     try {
-      return await this.#options.manifest.create(number, makeEdits);
+      const old = await manifest.create(number, makeEdits);
+      this.#firstBytes = manifest.bytes;
+      return old;
     } catch (error) {
       if ((error as QuadringError).code === 'NO_SPACE') await this.#remove(number);
       throw error;

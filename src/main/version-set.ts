@@ -28,6 +28,11 @@ export interface ManifestState {
   readonly cleanClose: boolean;
 }
 
+/** What the tables of one edit of a whole version take, but for one that takes more by itself. */
+const EDIT_BYTES_MAX = 256 * 1024;
+/** What a table takes beside its keys, at most. */
+const TABLE_BYTES = 96;
+
 export class VersionSet {
   readonly databaseSalt: number;
   #nextFileNumber: number;
@@ -97,12 +102,12 @@ export class VersionSet {
     for (const { level, key } of edit.compactionPointers) this.#pointers.set(level, key);
   }
 
-  /** Edits that, in an empty manifest, give this version; one for each table, so that each stays small. */
+  /** Edits that, in an empty manifest, give this version; each with so many tables that it stays small. */
   snapshot(
     logEnds: readonly { readonly number: number; readonly end: number }[],
     lastSequence: number,
   ): VersionEdit[] {
-    const { tables } = this.#current;
+    const groups = groupsOf(this.#current.tables.map(({ description }) => description));
     const counters: VersionEdit = {
       ...emptyVersionEdit(),
       databaseSalt: this.databaseSalt,
@@ -112,10 +117,25 @@ export class VersionSet {
       flushedSequence: this.#flushedSequence,
       logEnds: [...logEnds],
       compactionPointers: [...this.#pointers].map(([level, key]) => ({ level, key })),
-      snapshotEdits: 1 + tables.length,
+      snapshotEdits: 1 + groups.length,
     };
-    return [counters, ...tables.map(({ description }) => ({ ...emptyVersionEdit(), added: [description] }))];
+    return [counters, ...groups.map((added) => ({ ...emptyVersionEdit(), added }))];
   }
+}
+
+/** Tables in groups with few enough bytes of keys for one edit. */
+function groupsOf(tables: readonly TableDescription[]): TableDescription[][] {
+  const groups: TableDescription[][] = [];
+  let bytes = Infinity;
+  for (const table of tables) {
+    bytes += TABLE_BYTES + table.smallestKey.length + table.largestKey.length;
+    if (bytes > EDIT_BYTES_MAX) {
+      groups.push([]);
+      bytes = TABLE_BYTES + table.smallestKey.length + table.largestKey.length;
+    }
+    must(groups.at(-1), 'a group was begun').push(table);
+  }
+  return groups;
 }
 
 function versionOf(tables: readonly Table[]): Version {

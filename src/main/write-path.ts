@@ -221,6 +221,12 @@ export class WritePath {
     this.resume();
   }
 
+  /** A compaction failed that writes wait for: they learn why. Later ones wait until it has been tried again. */
+  refuseStopped(error: QuadringError): void {
+    if (this.#blockedOn !== 'stop') return;
+    this.refuse(error);
+  }
+
   /** Refuses every write that waits. */
   refuse(error: QuadringError): void {
     for (const write of this.#waiting.takeAll()) write.reject(error);

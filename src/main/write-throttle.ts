@@ -47,6 +47,7 @@ export class WriteThrottle {
   readonly #limits: ThrottleLimits;
   readonly #now: () => number;
   #pressure = 0;
+  #isOpen = false;
   #reason: ThrottleReason = 'level-0';
   readonly #flushes = new Drain();
   readonly #compactions = new Drain();
@@ -82,7 +83,14 @@ export class WriteThrottle {
     return Math.max(RATE_MIN, drain.bytesPerSecond * (1.5 - this.#pressure));
   }
 
+  /** From now on writes go as they come: what waits is the last that comes. */
+  open(): void {
+    this.#isOpen = true;
+    this.#pressure = 0;
+  }
+
   update({ l0Tables, pendingBytes, memtableFill }: Backlog): void {
+    if (this.#isOpen) return;
     const { l0Slowdown, l0Stop, pendingSlowdownBytes, pendingStopBytes } = this.#limits;
     const before = this.#pressure;
     this.#pressure = between(l0Tables, l0Slowdown, l0Stop);

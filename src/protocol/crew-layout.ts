@@ -21,9 +21,9 @@
  *     5 MiB             mailbox, zeros, scratch┘
  *     6 MiB             8 transfer buffers       not registered: touched only when something large is read
  *     8 MiB             compaction's mailbox   ┐
- *     9 MiB             its 8 write buffers    │ registered by the compaction ring
- *    11 MiB             its read buffers       ┘
- *    19 MiB             block-cache slots        registered by the foreground ring
+ *    12 MiB             its 8 write buffers    │ registered by the compaction ring
+ *    14 MiB             its read buffers       ┘
+ *    22 MiB             block-cache slots        registered by the foreground ring
  */
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
@@ -102,9 +102,9 @@ export const TRANSFER_BUFFER_BYTES = 256 * 1024;
 export const TRANSFER_BUFFER_COUNT = 8;
 /** The compaction thread's: parameters and answers, what it writes, what it reads. */
 export const COMPACTION_MAILBOX_AT = 8 * MEBIBYTE;
-export const COMPACTION_MAILBOX_BYTES = MEBIBYTE;
-export const COMPACTION_WRITE_BUFFERS_AT = 9 * MEBIBYTE;
-export const COMPACTION_READ_BUFFERS_AT = 11 * MEBIBYTE;
+export const COMPACTION_MAILBOX_BYTES = 4 * MEBIBYTE;
+export const COMPACTION_WRITE_BUFFERS_AT = 12 * MEBIBYTE;
+export const COMPACTION_READ_BUFFERS_AT = 14 * MEBIBYTE;
 export const COMPACTION_READ_BYTES = 8 * MEBIBYTE;
 /** Runs that one compaction merges at most: each has two read buffers of at least 64 KiB. */
 export const COMPACTION_RUNS_MAX = 64;

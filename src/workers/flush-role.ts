@@ -55,7 +55,9 @@ const EOPNOTSUPP = 95;
 export class FlushRole implements Role {
   readonly id = ROLE_FLUSH;
   readonly #basics: RoleBasics;
+  /** Space reserved for the manifest that was appended to last. */
   #manifestReservedBytes = 0;
+  #manifestReserved = 0;
   #appending = false;
 
   constructor(basics: RoleBasics) {
@@ -167,8 +169,10 @@ export class FlushRole implements Role {
         return io.respond(handle, STEP_OPEN);
       }
       files.set(number, handle);
-      this.#manifestReservedBytes = 0;
     }
+    // After a manifest that found no space the one before goes on.
+    if (number !== this.#manifestReserved) this.#manifestReservedBytes = 0;
+    this.#manifestReserved = number;
     const handle = must(files.get(number), 'a manifest is created before it is appended to');
     while (this.#manifestReservedBytes < offset + length) {
       const reserved = io.reserve(handle, this.#manifestReservedBytes, MANIFEST_RESERVE_BYTES);

@@ -169,6 +169,22 @@ testBackends('what waits when the database is closed is refused, or is there', a
   });
 });
 
+testBackends(
+  'writes that wait for compactions are written when the database is closed',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const database = await openDatabase(t, directory, backend, MANUAL);
+    await addTables(database, 5);
+    t.is(database.stats().writes.pressure, 1);
+    const writes = Array.from({ length: 300 }, (_, i) => database.put(keyOf(i), valueOf(1000, i)));
+    t.is(database.stats().writes.waiting, 300);
+    await database.close();
+    await Promise.all(writes);
+    const reopened = await openDatabase(t, directory, backend, MANUAL);
+    for (let i = 0; i < 300; i++) t.true(reopened.getSync(keyOf(i))?.equals(valueOf(1000, i)));
+  },
+);
+
 testBackends('a write that is given up while writes are stopped', async (t, backend) => {
   const database = await open(t, backend, MANUAL);
   await addTables(database, 5);
