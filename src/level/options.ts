@@ -73,9 +73,10 @@ const DATABASE_OPTIONS = Object.keys({
 } satisfies Record<keyof DatabaseOptions, true>) as readonly (keyof DatabaseOptions)[];
 
 export function databaseOptions(options: OpenOptions): DatabaseOptions {
-  return Object.fromEntries(
-    DATABASE_OPTIONS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
-  );
+  const isOurs = (name: keyof DatabaseOptions): boolean =>
+    // Other stores have an option of this name that is true or false.
+    options[name] !== undefined && !(name === 'compression' && typeof options[name] === 'boolean');
+  return Object.fromEntries(DATABASE_OPTIONS.filter(isOurs).map((name) => [name, options[name]]));
 }
 
 /** Undefined where there is nothing to say. Throws INVALID_ARGUMENT for a snapshot that is not ours. */

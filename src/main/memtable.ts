@@ -44,10 +44,7 @@ const ENTRY_OVERHEAD = NODE_HEADER_BYTES + 4 + 4 * 2;
 /** Where entries are few their towers may all be of the full height. */
 const TALL_ENTRIES = 64;
 
-/**
- * A memtable with so many fragments' range tombstones is full: more would cost those who add to them, and a flush that
- * takes them out of memory costs less.
- */
+/** With so many range tombstones, counted by fragment, a memtable is full: with more each one added or asked costs more. */
 const RANGE_TOMBSTONES_MAX = 8192;
 
 /** Bytes that so many entries take beside keys and values; what exceeds it is asserted against at each insertion. */

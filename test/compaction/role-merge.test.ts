@@ -147,6 +147,27 @@ test('an output of nothing but range tombstones', (t) => {
   t.deepEqual(describe(rig, tables[0]), ['b-c@10', 'c-d@11']);
 });
 
+test('keys that are compared by what follows their common beginning, where one table has no end', (t) => {
+  const rig = newRig();
+  const newer = rig.addTable([put('kaa', 9), put('zaa', 8)], { rangeTombstones: fragments('zab@7') });
+  const older = rig.addTable([put('kab', 3), put('kac', 4)]);
+  const tables = rig.compact({ runs: [[newer], [older]], ...READ_BY_ALL });
+  expectEntries(t, rig.entriesOf(tables), [put('kaa', 0), put('kab', 0), put('kac', 0), put('zaa', 0)]);
+});
+
+test('behind the last table there is nothing more to write', (t) => {
+  const rig = newRig();
+  const input = rig.addTable([put('a', 3)], { rangeTombstones: fragments('b-c@9') });
+  rig.begin({ runs: [[input]], snapshots: [5], keepAbove: 100 });
+  const answer = rig.write(rig.newTable());
+  t.true(answer.result > 0);
+  t.is(answer.detail0, 0);
+  t.is(rig.described(answer).rangeTombstones, 1);
+  t.is(rig.write(rig.newTable()).result, 0);
+  rig.end();
+  t.is(rig.disk.names.size, 2);
+});
+
 test('nothing is left: no table is written', (t) => {
   const rig = newRig();
   const newer = rig.addTable([tombstone('a', 9)], { rangeTombstones: fragments('b@8') });

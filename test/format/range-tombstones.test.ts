@@ -221,6 +221,60 @@ test('thousands of fragments, and one tombstone over all of them', (t) => {
   t.is(all.covering(bytesOf(name(0)), 0, 6, SEQUENCE_MAX), 0);
 });
 
+/** Ascending numbers, as a memtable is given them. */
+const growingLists = tombstoneLists.map((tombstones) =>
+  tombstones.map((one, i): RangeTombstone => ({ ...one, sequence: 2 * i + 1 })),
+);
+
+test('without those that nobody sees, everybody sees what he saw', (t) => {
+  const moments = fc.uniqueArray(fc.nat(30), { maxLength: 3 });
+  fc.assert(
+    fc.property(growingLists, moments, fc.array(crowded, { maxLength: 8 }), (tombstones, held, others) => {
+      const all = new RangeTombstones();
+      for (const one of tombstones) {
+        all.add(one, (sequence, newer) => held.some((moment) => moment >= sequence && moment < newer));
+      }
+      checkFragments(t, all.fragments);
+      t.is(
+        all.tombstoneCount,
+        all.fragments.reduce((count, { sequences }) => count + sequences.length, 0),
+      );
+      for (const { sequences } of all.fragments) t.true(sequences.length <= held.length + 1);
+      for (const key of probesOf(tombstones, others)) {
+        for (const moment of [SEQUENCE_MAX, ...held]) {
+          const expected = coveringInModel(tombstones, key, moment);
+          t.is(all.covering(key, 0, key.length, moment), expected, `${key.join()} at ${moment}`);
+        }
+      }
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test('a range that grows, and one that is deleted again and again, stay one fragment', (t) => {
+  const name = (number: number): string => String(number).padStart(6, '0');
+  const growing = new RangeTombstones();
+  const again = new RangeTombstones();
+  for (let i = 1; i <= 1000; i++) {
+    growing.add(tombstone('', name(i), i), () => false);
+    again.add(tombstone('a', 'b', i), () => false);
+  }
+  t.deepEqual(growing.fragments, [{ start: NO_END, end: bytesOf(name(1000)), sequences: [1000] }]);
+  t.deepEqual(again.fragments, [{ start: bytesOf('a'), end: bytesOf('b'), sequences: [1000] }]);
+  t.is(growing.tombstoneCount, 1);
+});
+
+test('neighbours of different tombstones stay two fragments', (t) => {
+  const all = new RangeTombstones();
+  all.add(tombstone('a', 'c', 1), () => false);
+  all.add(tombstone('c', 'e', 2), () => false);
+  all.add(tombstone('b', 'd', 3), () => true);
+  t.deepEqual(
+    all.fragments.map(({ sequences }) => sequences),
+    [[1], [3, 1], [3, 2], [2]],
+  );
+});
+
 test('a range without keys, or with a bound beyond the limit of keys, is a mistake', (t) => {
   const failure = { name: 'AssertionFailure' };
   const all = new RangeTombstones();

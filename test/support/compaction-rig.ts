@@ -7,6 +7,7 @@ import { readU32, writeU32 } from '../../src/format/integers.ts';
 import { tableName } from '../../src/format/file-names.ts';
 import { PAGE_BYTES } from '../../src/format/limits.ts';
 import { decodeVersionEdit, type TableDescription } from '../../src/format/version-edit.ts';
+import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { COMPACTION_MAILBOX_AT, CONTROL_WORDS, roleWords, SLOTS_AT } from '../../src/protocol/crew-layout.ts';
 import {
   ATTACH,
@@ -72,7 +73,7 @@ export const DEFAULT_PARAMETERS: CompactionParameters = {
 };
 
 /** One pool for all rigs of a file: zeroed memory of this size takes longer than most compactions here. */
-const pool = new Uint8Array(new SharedArrayBuffer(SLOTS_AT + (1 << 20)));
+const pool = alignedSharedMemory(SLOTS_AT + (1 << 20));
 
 export class CompactionRig {
   readonly disk: MemoryDisk;

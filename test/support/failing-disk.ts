@@ -1,8 +1,11 @@
 /**
  * A disk in memory one of whose operations goes wrong, counted from the first: or it and all that follow. It knows how
- * many files are open.
+ * many files are open. As with O_DIRECT, only whole pages are read and written; how much of them comes is another matter.
  */
+import { PAGE_BYTES } from '../../src/format/limits.ts';
 import { MemoryDisk } from './memory-disk.ts';
+
+const EINVAL = 22;
 
 export type DiskOperation = 'open' | 'close' | 'read' | 'write' | 'sync' | 'rename' | 'unlink';
 
@@ -52,6 +55,7 @@ export class FailingDisk extends MemoryDisk {
   }
 
   override read(handle: number, target: Uint8Array, offset: number): number {
+    if (!isAligned(target, offset)) return -EINVAL;
     const fault = this.#fault('read');
     if (fault === undefined) {
       this.bytesRead += target.length;
@@ -59,11 +63,12 @@ export class FailingDisk extends MemoryDisk {
     }
     if (typeof fault !== 'string') return -fault.errno;
     const length = fault === 'part' ? partOf(target.length, this.counted) : 0;
-    this.bytesRead += length - (length % 4096);
+    this.bytesRead += length - (length % PAGE_BYTES);
     return super.read(handle, target.subarray(0, length), offset);
   }
 
   override write(handle: number, bytes: Uint8Array, offset: number, durable: boolean): number {
+    if (!isAligned(bytes, offset)) return -EINVAL;
     const fault = this.#fault('write');
     if (fault === undefined) return super.write(handle, bytes, offset, durable);
     if (typeof fault !== 'string') return -fault.errno;
@@ -94,6 +99,10 @@ export class FailingDisk extends MemoryDisk {
     this.failed ??= operation;
     return fault;
   }
+}
+
+function isAligned(bytes: Uint8Array, offset: number): boolean {
+  return offset % PAGE_BYTES === 0 && bytes.length % PAGE_BYTES === 0;
 }
 
 /** Some of so many bytes, not always whole pages, and not always the same part. */

@@ -16,6 +16,8 @@ const STEPS_MAX = 3_000_000;
 export class HeldWorld {
   readonly disk: MemoryDisk;
   readonly environment: Environment;
+  /** Lets the time pass that calls to come wait for. */
+  readonly fireTimers: () => void;
   /** Names of the files that are open, by handle. */
   readonly openFiles = new Map<number, string>();
   /** Length of what the flush role was last lent, by region. */
@@ -31,7 +33,8 @@ export class HeldWorld {
     this.disk = disk;
     this.#random = new Random(seed);
     this.#watchFiles();
-    const { environment } = memoryWorld({ disk, random: () => this.#step() });
+    const { environment, fireTimers } = memoryWorld({ disk, random: () => this.#step() });
+    this.fireTimers = fireTimers;
     this.environment = {
       ...environment,
       acquireCrew: async (settings) => this.#watched(await environment.acquireCrew(settings)),

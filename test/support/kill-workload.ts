@@ -119,12 +119,12 @@ export class Workload {
   #nextCompactionRun(): Run {
     const random = this.#random;
     const choice = random.below(100);
-    if (choice < 35) return this.#batches(random.between(5, 30), random.between(0, 8));
-    if (choice < 50) return this.#singles(random.between(50, 400), random.between(16, 256), 80);
-    if (choice < 62) return this.#neighbours(random.between(1, 6), false);
-    if (choice < 70) return this.#neighbours(random.between(1, 4), true);
-    if (choice < 80) return this.#ranges(random.between(1, 12));
-    if (choice < 85) return this.#overwrites(random.between(10, 80));
+    if (choice < 30) return this.#batches(random.between(3, 12), random.between(0, 8));
+    if (choice < 42) return this.#singles(random.between(20, 100), random.between(16, 64), 80);
+    if (choice < 55) return this.#neighbours(random.between(1, 6), false);
+    if (choice < 65) return this.#neighbours(random.between(1, 4), true);
+    if (choice < 80) return this.#ranges(random.between(1, 8));
+    if (choice < 85) return this.#overwrites(random.between(10, 30));
     if (choice < 87) return this.#large();
     const barriers = ['flush', 'flush', 'compact', 'reopen'] as const;
     return this.#barrier(barriers[random.below(barriers.length)]);

@@ -30,6 +30,8 @@ export interface MemoryWorldOptions {
   readonly random: () => number;
   /** Called before each operation of any ring; may throw `Crash`. */
   readonly onStep?: (operation: string) => void;
+  /** Memory for crews that are not at work at the same time: zeroing some of its own takes a crew longer than most tests. */
+  readonly pool?: Uint8Array<SharedArrayBuffer>;
 }
 
 class InThreadCrew implements Crew {
@@ -51,8 +53,11 @@ class InThreadCrew implements Crew {
 
   constructor(settings: Settings, world: MemoryWorldOptions) {
     this.#random = world.random;
+    const { pool = new Uint8Array(new SharedArrayBuffer(settings.poolBytes)) } = world;
+    if (pool.length !== settings.poolBytes)
+      throw new Error(`a pool of ${settings.poolBytes} bytes is needed`);
     this.memory = {
-      pool: new Uint8Array(new SharedArrayBuffer(settings.poolBytes)),
+      pool,
       arenas: Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes)),
     };
     this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
