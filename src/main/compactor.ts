@@ -194,7 +194,7 @@ export class Compactor {
   }
 
   #begin(): void {
-    if (this.#current !== undefined || this.#stopped !== undefined || this.#retryTimer !== undefined) return;
+    if (this.#current !== undefined || this.#stopped !== undefined) return;
     const compaction = this.#pick();
     if (compaction === undefined) return;
     this.#running = compaction;
@@ -216,7 +216,7 @@ export class Compactor {
       this.#ranges.shift();
       waiter.resolve();
     }
-    if (!isAutomatic) return undefined;
+    if (!isAutomatic || this.#retryTimer !== undefined) return undefined;
     const pointers = view.levels.map((_, level) => versions.compactionPointers.get(level));
     const oldestSnapshot = snapshots()[0] ?? Infinity;
     const isIdle = this.#idleSequence === lastSequence();
@@ -331,6 +331,7 @@ export class Compactor {
   }
 
   #onError(error: unknown): void {
+    const wasAskedFor = this.#running?.reason === 'range';
     this.#current = undefined;
     this.#running = undefined;
     // It was given up because the database closes, or has failed for another reason.
@@ -345,13 +346,16 @@ export class Compactor {
       this.#options.onFailure(failure);
       return;
     }
-    for (const waiter of this.#ranges.splice(0)) waiter.reject(failure);
+    if (wasAskedFor) this.#ranges.shift()?.reject(failure);
     this.#options.onRefused(failure);
+    this.#cancelRetry();
     this.#retryTimer = this.#options.environment.after(this.#retryMs, false, () => {
       this.#retryTimer = undefined;
       this.schedule();
     });
     this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MAX_MS);
+    // What somebody asked for is not what failed, and does not wait.
+    this.#begin();
   }
 
   #cancelRetry(): void {

@@ -218,6 +218,36 @@ test.serial('compactRange is told what failed, and may be asked again at once', 
   await database.close();
 });
 
+test.serial('a range that is asked for while something else fails is compacted', async (t) => {
+  const { world, refusals, database } = await opened({ ...SMALL, compaction: { l0Trigger: 5, idleMs: 0 } });
+  await writeRound(database, 1);
+  const [first] = tablesOn(world.disk);
+  for (const value of ['1', '2']) {
+    await database.batch([
+      { type: 'put', key: 'x', value },
+      { type: 'put', key: 'z', value },
+    ]);
+    await database.flush();
+  }
+  await writeRound(database, 2);
+  // The fifth table begins a compaction of the three that overlap, one of which cannot be read.
+  refusals.refuses = (operation, name) => operation === 'read' && name === first;
+  await writeRound(database, 3);
+  await world.until(() => database.stats().compactions.running !== null);
+  const others = [database.compactRange({ gte: 'x' }), database.compactRange({ gte: 'y' })];
+  await expectCode(t, 'IO_ERROR', () => database.compactRange({ lt: 'x' }));
+  await Promise.all(others);
+  t.is(shapeOf(database), '0:3 6:1');
+  t.is(database.stats().compactions.failures, 2);
+  t.is(database.getString('z'), '2');
+  refusals.refuses = () => false;
+  world.fireTimers();
+  await atRest(world, database);
+  await database.compactRange();
+  t.is(entriesOf(database), KEYS + 2);
+  await database.close();
+});
+
 test.serial('an output that cannot be read back is given up', async (t) => {
   const { world, refusals, database } = await opened(MANUAL);
   await writeRound(database, 1);
