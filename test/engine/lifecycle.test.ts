@@ -180,7 +180,8 @@ testBackends('a hundred opens and closes in a row grow nothing', async (t, backe
   t.true(after.threads <= before.threads, `${before.threads} threads became ${after.threads}`);
   t.true(after.files <= before.files, `${before.files} open files became ${after.files}`);
   const grownMib = (after.rss - before.rss) / (1 << 20);
-  t.true(grownMib < 60, `${grownMib.toFixed(1)} MiB grown`);
+  // Five threads' heaps grow to a size at which they stay, sooner or later; a mebibyte lost with each open is more.
+  t.true(grownMib < 100, `${grownMib.toFixed(1)} MiB grown`);
 });
 
 testBackends('opens that fail grow nothing', async (t, backend) => {
