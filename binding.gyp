@@ -17,6 +17,7 @@
       'native/ring.cc',
       'native/ring_errors.cc',
       'native/ring_setup.cc',
+      'native/scheduling.cc',
       'native/signal.cc',
       'native/system_calls.cc',
     ],

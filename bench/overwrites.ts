@@ -220,6 +220,10 @@ function printTree(stats: DatabaseStats): object {
 on the disk, all .sst files: ${megabytes(space.tableFileBytes)} MB, for each byte of live keys and values ` +
       `${space.perRawByte.toFixed(3)}, for each byte that the live entries take in tables ${space.perStoredByte.toFixed(3)}`,
   );
+  const { removed, reused } = stats.tableFiles;
+  console.log(
+    `files of replaced tables: ${removed}, of which ${reused} were written over, and the others removed`,
+  );
   return amplification;
 }
 

@@ -8,6 +8,7 @@
 #include "javascript.h"
 #include "ring.h"
 #include "ring_object.h"
+#include "scheduling.h"
 #include "signal.h"
 #include "system_calls.h"
 
@@ -52,6 +53,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   DefineCompression(env, exports);
   DefineSignals(env, exports);
   DefineFiles(env, exports);
+  DefineScheduling(env, exports);
   return exports;
 }
 

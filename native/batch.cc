@@ -9,7 +9,7 @@ namespace {
 
 /** Whether the operation may not be a member of a chain. */
 bool StandsAlone(const Operation& operation) {
-  return (operation.flags & kFlagSelect) != 0 || operation.opcode == kTimeout;
+  return (operation.flags & kFlagSelect) != 0 || operation.opcode == kTimeout || operation.opcode == kTruncate;
 }
 
 }  // namespace
@@ -78,6 +78,7 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
       break;
     case kFallocate:
     case kFadvise:
+    case kTruncate:
       valid = valid && operation->offset <= INT64_MAX;
       break;
     case kTimeout:

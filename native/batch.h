@@ -42,7 +42,8 @@ class Batch {
   /**
    * REQUIRES: count ≤ entries. A record that is not valid gets -EINVAL; the others of its chain get -ECANCELED, as
    * io_uring does with a chain that has an unacceptable member. Not valid in a chain are a read that selects (cancelled
-   * there, it would leave behind what it lent) and a timeout (kernels before 5.16 take its end for a failure).
+   * there, it would leave behind what it lent), a timeout (kernels before 5.16 take its end for a failure) and a
+   * truncation (kernels before 6.9 have none, and the turn makes the call itself).
    */
   void Read(const BackendOptions& arrays, const Regions& regions, uint32_t count);
 

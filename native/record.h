@@ -41,6 +41,8 @@ enum Opcode : uint32_t {
   kFadvise = 9,
   /** The length is in microseconds. */
   kTimeout = 10,
+  /** The offset is the file's new size. */
+  kTruncate = 11,
 };
 
 constexpr uint32_t kRegionMask = 0xff;

@@ -49,6 +49,7 @@
 
 #include "io_priority.h"
 #include "ring_errors.h"
+#include "system_calls.h"
 
 // Linux 5.19; older kernels answer with EINVAL, which Close takes like any other answer.
 #ifndef IORING_ASYNC_CANCEL_ANY
@@ -128,13 +129,15 @@ int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
   if (count > 0) {
     batch_.Read(options_, regions_, count);
     for (const Operation& operation : batch_) {
-      if (operation.refusal == 0) {
+      // Between two operations that are carried out there it makes no difference when: it stands alone.
+      const bool is_done_here = operation.opcode == kTruncate && !setup_.truncates;
+      if (operation.refusal == 0 && !is_done_here) {
         Prepare(operation);
       } else {
-        int32_t* refused = options_.completions + size_t{written} * kCompletionWords;
-        refused[0] = static_cast<int32_t>(operation.user_data);
-        refused[1] = operation.refusal;
-        refused[2] = kNoBuffer;
+        int32_t* completion = options_.completions + size_t{written} * kCompletionWords;
+        completion[0] = static_cast<int32_t>(operation.user_data);
+        completion[1] = operation.refusal != 0 ? operation.refusal : Truncate(operation);
+        completion[2] = kNoBuffer;
         written++;
       }
     }
@@ -193,6 +196,9 @@ void Ring::Prepare(const Operation& operation) {
     case kFadvise:
       io_uring_prep_fadvise(entry, operation.file, operation.offset, static_cast<off_t>(operation.length),
                             static_cast<int>(operation.buffer_offset));
+      break;
+    case kTruncate:
+      io_uring_prep_rw(kOperationTruncate, entry, operation.file, nullptr, 0, operation.offset);
       break;
     case kTimeout:
       PrepareTimeout(operation, entry);

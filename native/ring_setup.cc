@@ -27,6 +27,14 @@
 namespace quadring {
 namespace {
 
+bool Knows(io_uring* ring, int opcode) {
+  io_uring_probe* probe = io_uring_get_probe_ring(ring);
+  if (probe == nullptr) return false;
+  const bool knows = io_uring_opcode_supported(probe, opcode) != 0;
+  io_uring_free_probe(probe);
+  return knows;
+}
+
 // One call of io_uring_setup and the mappings. The submission queue is published by ring.cc itself, which never looks
 // at the index array: where the kernel has one, it is filled here, once and for all, with "slot i holds entry i".
 int SetUp(uint32_t entries, io_uring_params* params, io_uring* ring) {
@@ -93,6 +101,7 @@ Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issu
     setup->completion_entries = params.cq_entries;
     // Saves the kernel a descriptor look-up at each entry. Not there before 5.18, and not missed.
     setup->registered_descriptor = io_uring_register_ring_fd(&setup->ring) == 1;
+    setup->truncates = Knows(&setup->ring, kOperationTruncate);
     return Failure{};
   }
   return SetUpFailure(-result);

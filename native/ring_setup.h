@@ -22,12 +22,17 @@
 
 namespace quadring {
 
+/** IORING_OP_FTRUNCATE, which older headers do not name. */
+constexpr int kOperationTruncate = 55;
+
 struct RingSetup {
   io_uring ring;
   uint32_t flags = 0;
   uint32_t entries = 0;
   uint32_t completion_entries = 0;
   bool registered_descriptor = false;
+  /** The kernel has IORING_OP_FTRUNCATE: from 6.9 on. */
+  bool truncates = false;
 };
 
 /** Opens a ring for the calling thread, with the best flags that the kernel takes. */

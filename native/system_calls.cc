@@ -102,6 +102,8 @@ int64_t CarryOut(const Operation& operation, const timespec& turn_start) {
       // Gives the errno itself.
       return -posix_fadvise(file, offset, static_cast<off_t>(operation.length),
                             static_cast<int>(operation.buffer_offset));
+    case kTruncate:
+      return Truncate(operation);
     case kTimeout:
       return SleepUntil(turn_start, operation.length);
     default:
@@ -133,6 +135,11 @@ bool SeversChain(const Operation& operation, int64_t result) {
 }
 
 }  // namespace
+
+int32_t Truncate(const Operation& operation) {
+  return static_cast<int32_t>(
+      Uninterrupted([&] { return ftruncate(operation.file, static_cast<off_t>(operation.offset)); }));
+}
 
 Failure SystemCalls::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange, uint32_t select_bytes) {
   regions_.Attach(region, base, length, select_bytes);

@@ -13,6 +13,9 @@
 
 namespace quadring {
 
+/** Carries out a kTruncate; 0 or a negative errno. */
+int32_t Truncate(const Operation& operation);
+
 class SystemCalls {
  public:
   static constexpr const char* kClassName = "SystemCalls";

@@ -116,6 +116,12 @@ export interface Native {
     targetStart: number,
     targetEnd: number,
   ): number;
+  /**
+   * Asks for time slices of that length (1 to 100 000 µs) for the calling thread: short ones let it run sooner when it wakes
+   * up, for the same share of the time. Without effect before Linux 6.12. Throws an Error with `code` where the kernel
+   * refuses.
+   */
+  setTimeSlice(microseconds: number): void;
   createEventfd(): number;
   wakeEventfd(descriptor: number): void;
   closeDescriptor(descriptor: number): void;

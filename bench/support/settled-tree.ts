@@ -16,8 +16,8 @@ export interface Settling {
 }
 
 /**
- * Flushes and waits until nothing is compacted any more. Throws when that takes too long and when compactions fail.
- * REQUIRES: nobody writes.
+ * Flushes and waits until nothing is compacted any more and no file is kept that is no table. Throws when that takes too
+ * long and when compactions fail. REQUIRES: nobody writes.
  */
 export async function settle(database: Database, { quietMs, limitMs }: Settling): Promise<void> {
   await database.flush();
@@ -25,10 +25,10 @@ export async function settle(database: Database, { quietMs, limitMs }: Settling)
   let quietSince = begun;
   let before = -1;
   for (;;) {
-    const { compactions, levels } = database.stats();
+    const { compactions, levels, tableFiles } = database.stats();
     const now = performance.now();
     const done = compactions.compactions + compactions.movedTables;
-    if (compactions.running !== null || done !== before) quietSince = now;
+    if (compactions.running !== null || done !== before || tableFiles.spare > 0) quietSince = now;
     before = done;
     if (compactions.failures > 0) throw new Error(`a compaction failed: ${compactions.lastFailure}`);
     if (now - quietSince >= quietMs) return;

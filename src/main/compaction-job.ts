@@ -27,6 +27,7 @@ import {
 import type { Compaction } from './compaction.ts';
 import { roleError } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
+import { bytesOfTables } from './levels-view.ts';
 import { compareKeys } from './range.ts';
 import type { TableFiles } from './table-files.ts';
 import type { Table } from './table.ts';
@@ -66,6 +67,9 @@ export class CompactionJob {
   readonly #opening: Promise<Table>[] = [];
   /** The thread has begun, and was not told to end. */
   #isUnderWay = false;
+  #tableBytes = 0;
+  /** Of what has not been written yet, at most. */
+  #inputBytes = 0;
 
   constructor(options: CompactionJobOptions) {
     this.#options = options;
@@ -74,6 +78,8 @@ export class CompactionJob {
   /** Writes and opens the tables. Rejects with what went wrong; then, and when it was stopped, `abandon` it. */
   async run(compaction: Compaction, manner: CompactionManner): Promise<readonly Table[]> {
     this.#post(parametersOf(compaction, manner));
+    this.#tableBytes = manner.tableBytes;
+    this.#inputBytes = bytesOfTables([...compaction.inputs, ...compaction.outputInputs]);
     this.#isUnderWay = true;
     const begun = await this.#options.scheduler.ask(ROLE_COMPACTION, BEGIN_COMPACTION, MAILBOX_PAGE);
     try {
@@ -109,13 +115,17 @@ export class CompactionJob {
     const { scheduler, files, pool, takeFileNumber, isStopped } = this.#options;
     for (let hasMore = true; hasMore && !isStopped();) {
       const number = takeFileNumber();
-      const answer = await scheduler.ask(ROLE_COMPACTION, WRITE_COMPACTED, number, MAILBOX_PAGE);
+      const spare = files.takeSpare(Math.min(this.#tableBytes, this.#inputBytes));
+      const old = spare?.number ?? 0;
+      const answer = await scheduler.ask(ROLE_COMPACTION, WRITE_COMPACTED, number, MAILBOX_PAGE, old);
+      files.settleSpare(spare, answer.result);
       if (answer.result < 0) throw this.#errorOf('compacting into', answer, number);
       hasMore = answer.detail0 === 1;
       if (answer.result === 0) continue;
       this.#numbers.push(number);
       const bytes = pool.slice(COMPACTION_MAILBOX_AT, COMPACTION_MAILBOX_AT + answer.result);
       const description = must(decodeVersionEdit(bytes, 0, bytes.length).added[0], 'a table is described');
+      this.#inputBytes -= description.fileBytes;
       await this.#previousIsOpen();
       this.#open(description, files);
     }

@@ -18,7 +18,7 @@ import { CompactionJob, type CompactionManner } from './compaction-job.ts';
 import { pickCompaction } from './compaction-picker.ts';
 import { CompactionRate } from './compaction-rate.ts';
 import { pendingCompactionBytes } from './level-targets.ts';
-import type { LevelsView } from './levels-view.ts';
+import { bytesOfTables, type LevelsView } from './levels-view.ts';
 import type { Environment, Timer } from './environment.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { ManifestWriter } from './manifest-writer.ts';
@@ -240,7 +240,7 @@ export class Compactor {
     }
     const milliseconds = environment.now() - begun;
     this.#milliseconds += milliseconds;
-    const l0Bytes = compaction.inputLevel === 0 ? bytesOf(compaction.inputs) : 0;
+    const l0Bytes = compaction.inputLevel === 0 ? bytesOfTables(compaction.inputs) : 0;
     // Writes that wait for what has been worked off are let go by what is pending now.
     this.#look();
     onInstalled(l0Bytes, milliseconds);
@@ -286,8 +286,8 @@ export class Compactor {
     }
     this.#compactions++;
     this.#writtenTables += tables.length;
-    this.#bytesRead += bytesOf(compaction.inputs) + bytesOf(compaction.outputInputs);
-    this.#bytesWritten += bytesOf(tables.map(({ description }) => description));
+    this.#bytesRead += bytesOfTables(compaction.inputs) + bytesOfTables(compaction.outputInputs);
+    this.#bytesWritten += bytesOfTables(tables.map(({ description }) => description));
   }
 
   #editOf({ inputLevel, outputLevel, inputs, outputInputs, pointer }: Compaction): VersionEdit {
@@ -377,8 +377,4 @@ export class Compactor {
       this.schedule();
     });
   }
-}
-
-function bytesOf(tables: readonly { readonly fileBytes: number }[]): number {
-  return tables.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
 }

@@ -123,7 +123,16 @@ export class Engine implements CrewListener {
       now: () => environment.now(),
     });
     this.reader = new PointReader(this.cache);
-    this.files = new TableFiles(this);
+    this.files = new TableFiles({
+      scheduler: this.scheduler,
+      extents: this.extents,
+      cache: this.cache,
+      spares: {
+        setting: settings.compaction.spareBytes,
+        compactionBytesMax: settings.compaction.policy.compactionBytesMax,
+        after: (milliseconds, keepsAlive, callback) => environment.after(milliseconds, keepsAlive, callback),
+      },
+    });
     this.throttle = new WriteThrottle(settings.compaction.throttle, () => environment.now());
     this.memtables = new Memtables(arenas, (region, buffer) => this.#attachment.arena(region, buffer));
     this.manifest = new ManifestWriter(this.scheduler, pool, (error) => this.fail(error));
@@ -355,6 +364,7 @@ export class Engine implements CrewListener {
   #onLogRefused(error: QuadringError, attempt: number): void {
     const first = this.#firstLogPrepared;
     this.#firstLogPrepared = undefined;
+    this.files.removeSpares();
     if (first !== undefined) first.reject(error);
     else this.writes.refuseBlockedOn('log file', error, attempt);
   }
@@ -389,6 +399,7 @@ export class Engine implements CrewListener {
     this.writes.refuse(this.failure);
     this.flusher.stop(this.failure);
     this.compactor.stop(this.failure);
+    this.files.closeSpares();
   }
 
   /** The number that a read which begins now sees writes up to. */
@@ -426,6 +437,7 @@ export class Engine implements CrewListener {
     this.scans.closeAll();
     this.snapshots.isClosed = true;
     this.compactor.stop(new QuadringError('CLOSED', 'the database is closed'));
+    this.files.closeSpares();
     // Writes that were slowed down or stopped go now: nobody works off what they wait for.
     this.throttle.open();
     this.writes.resume();

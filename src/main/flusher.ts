@@ -225,7 +225,8 @@ export class Flusher {
   }
 
   async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
-    const { scheduler, pool, blockBytes, filterBitsPerKey, compression, wallClockSeconds } = this.#options;
+    const { scheduler, files, pool, blockBytes, filterBitsPerKey, compression, wallClockSeconds } =
+      this.#options;
     const snapshots = this.#options.snapshots();
     const parameters: WriteTableParameters = {
       blockBytes,
@@ -239,7 +240,10 @@ export class Flusher {
     const text = Buffer.from(`${JSON.stringify(parameters)}\0`);
     pool.set(text, MAILBOX_AT);
     const mailboxPage = MAILBOX_AT / PAGE_BYTES;
-    const answer = await scheduler.ask(ROLE_FLUSH, WRITE_TABLE, number, memtable.region, mailboxPage);
+    const spare = files.takeSpare(memtable.rawBytes);
+    const old = spare?.number ?? 0;
+    const answer = await scheduler.ask(ROLE_FLUSH, WRITE_TABLE, number, memtable.region, mailboxPage, old);
+    files.settleSpare(spare, answer.result);
     if (answer.result < 0) throw scheduler.errorOf('writing', tableName(number), answer);
     const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
     return must(edit.added[0], 'a written table is described');

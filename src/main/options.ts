@@ -56,6 +56,11 @@ export interface CompactionOptions {
   readonly multiplier?: number;
   /** Milliseconds without a write after which the levels are brought to rest; 0: never. Default 1000. */
   readonly idleMs?: number;
+  /**
+   * Bytes of files of replaced tables that are kept for new tables to be written over them, until nothing has been for a
+   * while; 0: files go as soon as nobody reads them. Default 'auto': 25 tables, of files from 4 MiB on.
+   */
+  readonly spareBytes?: number | 'auto';
 }
 
 export interface DatabaseOptions {
@@ -93,6 +98,7 @@ export interface CompactionSettings {
   readonly rate: RateSetting;
   readonly ioPriority: 'idle' | 'best-effort';
   readonly idleMs: number;
+  readonly spareBytes: number | 'auto';
 }
 
 /** Options with every default filled in and what follows from them. */
@@ -176,6 +182,7 @@ const COMPACTION_OPTION_NAMES = new Set<string>([
   'baseBytes',
   'multiplier',
   'idleMs',
+  'spareBytes',
 ] satisfies (keyof CompactionOptions)[]);
 const READ_AHEAD_OPTION_NAMES = new Set<string>([
   'windowBytes',
@@ -285,6 +292,7 @@ function compactionSettings(
     rate: compactionRate(given.rateBytesPerSecond),
     ioPriority: choice('compaction.priority', given.priority, 'idle', ['idle', 'best-effort']),
     idleMs: whole('idleMs', 1000, 0, 3_600_000),
+    spareBytes: (given.spareBytes ?? 'auto') === 'auto' ? 'auto' : whole('spareBytes', 0, 0, BYTES_MAX),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Opens tables, and lets their files go when nobody holds them any more. Owner only; the foreground thread opens, reads
+ * Opens tables, and lets their files go when nobody holds them any more, or keeps them for new tables (spare-files.ts). Owner only; the foreground thread opens, reads
  * and closes them, the flush thread removes.
  *
  * A file that cannot be removed now is no table of any version: the next open of the database removes it.
@@ -21,14 +21,22 @@ import {
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import type { IoScheduler } from './io-scheduler.ts';
+import { SpareFiles, type SpareFile, type SpareFilesOptions } from './spare-files.ts';
 import { Table } from './table.ts';
 
+const ENOENT = 2;
+const ENOSPC = 28;
+
 export interface TableFilesStatistics {
-  /** Tables that compactions have replaced and whose files are gone, and their bytes. */
+  /** Tables that compactions have replaced and whose files are gone or written over, and their bytes. */
   readonly removed: number;
   readonly removedBytes: number;
   /** Tables whose files are being removed. */
   readonly removing: number;
+  /** Files that are kept to be written over, their bytes, and how many have been. */
+  readonly spare: number;
+  readonly spareBytes: number;
+  readonly reused: number;
   /** Files that could not be removed, and why the last of them; the next open tries again. */
   readonly failed: number;
   readonly lastFailure: string | null;
@@ -38,22 +46,26 @@ export interface TableFilesOptions {
   readonly scheduler: IoScheduler;
   readonly extents: ExtentReader;
   readonly cache: BlockCache;
+  readonly spares: Omit<SpareFilesOptions, 'remove'>;
 }
 
 export class TableFiles {
   readonly #scheduler: IoScheduler;
   readonly #extents: ExtentReader;
   readonly #cache: BlockCache;
+  readonly #spares: SpareFiles;
   #removed = 0;
   #removedBytes = 0;
   #removing = 0;
+  #reused = 0;
   #failed = 0;
   #lastFailure: QuadringError | undefined;
 
-  constructor({ scheduler, extents, cache }: TableFilesOptions) {
+  constructor({ scheduler, extents, cache, spares }: TableFilesOptions) {
     this.#scheduler = scheduler;
     this.#extents = extents;
     this.#cache = cache;
+    this.#spares = new SpareFiles({ ...spares, remove: (file) => this.#discard(file) });
   }
 
   /** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
@@ -78,11 +90,35 @@ export class TableFiles {
 
   /** Removes a table that no version names, open or not. Rejects with IO_ERROR. */
   async remove(number: number): Promise<void> {
-    const scheduler = this.#scheduler;
-    const closed = await scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, number);
-    if (closed.result < 0) throw scheduler.errorOf('closing', tableName(number), closed);
-    const removed = await scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE);
-    if (removed.result < 0) throw scheduler.errorOf('removing', tableName(number), removed);
+    await this.#close(number);
+    await this.#unlink(number);
+  }
+
+  /** A file for a new table of so many bytes to be written over, if there is one; `settleSpare` says what became of it. */
+  takeSpare(bytes: number): SpareFile | undefined {
+    return this.#spares.take(bytes);
+  }
+
+  /** What was asked to write over it: has (a positive result), had nothing to write (0), or failed. */
+  settleSpare(spare: SpareFile | undefined, result: number): void {
+    if (result === -ENOSPC) this.#spares.removeAll();
+    if (spare === undefined) return;
+    if (result > 0) {
+      this.#reused++;
+      this.#noteRemoved(spare);
+    } else if (result < 0 || !this.#spares.keep(spare)) {
+      this.#discard(spare);
+    }
+  }
+
+  /** Removes what is kept only because it may be of use. */
+  removeSpares(): void {
+    this.#spares.removeAll();
+  }
+
+  /** The same, and nothing is kept any more. */
+  closeSpares(): void {
+    this.#spares.close();
   }
 
   statistics(): TableFilesStatistics {
@@ -90,6 +126,9 @@ export class TableFiles {
       removed: this.#removed,
       removedBytes: this.#removedBytes,
       removing: this.#removing,
+      spare: this.#spares.count,
+      spareBytes: this.#spares.bytes,
+      reused: this.#reused,
       failed: this.#failed,
       lastFailure: this.#lastFailure?.message ?? null,
     };
@@ -97,18 +136,49 @@ export class TableFiles {
 
   #onUnheld(table: Table): void {
     this.#cache.drop(table);
+    const file = { number: table.number, bytes: table.description.fileBytes };
     this.#removing++;
-    this.remove(table.number).then(
+    this.#close(file.number).then(
       () => {
         this.#removing--;
-        this.#removed++;
-        this.#removedBytes += table.description.fileBytes;
+        if (!this.#spares.keep(file)) this.#discard(file);
       },
-      (error: unknown) => {
-        this.#removing--;
-        this.#failed++;
-        this.#lastFailure = error as QuadringError;
-      },
+      (error: unknown) => this.#onNotRemoved(error),
     );
+  }
+
+  /** Removes a file that nobody has open, and that may be gone. */
+  #discard(file: SpareFile): void {
+    this.#removing++;
+    this.#unlink(file.number).then(
+      () => {
+        this.#removing--;
+        this.#noteRemoved(file);
+      },
+      (error: unknown) => this.#onNotRemoved(error),
+    );
+  }
+
+  #noteRemoved({ bytes }: SpareFile): void {
+    this.#removed++;
+    this.#removedBytes += bytes;
+  }
+
+  #onNotRemoved(error: unknown): void {
+    this.#removing--;
+    this.#failed++;
+    this.#lastFailure = error as QuadringError;
+  }
+
+  async #close(number: number): Promise<void> {
+    const closed = await this.#scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, number);
+    if (closed.result < 0) throw this.#scheduler.errorOf('closing', tableName(number), closed);
+  }
+
+  async #unlink(number: number): Promise<void> {
+    const removed = await this.#scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE);
+    if (removed.result < 0 && removed.result !== -ENOENT) {
+      throw this.#scheduler.errorOf('removing', tableName(number), removed);
+    }
   }
 }

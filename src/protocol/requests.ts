@@ -20,13 +20,16 @@
  *     WRITE_FRAME       log             page in log    page in pool    –              –            pages written
  *     CLOSE_LOG         log             –              –               –              –            0
  *     PREPARE_LOG       log             page count     old log or 0    –              –            0
- *     WRITE_TABLE       table           region         mailbox page    –              –            bytes in mailbox
+ *     WRITE_TABLE       table           region         mailbox page    old table or 0 –            bytes in mailbox
  *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
  *     INSTALL_CURRENT   manifest        –              –               –              –            0
  *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
  *     BEGIN_COMPACTION  mailbox page    –              –               –              –            0
- *     WRITE_COMPACTED   table           mailbox page   –               –              –            bytes in mailbox
+ *     WRITE_COMPACTED   table           mailbox page   old table or 0  –              –            bytes in mailbox
  *     END_COMPACTION    –               –              –               –              –            0
+ *
+ * A table may be written over the file of an old one, closed and of no version, which then is no table any more; after a
+ * failure it may be gone, or not.
  *
  * A compaction is one BEGIN, any number of WRITE_COMPACTED, each of which writes the next table of its output, and one
  * END, also after a failure. WRITE_COMPACTED answers with an encoded version edit that adds the table; detail 0 is 1 as
@@ -97,6 +100,7 @@ export const STEP_NAMES = [
   'fsync of the directory',
   'unlink',
   'close',
+  'ftruncate',
 ] as const;
 export const STEP_OPEN = 1;
 export const STEP_READ = 2;
@@ -107,6 +111,7 @@ export const STEP_RENAME = 6;
 export const STEP_DIRECTORY_FSYNC = 7;
 export const STEP_UNLINK = 8;
 export const STEP_CLOSE = 9;
+export const STEP_TRUNCATE = 10;
 
 /** What an ATTACH request brings through the thread's port: what the records of a request cannot hold. */
 export interface Attachment {

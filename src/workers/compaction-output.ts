@@ -10,7 +10,7 @@ import type { TombstoneFragment } from '../format/range-tombstones.ts';
 import { TableBuilder } from '../format/table-builder.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { COMPACTION_WRITE_BUFFERS_AT } from '../protocol/crew-layout.ts';
-import { STEP_OPEN, STEP_WRITE } from '../protocol/requests.ts';
+import { STEP_WRITE } from '../protocol/requests.ts';
 import { faultOfStep } from './compaction-fault.ts';
 import { MERGE_AT_ENTRY, type CompactionMerge } from './compaction-merge.ts';
 import type { CompactionPlan } from './compaction-plan.ts';
@@ -18,7 +18,7 @@ import type { KeyBoundaries } from './key-boundaries.ts';
 import { PieceWriter } from './piece-writer.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
-import { createTableFile, publishTableFile } from './table-file.ts';
+import { createTableFile, publishTableFile, type TableFile } from './table-file.ts';
 
 /** Besides the statuses of a merge: the builder has bytes to be written. */
 export const OUTPUT_PENDING = 16;
@@ -42,16 +42,19 @@ export interface CompactionOutputOptions {
 export class CompactionOutput {
   readonly #options: CompactionOutputOptions;
   readonly #table: number;
+  readonly #spare: number;
   readonly #builder: TableBuilder;
   readonly #tableBytes: number;
-  #handle = -1;
+  #file: TableFile | undefined;
   #writer: PieceWriter | undefined;
   #firstGrandparent = 0;
 
-  constructor(options: CompactionOutputOptions, table: number) {
+  /** `spare`: number of a table that is none any more, whose file is written over; or 0. */
+  constructor(options: CompactionOutputOptions, table: number, spare: number) {
     const { parameters } = options.plan;
     this.#options = options;
     this.#table = table;
+    this.#spare = spare;
     this.#tableBytes = parameters.tableBytes;
     this.#builder = new TableBuilder({
       fileNumber: table,
@@ -100,15 +103,15 @@ export class CompactionOutput {
     builder.finish(fragments);
     yield* this.write();
     const writer = this.#writer;
-    assert(writer !== undefined, 'a table that is finished has been written');
+    assert(writer !== undefined && this.#file !== undefined, 'a table that is finished has been written');
     yield* writer.finish();
     // Reads may be under way still.
     yield 0;
     this.#options.beforePush();
-    const handle = this.#handle;
-    this.#handle = -1;
+    const file = this.#file;
+    this.#file = undefined;
     const before = { failure: writer.failure, step: STEP_WRITE };
-    const { failure, step } = yield* publishTableFile(basics, this.#table, handle, before);
+    const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, before);
     if (failure !== 0) throw faultOfStep(failure, step, this.#table);
     const description = builder.description();
     assert(description.fileBytes === writer.bytesWritten, 'the builder and the file agree on the length');
@@ -117,10 +120,10 @@ export class CompactionOutput {
 
   /** Removes what there is of the file, because of `failure`. REQUIRES: nothing in flight. */
   *abandon(failure: number): RoleTask {
-    if (this.#handle < 0) return;
-    const handle = this.#handle;
-    this.#handle = -1;
-    yield* publishTableFile(this.#options.basics, this.#table, handle, { failure, step: STEP_WRITE });
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#file = undefined;
+    yield* publishTableFile(this.#options.basics, file, 0, { failure, step: STEP_WRITE });
   }
 
   /** Takes the results of writes that have completed. */
@@ -130,17 +133,17 @@ export class CompactionOutput {
 
   *#begin(): Generator<number, PieceWriter, void> {
     const { basics, flags, beforePush, afterPiece } = this.#options;
-    // Creating waits for everything, so that reads under way complete as well.
+    // Creating takes several steps that wait for everything: what has completed by then would lose its place unseen.
+    yield 0;
     beforePush();
-    const handle = yield* createTableFile(basics, this.#table);
-    beforePush();
-    if (handle < 0) throw faultOfStep(handle, STEP_OPEN, this.#table);
-    this.#handle = handle;
+    const file = yield* createTableFile(basics, this.#table, this.#spare);
+    if (file.handle < 0) throw faultOfStep(file.handle, file.step, this.#table);
+    this.#file = file;
     const { io, memory } = basics;
     const writer = new PieceWriter({
       io,
       pool: memory.pool,
-      handle,
+      handle: file.handle,
       buffersAt: COMPACTION_WRITE_BUFFERS_AT,
       flags,
       beforePush,

@@ -64,7 +64,7 @@ export class CompactionRole implements Role {
       case BEGIN_COMPACTION:
         return this.#begin(args[0] >>> 0);
       case WRITE_COMPACTED:
-        return this.#write(args[0] >>> 0, args[1] >>> 0);
+        return this.#write(args[0] >>> 0, args[1] >>> 0, args[2] >>> 0);
       case END_COMPACTION:
         return this.#end();
       case DETACH:
@@ -87,11 +87,12 @@ export class CompactionRole implements Role {
     yield* this.#work(compaction, mailboxPage, beginning(compaction));
   }
 
-  *#write(table: number, mailboxPage: number): RoleTask {
+  *#write(table: number, mailboxPage: number, spare: number): RoleTask {
     const compaction = this.#compaction;
     assert(compaction !== undefined, 'a compaction begins before it writes');
     const { pool } = this.#basics.memory;
-    yield* this.#work(compaction, mailboxPage, writing(compaction, table, pool, mailboxPage * PAGE_BYTES));
+    const steps = writing(compaction, table, spare, pool, mailboxPage * PAGE_BYTES);
+    yield* this.#work(compaction, mailboxPage, steps);
   }
 
   /** Does what one request of the compaction asks for, and answers it. */
@@ -153,10 +154,11 @@ function* beginning(compaction: Compaction): Generator<number, Answer, void> {
 function* writing(
   compaction: Compaction,
   table: number,
+  spare: number,
   pool: Uint8Array,
   mailboxAt: number,
 ): Generator<number, Answer, void> {
-  const written = yield* compaction.write(table);
+  const written = yield* compaction.write(table, spare);
   if (written === undefined) return { result: 0, detail0: 0, detail1: 0 };
   const edit = { ...emptyVersionEdit(), added: [written.description] };
   const bytes = encodeVersionEdit(edit);

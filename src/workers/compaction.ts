@@ -134,14 +134,14 @@ export class Compaction {
     this.#prepareMerge(space, tombstones);
   }
 
-  /** Writes the next table; undefined where nothing is left to write. */
-  *write(table: number): Generator<number, WrittenTable | undefined, void> {
+  /** Writes the next table, over the file of the table `spare` unless that is 0; undefined where nothing is left to write. */
+  *write(table: number, spare: number): Generator<number, WrittenTable | undefined, void> {
     const merge = this.#merge;
     const options = this.#outputOptions;
     assert(merge !== undefined && options !== undefined, 'a compaction has begun when it is asked to write');
     assert(!this.#hasFailed, 'a compaction that has failed only ends');
     if (this.#hasEnded) return undefined;
-    const output = new CompactionOutput(options, table);
+    const output = new CompactionOutput(options, table, spare);
     this.#output = output;
     const hasMore = (yield* this.#fill(output, merge)) === OUTPUT_CUT;
     const { key, keyLength } = merge.run;

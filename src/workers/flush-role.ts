@@ -71,7 +71,7 @@ export class FlushRole implements Role {
           ? this.#createLog(args[0] >>> 0, args[1] * PAGE_BYTES)
           : this.#recycleLog(args[0] >>> 0, args[2] >>> 0);
       case WRITE_TABLE:
-        return writeTable(this.#basics, args[0] >>> 0, args[1], args[2] >>> 0);
+        return writeTable(this.#basics, args[0] >>> 0, args[1], args[2] >>> 0, args[3] >>> 0);
       case APPEND_MANIFEST:
         return this.#appendManifest(args[0] >>> 0, args[1] >>> 0, args[2] >>> 0, args[3] !== 0);
       case INSTALL_CURRENT:

@@ -6,6 +6,7 @@
  * Before either it announces the park and looks at its queue and its stop flag once more (see atomics-sync/doorbell).
  * A failure is returned as data, because an error that crosses threads loses its own fields.
  */
+import { constants, getPriority, setPriority } from 'node:os';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { AdaptiveSpin } from '../atomics-sync/adaptive-spin.ts';
 import {
@@ -24,7 +25,13 @@ import {
   STATE_READY,
   STATE_STOPPED,
 } from '../protocol/crew-layout.ts';
-import type { Attachment, RoleId } from '../protocol/requests.ts';
+import {
+  ROLE_COMPACTION,
+  ROLE_FLUSH,
+  ROLE_FOREGROUND,
+  type Attachment,
+  type RoleId,
+} from '../protocol/requests.ts';
 import { STATISTIC_PARKS, STATISTIC_SPIN_HITS } from '../protocol/ring-statistics.ts';
 import type { FailureData, RingThreadEnd, RingThreadTask } from '../protocol/ring-thread-task.ts';
 import { createRoleHost } from './crew-member.ts';
@@ -37,6 +44,16 @@ import { OpenFiles } from './role.ts';
 const IDLE_WAIT_MS_MAX = 5_000;
 /** Longest wait inside the addon, where nothing can interrupt the thread: what a process exit may have to wait for. */
 const KERNEL_WAIT_MICROSECONDS_MAX = 250_000;
+/**
+ * What is added to the niceness of the threads that work for long: where cores are few, one that has been asleep, to read
+ * or to append to the log, then gets a core at once. Not so much that other processes can keep them from working at all.
+ */
+const NICENESS: Partial<Record<RoleId, number>> = { [ROLE_FLUSH]: 5, [ROLE_COMPACTION]: 10 };
+/** Reads take as little; whoever asks for such a slice runs sooner when it wakes up (Linux 6.12). */
+const FOREGROUND_SLICE_MICROSECONDS = 100;
+/** Of setpriority: on Linux, the calling thread. */
+const THIS_THREAD = 0;
+const REFUSALS = new Set(['EPERM', 'EACCES', 'ENOSYS', 'EINVAL', 'ERR_SYSTEM_ERROR']);
 
 export default function runRingThread(task: RingThreadTask): RingThreadEnd {
   const { control, role, port } = task;
@@ -56,6 +73,7 @@ export default function runRingThread(task: RingThreadTask): RingThreadEnd {
 /** Returns when the crew is dismissed. The ring is given back whatever happens: nothing may stay in flight. */
 function serve(task: RingThreadTask): void {
   const { control, role, port } = task;
+  settleScheduling(role);
   const ring = createRing(task.ring);
   const files = new OpenFiles();
   try {
@@ -66,6 +84,17 @@ function serve(task: RingThreadTask): void {
     ring.close();
     // None after a DETACH; all that a database had open whose crew failed.
     for (const handle of files.handles()) native.closeDescriptor(handle);
+  }
+}
+
+/** Where the kernel refuses, a sandbox's for example, everything works without. */
+function settleScheduling(role: RoleId): void {
+  const niceness = getPriority(THIS_THREAD) + (NICENESS[role] ?? 0);
+  try {
+    setPriority(THIS_THREAD, Math.min(niceness, constants.priority.PRIORITY_LOW));
+    if (role === ROLE_FOREGROUND) native.setTimeSlice(FOREGROUND_SLICE_MICROSECONDS);
+  } catch (error) {
+    if (!REFUSALS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 

@@ -22,12 +22,15 @@
  *     UNLINK      directory    –                –             –                   0
  *     FADVISE     handle       advice           0: to the end byte in file        0
  *     TIMEOUT     –            –                microseconds  –                   0, when so much time has passed
+ *     TRUNCATE    handle       –                –             new size            0
  *
  * OPEN, RENAME and UNLINK take names relative to the directory: record i's first name stands at byte 128·i of `names`,
  * RENAME's second one 64 bytes further, both NUL-terminated. FADVISE takes posix_fadvise's number for the advice.
  *
  * TIMEOUT's time begins when its turn submits it; one that is longer than allowed, or in a chain, is refused with
  * EINVAL. A ring of system calls sleeps in its turn, all timeouts of a batch at once.
+ *
+ * TRUNCATE, too, is refused in a chain: where the kernel's rings do not know it (before 6.9) the turn calls ftruncate.
  *
  * A READ with FLAG_SELECT lends the `selectBytes` (see `attach`) at its buffer offset to the ring, and reads into
  * whichever of the buffers that were lent the kernel picks: as of now the one lent first, when the read of a file begins
@@ -65,6 +68,7 @@ export const OPCODE_RENAME = 7;
 export const OPCODE_UNLINK = 8;
 export const OPCODE_FADVISE = 9;
 export const OPCODE_TIMEOUT = 10;
+export const OPCODE_TRUNCATE = 11;
 /** Longest wait of one TIMEOUT: a ring of system calls sleeps in it, and its thread cannot be stopped meanwhile. */
 export const TIMEOUT_MICROSECONDS_MAX = 100_000;
 

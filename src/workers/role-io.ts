@@ -20,6 +20,7 @@ import {
   OPCODE_READ,
   OPCODE_RENAME,
   OPCODE_TIMEOUT,
+  OPCODE_TRUNCATE,
   OPCODE_UNLINK,
   OPCODE_WRITE,
   RECORD_WORDS,
@@ -184,6 +185,11 @@ export class RoleIo {
   timeout(microseconds: number): number {
     assert(microseconds >= 0 && microseconds <= TIMEOUT_MICROSECONDS_MAX, 'a timeout is short');
     return this.#push(OPCODE_TIMEOUT, -1, 0, microseconds, 0, 0, 0);
+  }
+
+  /** Makes the file end there. */
+  truncate(file: number, size: number): number {
+    return this.#push(OPCODE_TRUNCATE, file, 0, 0, size, 0, 0);
   }
 
   rename(directory: number, from: string, to: string, flags = 0): number {

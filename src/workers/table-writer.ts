@@ -16,7 +16,7 @@ import { TableBuilder } from '../format/table-builder.ts';
 import { encodeVersionEdit } from '../format/version-edit.ts';
 import { ArenaCursor, rangeTombstonesIn } from '../protocol/arena.ts';
 import { MAILBOX_BYTES, WRITE_BUFFERS_AT } from '../protocol/crew-layout.ts';
-import { STEP_OPEN, STEP_WRITE, type WriteTableParameters } from '../protocol/requests.ts';
+import { STEP_WRITE, type WriteTableParameters } from '../protocol/requests.ts';
 import { PieceWriter } from './piece-writer.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
@@ -28,12 +28,13 @@ export function* writeTable(
   table: number,
   region: number,
   mailboxPage: number,
+  spare: number,
 ): RoleTask {
   const { io, memory } = basics;
   const arena = memory.region(region);
   const parameters = readParameters(memory.pool, mailboxPage * PAGE_BYTES);
-  const handle = yield* createTableFile(basics, table);
-  if (handle < 0) return io.respond(handle, STEP_OPEN);
+  const file = yield* createTableFile(basics, table, spare);
+  if (file.handle < 0) return io.respond(file.handle, file.step);
 
   const builder = new TableBuilder({
     fileNumber: table,
@@ -44,7 +45,7 @@ export function* writeTable(
     createdAtSeconds: parameters.createdAtSeconds,
     createdAtSequence: parameters.createdAtSequence,
   });
-  const writer = new PieceWriter({ io, pool: memory.pool, handle, buffersAt: WRITE_BUFFERS_AT });
+  const writer = new PieceWriter({ io, pool: memory.pool, handle: file.handle, buffersAt: WRITE_BUFFERS_AT });
   const cursor = new VisibleCursor(arena, new Visibility(parameters.snapshots, parameters.keepAbove));
   while (writer.failure === 0 && cursor.next()) {
     const entry = cursor.entry;
@@ -70,7 +71,7 @@ export function* writeTable(
   }
 
   const before = { failure: writer.failure, step: STEP_WRITE };
-  const { failure, step } = yield* publishTableFile(basics, table, handle, before);
+  const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, before);
   if (failure !== 0) return io.respond(failure, step);
 
   const description = builder.description();

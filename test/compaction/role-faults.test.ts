@@ -13,6 +13,7 @@ import {
   STEP_OPEN,
   STEP_READ,
   STEP_RENAME,
+  STEP_TRUNCATE,
   STEP_WRITE,
   type CompactionFailure,
   type CompactionInput,
@@ -44,9 +45,11 @@ interface World {
   readonly rig: CompactionRig;
   readonly runs: CompactionInput[][];
   readonly expected: Entry[];
+  /** Old tables that the output is written over, one after the other. */
+  readonly spares: readonly number[];
 }
 
-function newWorld(): World {
+function newWorld(hasSpares = false): World {
   const disk = new FailingDisk();
   const rig = new CompactionRig({ random: new Random(seed), disk });
   const newer = entriesOf(400, 2, 1000);
@@ -57,7 +60,9 @@ function newWorld(): World {
   const expected = [...newest.values()]
     .map((entry) => ({ ...entry, sequence: 0 }))
     .sort((a, b) => Buffer.compare(a.key, b.key));
-  return { disk, rig, runs, expected };
+  // Shorter and longer than what is written.
+  const spares = hasSpares ? [10, 300, 40].map((count) => rig.addTable(entriesOf(count, 1, 7)).number) : [];
+  return { disk, rig, runs, expected, spares };
 }
 
 interface Attempt {
@@ -71,13 +76,14 @@ interface Attempt {
 }
 
 /** A compaction that may fail, up to its END. */
-function attempt({ rig, runs }: World): Attempt {
+function attempt({ rig, runs, spares }: World): Attempt {
   const written: TableDescription[] = [];
   let answer = rig.begin({ runs, tableBytes: 60_000 });
   let table = 0;
+  let writes = 0;
   for (let hasMore = true; hasMore && answer.result >= 0;) {
     table = rig.newTable();
-    answer = rig.write(table);
+    answer = rig.write(table, spares[writes++] ?? 0);
     if (answer.result > 0) written.push(rig.described(answer));
     hasMore = answer.detail0 === 1;
   }
@@ -87,12 +93,13 @@ function attempt({ rig, runs }: World): Attempt {
 }
 
 function expectNothingLeft(t: ExecutionContext, world: World, { written }: Attempt): void {
-  const { disk, rig, runs } = world;
+  const { disk, rig, runs, spares } = world;
   t.is(rig.host.inFlight, 0, 'nothing is in flight');
   t.is(disk.openHandles.size, 0, 'every file is closed');
   const names = [...runs.flat(), ...written].map(({ number }) => tableName(number)).sort();
+  const spareNames = new Set(spares.map(tableName));
   t.deepEqual(
-    [...disk.names.keys()].sort(),
+    [...disk.names.keys()].filter((name) => !spareNames.has(name)).sort(),
     names,
     'no temporary file and no output of the step that failed',
   );
@@ -122,16 +129,18 @@ function stepOf(operation: DiskOperation, { detail0 }: Completion): boolean {
       return detail0 === STEP_FSYNC || detail0 === STEP_DIRECTORY_FSYNC;
     case 'rename':
       return detail0 === STEP_RENAME;
+    case 'truncate':
+      return detail0 === STEP_TRUNCATE;
     case 'unlink':
       return false;
   }
 }
 
-test('an error at any one step is answered with the step and the file, and leaves nothing behind', (t) => {
+function expectAnyFault(t: ExecutionContext, hasSpares: boolean): void {
   t.log(`seed ${seed}`);
   const seen = new Map<DiskOperation, number>();
   for (let at = 1; ; at++) {
-    const world = newWorld();
+    const world = newWorld(hasSpares);
     world.disk.arm({ at, fault: { errno: at % 2 === 0 ? EIO : ENOSPC } });
     const result = attempt(world);
     const { failed: operation } = world.disk;
@@ -152,9 +161,38 @@ test('an error at any one step is answered with the step and the file, and leave
     }
     expectRecovery(t, world, result);
   }
-  for (const operation of ['open', 'close', 'read', 'write', 'sync', 'rename'] as const) {
+  const truncated: readonly DiskOperation[] = hasSpares ? ['truncate'] : [];
+  for (const operation of ['open', 'close', 'read', 'write', 'sync', 'rename', ...truncated] as const) {
     t.true((seen.get(operation) ?? 0) >= 2, `${operation} failed ${seen.get(operation)} times`);
   }
+}
+
+test('an error at any one step is answered with the step and the file, and leaves nothing behind', (t) => {
+  expectAnyFault(t, false);
+});
+
+test('the same of tables that are written over old ones', (t) => {
+  expectAnyFault(t, true);
+});
+
+test('over files that are longer or shorter, or gone, the same is written', (t) => {
+  const whole = newWorld();
+  const { written } = attempt(whole);
+  t.true(written.length >= 3, 'there are as many tables as spare files');
+  const world = newWorld(true);
+  world.disk.names.delete(tableName(world.spares[2]));
+  const over = attempt(world);
+  t.is(over.failed, undefined);
+  t.deepEqual(
+    over.written.map(({ fileBytes }) => fileBytes),
+    written.map(({ fileBytes }) => fileBytes),
+  );
+  for (const { number, fileBytes } of over.written) {
+    t.is(world.disk.names.get(tableName(number))?.size, fileBytes, 'nothing of the old table follows');
+  }
+  expectEntries(t, world.rig.entriesOf(over.written), world.expected);
+  t.false(world.spares.some((spare) => world.disk.names.has(tableName(spare))));
+  expectNothingLeft(t, world, over);
 });
 
 test('a read or write that comes back short once is continued', (t) => {

@@ -78,6 +78,19 @@ const STORIES: Readonly<Record<string, { readonly compaction: CompactionOptions;
       await compacting;
     },
   },
+  'writes over the files of the one before': {
+    compaction: { ...MANUAL, spareBytes: 1 << 20 },
+    async story(database, run) {
+      for (const round of [0, 1, 2]) await writeRound(database, run, round);
+      await database.compactRange();
+      await writeRound(database, run, 4);
+      while (database.stats().tableFiles.removing > 0) await Promise.resolve();
+      if (database.stats().tableFiles.spare < 2) throw new Error('no file is kept');
+      run.isArmed = true;
+      await database.compactRange();
+      if (database.stats().tableFiles.reused === 0) throw new Error('no file is used again');
+    },
+  },
   'leaves out everything': {
     compaction: MANUAL,
     async story(database, run) {

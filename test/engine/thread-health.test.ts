@@ -3,7 +3,9 @@
  * more, because the event loop, which would hear of it, does not run. Time is the test's, so that the 20 s for which a
  * heart may rest pass at once; the threads are taken from Node's own constructor as they are made.
  */
+import { readdirSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { getPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type * as threads from 'node:worker_threads';
 import { resolveOptions } from '../../src/main/options.ts';
@@ -75,3 +77,24 @@ testBackends('a terminated thread is missed though the others live', async (t, b
   const error = await expectCode(t, 'WORKER_FAILED', failed);
   t.true(error.message.includes(ROLE_NAMES[dead]), error.message);
 });
+
+testBackends(
+  'threads that work for long leave the cores to those that somebody waits for',
+  async (t, backend) => {
+    const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+    const before = nicenesses();
+    const own = before.get(process.pid) ?? 0;
+    const nicer = [...before.values()].filter((niceness) => niceness > own).sort((a, b) => a - b);
+    const expected = [5, 10].map((more) => Math.min(own + more, 19));
+    t.true(
+      expected.every((niceness) => nicer.includes(niceness)),
+      nicer.join(),
+    );
+    await crew.dismiss();
+  },
+);
+
+/** Of this process's threads, by their ids. */
+function nicenesses(): Map<number, number> {
+  return new Map(readdirSync('/proc/self/task').map((id) => [Number(id), getPriority(Number(id))]));
+}

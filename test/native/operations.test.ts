@@ -361,7 +361,7 @@ onBoth('a link on the last record ties it to nothing', (t, { fixture }) => {
 // ---- records that are not valid
 
 const badRecords: [string, Operation][] = [
-  ['an unknown opcode', { opcode: 11 }],
+  ['an unknown opcode', { opcode: 12 }],
   ['a negative opcode', { opcode: -1 }],
   ['a region that is not attached', { opcode: OPCODE_READ, file: 0, length: 16, flags: 1 }],
   ['a region that does not exist', { opcode: OPCODE_READ, file: 0, length: 16, flags: 200 }],

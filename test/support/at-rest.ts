@@ -24,12 +24,12 @@ export async function eventually(hasHappened: () => boolean): Promise<void> {
   }
 }
 
-/** Resolves when nothing is flushed, compacted or removed. */
+/** Resolves when nothing is flushed, compacted or removed, and nothing is kept to be removed. */
 export function atRest(database: Database): Promise<void> {
   return eventually(() => {
     const { memtables, compactions, tableFiles, writes } = database.stats();
     const isBusy = memtables.frozen > 0 || compactions.running !== null || writes.waiting > 0;
-    return !isBusy && tableFiles.removing === 0;
+    return !isBusy && tableFiles.removing === 0 && tableFiles.spare === 0;
   });
 }
 

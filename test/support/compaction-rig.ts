@@ -133,7 +133,7 @@ export class CompactionRig {
   }
 
   /** Takes part in the queue; the answer comes with `wait`. */
-  ask(opcode: number, argument0 = 0, argument1 = 0): number {
+  ask(opcode: number, argument0 = 0, argument1 = 0, argument2 = 0): number {
     const id = this.#nextRequest++;
     const words = roleWords(this.control, ROLE_COMPACTION).requests.words;
     const at = this.#requests.reserve();
@@ -141,6 +141,7 @@ export class CompactionRig {
     words[at + REQUEST_ID] = id;
     words[at + REQUEST_ARGUMENTS] = argument0;
     words[at + REQUEST_ARGUMENTS + 1] = argument1;
+    words[at + REQUEST_ARGUMENTS + 2] = argument2;
     this.#requests.publish();
     return id;
   }
@@ -187,12 +188,13 @@ export class CompactionRig {
     return this.wait(this.askBegin(parameters));
   }
 
-  askWrite(table: number): number {
-    return this.ask(WRITE_COMPACTED, table, MAILBOX_PAGE);
+  askWrite(table: number, spare = 0): number {
+    return this.ask(WRITE_COMPACTED, table, MAILBOX_PAGE, spare);
   }
 
-  write(table: number): Completion {
-    return this.wait(this.askWrite(table));
+  /** The next table, over the file of the table `spare` unless that is 0. */
+  write(table: number, spare = 0): Completion {
+    return this.wait(this.askWrite(table, spare));
   }
 
   end(): Completion {

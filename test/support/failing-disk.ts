@@ -7,7 +7,7 @@ import { MemoryDisk } from './memory-disk.ts';
 
 const EINVAL = 22;
 
-export type DiskOperation = 'open' | 'close' | 'read' | 'write' | 'sync' | 'rename' | 'unlink';
+export type DiskOperation = 'open' | 'close' | 'read' | 'write' | 'sync' | 'rename' | 'truncate' | 'unlink';
 
 /** With an errno, or by moving less than was asked for: some of it, or nothing. */
 export type DiskFault = { readonly errno: number } | 'part' | 'nothing';
@@ -84,6 +84,11 @@ export class FailingDisk extends MemoryDisk {
   override rename(from: string, to: string): number {
     const fault = this.#fault('rename');
     return fault === undefined || typeof fault === 'string' ? super.rename(from, to) : -fault.errno;
+  }
+
+  override truncate(handle: number, size: number): number {
+    const fault = this.#fault('truncate');
+    return fault === undefined || typeof fault === 'string' ? super.truncate(handle, size) : -fault.errno;
   }
 
   override unlink(name: string): number {

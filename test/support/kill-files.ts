@@ -1,6 +1,7 @@
 /**
- * What a directory may hold besides what its manifest names: nothing but logs that are prepared or to be used again. At
- * any moment at which no flush and no compaction is under way. Throws OracleFailure.
+ * What a directory may hold besides what its manifest names: logs that are prepared or to be used again, and while it is
+ * open files that are kept to be written over. At any moment at which no flush and no compaction is under way. Throws
+ * OracleFailure.
  */
 import type { Database } from '../../src/index.ts';
 import { garbageFiles, inspectDirectory } from '../../src/main/directory-contents.ts';
@@ -26,24 +27,26 @@ export async function checkFilesOfOpen(directory: string, database: Database): P
     }
     await new Promise((resolve) => setImmediate(resolve));
   }
-  const { levels, log } = database.stats();
-  const named = checkFiles(directory, log.live);
+  const { levels, log, tableFiles } = database.stats();
+  const named = checkFiles(directory, log.live, tableFiles.spare);
   const open = levels.reduce((sum, { tables }) => sum + tables, 0);
   if (named !== open)
     throw new OracleFailure(`the manifest names ${named} tables, ${open} are in the levels`);
 }
 
 /** Gives the number of tables that the manifest names. REQUIRES: nothing changes the directory. */
-export function checkFiles(directory: string, liveLogs: number): number {
+export function checkFiles(directory: string, liveLogs: number, spareTables = 0): number {
   const contents = inspectDirectory(nodeFileSystem, directory);
   const { manifestNumber, tables } = readManifest(nodeFileSystem, directory, contents);
   const garbage = garbageFiles(contents, manifestNumber, tables, []);
   const logs = garbage.filter(({ kind }) => kind === 'log');
-  const other = garbage.filter(({ kind }) => kind !== 'log').map(({ name }) => name);
+  const spare = garbage.filter(({ kind }) => kind === 'table');
+  const other = garbage.filter(({ kind }) => kind !== 'log' && kind !== 'table').map(({ name }) => name);
+  if (spare.length !== spareTables) other.push(...spare.map(({ name }) => name));
   if (contents.files.some(({ name }) => name === CURRENT_TEMPORARY_NAME)) other.push(CURRENT_TEMPORARY_NAME);
   if (other.length > 0) throw new OracleFailure(`no version names ${other.join(', ')}`);
   const present = contents.files.filter(({ kind }) => kind === 'table').length;
-  if (present !== tables.length) {
+  if (present !== tables.length + spareTables) {
     throw new OracleFailure(`the manifest names ${tables.length} tables, ${present} are there`);
   }
   if (logs.length > liveLogs + SPARE_LOGS_MAX) {

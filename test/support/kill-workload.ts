@@ -266,6 +266,7 @@ function compactionOptionsOf(random: Random): CompactionOptions {
     idleMs: random.between(1, 50),
     rateBytesPerSecond: random.oneIn(4) ? MEBIBYTE * random.between(4, 64) : random.oneIn(2) ? 0 : 'auto',
     priority: random.oneIn(2) ? 'idle' : 'best-effort',
+    spareBytes: random.oneIn(3) ? 'auto' : MEBIBYTE * random.between(0, 4),
   };
 }
 

@@ -29,6 +29,12 @@ export class MemoryFile {
     this.durableSize = Math.max(this.durableSize, end);
   }
 
+  truncate(size: number): void {
+    this.content = grown(this.content, size);
+    this.content.fill(0, Math.min(size, this.size));
+    this.size = size;
+  }
+
   sync(): void {
     this.durableContent = this.content.slice(0, this.size);
     this.durableSize = this.size;
@@ -85,7 +91,7 @@ export class MemoryDisk {
     } else if ((flags & constants.O_EXCL) !== 0) {
       return -EEXIST;
     }
-    if ((flags & constants.O_TRUNC) !== 0) file.size = 0;
+    if ((flags & constants.O_TRUNC) !== 0) file.truncate(0);
     return this.#newHandle(file);
   }
 
@@ -107,6 +113,13 @@ export class MemoryDisk {
     if (!this.#fits(file, offset + bytes.length)) return -ENOSPC;
     file.write(bytes, offset, durable);
     return bytes.length;
+  }
+
+  truncate(handle: number, size: number): number {
+    const file = this.#file(handle);
+    if (file === undefined) return -EBADF;
+    file.truncate(size);
+    return 0;
   }
 
   sync(handle: number): number {

@@ -27,6 +27,7 @@ import {
   OPCODE_READ,
   OPCODE_RENAME,
   OPCODE_TIMEOUT,
+  OPCODE_TRUNCATE,
   OPCODE_UNLINK,
   OPCODE_WRITE,
   RECORD_WORDS,
@@ -190,6 +191,9 @@ export class MemoryRing implements Ring {
     if (record.words[WORD_OPCODE] === OPCODE_TIMEOUT && !isShortAndAlone(record.words, chain)) {
       return { result: -EINVAL, buffer: NO_BUFFER };
     }
+    if (record.words[WORD_OPCODE] === OPCODE_TRUNCATE && chain.length > 1) {
+      return { result: -EINVAL, buffer: NO_BUFFER };
+    }
     if (!selects(record.words)) return { result: this.#execute(record), buffer: NO_BUFFER };
     if (this.#isRefused(record, chain)) return { result: -EINVAL, buffer: NO_BUFFER };
     return this.#readSelect(record.words);
@@ -249,6 +253,8 @@ export class MemoryRing implements Ring {
         return disk.rename(firstName, secondName);
       case OPCODE_UNLINK:
         return disk.unlink(firstName);
+      case OPCODE_TRUNCATE:
+        return disk.truncate(file, offset);
       case OPCODE_FADVISE:
       case OPCODE_TIMEOUT:
         return 0;

@@ -25,4 +25,5 @@ export const tinyCompaction: fc.Arbitrary<CompactionOptions> = fc.record({
   baseBytes: fc.constantFrom(65_536, 131_072, 1 << 20),
   multiplier: fc.constantFrom(2, 3, 10),
   idleMs: fc.constantFrom(0, 1, 5, 50),
+  spareBytes: fc.constantFrom('auto' as const, 0, 100_000, 1 << 24),
 });
