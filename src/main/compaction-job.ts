@@ -32,6 +32,9 @@ import { compareKeys } from './range.ts';
 import type { TableFiles } from './table-files.ts';
 import type { Table } from './table.ts';
 
+/** A table ends where one below it does, from half its size on: mostly soon after that. */
+const ALIGNED_TABLE_SHARE = 5 / 8;
+
 const MAILBOX_PAGE = COMPACTION_MAILBOX_AT / PAGE_BYTES;
 /** Ranges and boundaries that travel with a compaction; where there are more, or they are long, they are made coarser. */
 const RANGES_MAX = 512;
@@ -67,6 +70,7 @@ export class CompactionJob {
   readonly #opening: Promise<Table>[] = [];
   /** The thread has begun, and was not told to end. */
   #isUnderWay = false;
+  /** What a table is expected to have. */
   #tableBytes = 0;
   /** Of what has not been written yet, at most. */
   #inputBytes = 0;
@@ -78,7 +82,8 @@ export class CompactionJob {
   /** Writes and opens the tables. Rejects with what went wrong; then, and when it was stopped, `abandon` it. */
   async run(compaction: Compaction, manner: CompactionManner): Promise<readonly Table[]> {
     this.#post(parametersOf(compaction, manner));
-    this.#tableBytes = manner.tableBytes;
+    const isAligned = compaction.grandparents.length > 0;
+    this.#tableBytes = isAligned ? ALIGNED_TABLE_SHARE * manner.tableBytes : manner.tableBytes;
     this.#inputBytes = bytesOfTables([...compaction.inputs, ...compaction.outputInputs]);
     this.#isUnderWay = true;
     const begun = await this.#options.scheduler.ask(ROLE_COMPACTION, BEGIN_COMPACTION, MAILBOX_PAGE);

@@ -223,6 +223,32 @@ test('outputs end where grandparents do rather than overlap too much of them', (
   t.deepEqual(cut([5, 100, 5, 5, 5], 20), ['abc', 'defg', 'hijklmnopqrstuvwxyz']);
 });
 
+test('outputs end where grandparents do as soon as they have half of their size', (t) => {
+  const entries = Array.from({ length: 2000 }, (_, i) =>
+    put(keyOf(i), i + 1, new Uint8Array(valueOf(200, i))),
+  );
+  const rig = newRig();
+  // Every hundredth key ends one; a table of full size has 460 or so.
+  const grandparents = Array.from({ length: 19 }, (_, i) => ({
+    largest: base64(keyOf(100 * i + 99)),
+    bytes: 1,
+  }));
+  const runs = [[rig.addTable(entries)]];
+  const tables = rig.compact({ runs, ...READ_BY_ALL, grandparents, tableBytes: 100_000 });
+  t.true(tables.length > 5);
+  for (const table of tables.slice(0, -1)) {
+    t.is(table.entries % 100, 0, 'it ends where a grandparent does');
+    t.true(table.metaOffset >= 50_000 && table.metaOffset < 50_000 + 100 * 240, `${table.metaOffset} bytes`);
+  }
+  const alone = rig.compact({ runs, ...READ_BY_ALL, tableBytes: 100_000 });
+  t.true(
+    alone.slice(0, -1).every(({ metaOffset }) => metaOffset >= 100_000),
+    'without any they are full',
+  );
+  expectEntries(t, rig.entriesOf(tables), rig.entriesOf(alone));
+  t.is(rig.entriesOf(tables).length, entries.length);
+});
+
 test('large values in many runs, where a buffer is small, and in few', (t) => {
   for (const [runCount, valueBytes] of [
     [64, 70_000],
