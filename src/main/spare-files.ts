@@ -29,7 +29,8 @@ export interface SpareFilesOptions {
   readonly setting: number | 'auto';
   readonly compactionBytesMax: number;
   readonly after: Environment['after'];
-  readonly remove: (file: SpareFile) => void;
+  /** `isPaced`: others are removed later, so that not all are given back at the same time. */
+  readonly remove: (file: SpareFile, isPaced: boolean) => void;
 }
 
 export class SpareFiles {
@@ -84,7 +85,7 @@ export class SpareFiles {
   removeAll(): void {
     for (const file of [...this.#files]) {
       this.#forget(file);
-      this.#options.remove(file);
+      this.#options.remove(file, false);
     }
   }
 
@@ -117,7 +118,7 @@ export class SpareFiles {
       if (left < TRIM_BYTES && file.bytes > left) return;
       left -= file.bytes;
       this.#forget(file);
-      this.#options.remove(file);
+      this.#options.remove(file, true);
     }
   }
 

@@ -65,7 +65,7 @@ export class TableFiles {
     this.#scheduler = scheduler;
     this.#extents = extents;
     this.#cache = cache;
-    this.#spares = new SpareFiles({ ...spares, remove: (file) => this.#discard(file) });
+    this.#spares = new SpareFiles({ ...spares, remove: (file, isPaced) => this.#discard(file, isPaced) });
   }
 
   /** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
@@ -148,9 +148,9 @@ export class TableFiles {
   }
 
   /** Removes a file that nobody has open, and that may be gone. */
-  #discard(file: SpareFile): void {
+  #discard(file: SpareFile, isPaced = false): void {
     this.#removing++;
-    this.#unlink(file.number).then(
+    this.#unlink(file.number, isPaced).then(
       () => {
         this.#removing--;
         this.#noteRemoved(file);
@@ -175,8 +175,8 @@ export class TableFiles {
     if (closed.result < 0) throw this.#scheduler.errorOf('closing', tableName(number), closed);
   }
 
-  async #unlink(number: number): Promise<void> {
-    const removed = await this.#scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE);
+  async #unlink(number: number, sync = false): Promise<void> {
+    const removed = await this.#scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE, Number(sync));
     if (removed.result < 0 && removed.result !== -ENOENT) {
       throw this.#scheduler.errorOf('removing', tableName(number), removed);
     }

@@ -23,7 +23,7 @@
  *     WRITE_TABLE       table           region         mailbox page    old table or 0 –            bytes in mailbox
  *     APPEND_MANIFEST   manifest        page in file   page in pool    create 0/1     –            pages written
  *     INSTALL_CURRENT   manifest        –              –               –              –            0
- *     REMOVE_FILE       number          FILE_ kind     –               –              –            0
+ *     REMOVE_FILE       number          FILE_ kind     sync 0/1        –              –            0
  *     BEGIN_COMPACTION  mailbox page    –              –               –              –            0
  *     WRITE_COMPACTED   table           mailbox page   old table or 0  –              –            bytes in mailbox
  *     END_COMPACTION    –               –              –               –              –            0

@@ -77,7 +77,7 @@ export class FlushRole implements Role {
       case INSTALL_CURRENT:
         return this.#installCurrent(args[0] >>> 0);
       case REMOVE_FILE:
-        return this.#removeFile(args[0] >>> 0, args[1] as 1 | 2 | 3);
+        return this.#removeFile(args[0] >>> 0, args[1] as 1 | 2 | 3, args[2] !== 0);
       default:
         return this.#basics.start(opcode, args);
     }
@@ -226,7 +226,8 @@ export class FlushRole implements Role {
     io.respond(io.result(syncedSwitch), STEP_DIRECTORY_FSYNC);
   }
 
-  *#removeFile(number: number, kind: 1 | 2 | 3): RoleTask {
+  /** With `sync` its space is given back now, and not together with that of others when the file system next commits. */
+  *#removeFile(number: number, kind: 1 | 2 | 3, sync: boolean): RoleTask {
     const { io, memory, files } = this.#basics;
     if (kind === FILE_MANIFEST) {
       const handle = files.take(number);
@@ -237,7 +238,13 @@ export class FlushRole implements Role {
     }
     const unlinked = io.unlink(memory.directory, nameOf(kind, number));
     yield 0;
-    io.respond(io.result(unlinked), STEP_UNLINK);
+    const result = io.result(unlinked);
+    if (sync && result >= 0) {
+      const synced = io.fsync(memory.directory);
+      yield 0;
+      if (io.result(synced) < 0) return io.respond(io.result(synced), STEP_DIRECTORY_FSYNC);
+    }
+    io.respond(result, STEP_UNLINK);
   }
 }
 
