@@ -49,8 +49,15 @@ const KERNEL_WAIT_MICROSECONDS_MAX = 250_000;
  * or to append to the log, then gets a core at once. Not so much that other processes can keep them from working at all.
  */
 const NICENESS: Partial<Record<RoleId, number>> = { [ROLE_FLUSH]: 5, [ROLE_COMPACTION]: 10 };
-/** Reads take as little; whoever asks for such a slice runs sooner when it wakes up (Linux 6.12). */
-const FOREGROUND_SLICE_MICROSECONDS = 100;
+/**
+ * Time slices that are asked for: from Linux 6.12 on, who asks for a shorter one than the thread that is running gets the
+ * core when it wakes up. So those that work for long ask for long ones (others have some 3 ms), for the same share.
+ */
+const SLICE_MICROSECONDS: Partial<Record<RoleId, number>> = {
+  [ROLE_FOREGROUND]: 100,
+  [ROLE_FLUSH]: 20_000,
+  [ROLE_COMPACTION]: 20_000,
+};
 /** Of setpriority: on Linux, the calling thread. */
 const THIS_THREAD = 0;
 const REFUSALS = new Set(['EPERM', 'EACCES', 'ENOSYS', 'EINVAL', 'ERR_SYSTEM_ERROR']);
@@ -92,7 +99,8 @@ function settleScheduling(role: RoleId): void {
   const niceness = getPriority(THIS_THREAD) + (NICENESS[role] ?? 0);
   try {
     setPriority(THIS_THREAD, Math.min(niceness, constants.priority.PRIORITY_LOW));
-    if (role === ROLE_FOREGROUND) native.setTimeSlice(FOREGROUND_SLICE_MICROSECONDS);
+    const slice = SLICE_MICROSECONDS[role];
+    if (slice !== undefined) native.setTimeSlice(slice);
   } catch (error) {
     if (!REFUSALS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
