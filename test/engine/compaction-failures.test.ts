@@ -185,3 +185,29 @@ testBackends(
     await expectOnlyTables(t, database, directory);
   },
 );
+
+testBackends('writes that a compaction would let go are told why it failed', async (t, backend) => {
+  const directory = join(temporaryDirectory(t), 'db');
+  const whole = await openDatabase(t, directory, backend, MANUAL);
+  await writeRound(whole, 1, 100);
+  await whole.flush();
+  await whole.close();
+  const [damaged] = namesEnding(directory, '.sst');
+  flipByte(join(directory, damaged), 20 * 4096 + 1000);
+  const compaction = { l0Trigger: 2, l0Slowdown: 2, l0Stop: 3, idleMs: 0 };
+  const database = await openDatabase(t, directory, backend, { ...OPTIONS, compaction });
+  for (const i of [0, 1]) {
+    await database.put(keyOf(i), valueOf(100, i));
+    await database.flush();
+  }
+  t.is(shapeOf(database), '0:3');
+  const error = await expectCode(t, 'TABLE_CORRUPT', () => database.put('stopped', 'one'));
+  t.is(error.file, join(directory, damaged));
+  t.is(database.stats().writes.waiting, 0);
+  t.is(database.stats().writes.stalled.stop.count, 1);
+  t.is(database.getString('stopped'), undefined);
+  t.deepEqual(database.getSync(keyOf(1)), valueOf(100, 1));
+  t.is(database.stats().failure, null, 'the database is not given up');
+  await expectCode(t, 'TABLE_CORRUPT', () => database.put('stopped', 'by the next attempt'));
+  await database.close();
+});
