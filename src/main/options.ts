@@ -58,7 +58,8 @@ export interface CompactionOptions {
   readonly idleMs?: number;
   /**
    * Bytes of files of replaced tables that are kept for new tables to be written over them, until nothing has been for a
-   * while; 0: files go as soon as nobody reads them. Default 'auto': 25 tables, of files from 4 MiB on.
+   * while, for moments twice as many; 0: files go as soon as nobody reads them. With it a hard link to a table does not keep
+   * what it had. Default 'auto': 25 tables, of files from 4 MiB on.
    */
   readonly spareBytes?: number | 'auto';
 }

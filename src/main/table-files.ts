@@ -20,12 +20,12 @@ import {
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
+import { isOutOfSpace } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import { SpareFiles, type SpareFile, type SpareFilesOptions } from './spare-files.ts';
 import { Table } from './table.ts';
 
 const ENOENT = 2;
-const ENOSPC = 28;
 
 export interface TableFilesStatistics {
   /** Tables that compactions have replaced and whose files are gone or written over, and their bytes. */
@@ -101,7 +101,7 @@ export class TableFiles {
 
   /** What was asked to write over it: has (a positive result), had nothing to write (0), or failed. */
   settleSpare(spare: SpareFile | undefined, result: number): void {
-    if (result === -ENOSPC) this.#spares.removeAll();
+    if (isOutOfSpace(result)) this.#spares.removeAll();
     if (spare === undefined) return;
     if (result > 0) {
       this.#reused++;

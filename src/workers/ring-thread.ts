@@ -96,8 +96,8 @@ function serve(task: RingThreadTask): void {
 
 /** Where the kernel refuses, a sandbox's for example, everything works without. */
 function settleScheduling(role: RoleId): void {
-  const niceness = getPriority(THIS_THREAD) + (NICENESS[role] ?? 0);
   try {
+    const niceness = getPriority(THIS_THREAD) + (NICENESS[role] ?? 0);
     setPriority(THIS_THREAD, Math.min(niceness, constants.priority.PRIORITY_LOW));
     const slice = SLICE_MICROSECONDS[role];
     if (slice !== undefined) native.setTimeSlice(slice);
