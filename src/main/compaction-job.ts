@@ -6,7 +6,6 @@
  */
 import { join } from 'node:path';
 import { assert, must } from '../assert.ts';
-import type { CompressionName } from '../format/compression.ts';
 import type { QuadringError } from '../errors.ts';
 import { tableName } from '../format/file-names.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
@@ -50,18 +49,7 @@ export interface CompactionJobOptions {
 }
 
 /** What a compaction is carried out with. */
-export interface CompactionManner {
-  readonly tableBytes: number;
-  readonly grandparentBytesMax: number;
-  readonly blockBytes: number;
-  readonly filterBitsPerKey: number;
-  readonly compression: CompressionName;
-  readonly createdAtSeconds: number;
-  readonly createdAtSequence: number;
-  readonly snapshots: readonly number[];
-  readonly keepAbove: number;
-  readonly ioPriority: 'idle' | 'best-effort';
-}
+export type CompactionManner = Omit<CompactionParameters, 'runs' | 'outputLevel' | 'older' | 'grandparents'>;
 
 export class CompactionJob {
   readonly #options: CompactionJobOptions;

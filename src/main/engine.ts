@@ -132,6 +132,7 @@ export class Engine implements CrewListener {
         compactionBytesMax: settings.compaction.policy.compactionBytesMax,
         after: (milliseconds, keepsAlive, callback) => environment.after(milliseconds, keepsAlive, callback),
       },
+      onFailure: (error) => this.fail(error),
     });
     this.throttle = new WriteThrottle(settings.compaction.throttle, () => environment.now());
     this.memtables = new Memtables(arenas, (region, buffer) => this.#attachment.arena(region, buffer));

@@ -69,7 +69,7 @@ export class SpareFiles {
     return true;
   }
 
-  /** The file whose length is next to `bytes`; undefined if none is near. */
+  /** The file whose length is next to `bytes`; undefined if there is none that would be filled by half. */
   take(bytes: number): SpareFile | undefined {
     let best: SpareFile | undefined;
     for (const file of this.#files) {

@@ -1,6 +1,6 @@
 /**
- * Opens tables, and lets their files go when nobody holds them any more, or keeps them for new tables (spare-files.ts). Owner only; the foreground thread opens, reads
- * and closes them, the flush thread removes.
+ * Opens tables, and lets their files go when nobody holds them any more, or keeps them for new tables (spare-files.ts).
+ * Owner only; the foreground thread opens, reads and closes them, the flush thread removes.
  *
  * A file that cannot be removed now is no table of any version: the next open of the database removes it.
  */
@@ -17,6 +17,7 @@ import {
   REMOVE_FILE,
   ROLE_FLUSH,
   ROLE_FOREGROUND,
+  STEP_DIRECTORY_FSYNC,
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
@@ -47,6 +48,8 @@ export interface TableFilesOptions {
   readonly extents: ExtentReader;
   readonly cache: BlockCache;
   readonly spares: Omit<SpareFilesOptions, 'remove'>;
+  /** The directory could not be synced. Final: the kernel says it once, and may have meant the name of a new table. */
+  readonly onFailure: (error: QuadringError) => void;
 }
 
 export class TableFiles {
@@ -54,6 +57,7 @@ export class TableFiles {
   readonly #extents: ExtentReader;
   readonly #cache: BlockCache;
   readonly #spares: SpareFiles;
+  readonly #onFailure: (error: QuadringError) => void;
   #removed = 0;
   #removedBytes = 0;
   #removing = 0;
@@ -61,10 +65,11 @@ export class TableFiles {
   #failed = 0;
   #lastFailure: QuadringError | undefined;
 
-  constructor({ scheduler, extents, cache, spares }: TableFilesOptions) {
+  constructor({ scheduler, extents, cache, spares, onFailure }: TableFilesOptions) {
     this.#scheduler = scheduler;
     this.#extents = extents;
     this.#cache = cache;
+    this.#onFailure = onFailure;
     this.#spares = new SpareFiles({ ...spares, remove: (file, isPaced) => this.#discard(file, isPaced) });
   }
 
@@ -177,8 +182,9 @@ export class TableFiles {
 
   async #unlink(number: number, sync = false): Promise<void> {
     const removed = await this.#scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE, Number(sync));
-    if (removed.result < 0 && removed.result !== -ENOENT) {
-      throw this.#scheduler.errorOf('removing', tableName(number), removed);
-    }
+    if (removed.result >= 0 || removed.result === -ENOENT) return;
+    const error = this.#scheduler.errorOf('removing', tableName(number), removed);
+    if (removed.detail0 === STEP_DIRECTORY_FSYNC) this.#onFailure(error);
+    throw error;
   }
 }

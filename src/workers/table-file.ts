@@ -39,14 +39,15 @@ export function* createTableFile(
   table: number,
   spare: number,
 ): Generator<number, TableFile, void> {
-  const isReused = spare !== 0;
+  let isReused = false;
   const name = temporaryTableName(table);
-  if (isReused) {
+  if (spare !== 0) {
     const renamed = io.rename(memory.directory, tableName(spare), name);
     yield 0;
     const result = io.result(renamed);
     // Somebody removed it: the table gets a file of its own.
     if (result < 0 && result !== -ENOENT) return { table, handle: result, step: STEP_RENAME, isReused };
+    isReused = result >= 0;
   }
   const direct = memory.directIo ? constants.O_DIRECT : 0;
   const flags = constants.O_CREAT | constants.O_WRONLY | direct | (isReused ? 0 : constants.O_TRUNC);
