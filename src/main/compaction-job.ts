@@ -24,7 +24,7 @@ import {
   type CompactionParameters,
 } from '../protocol/requests.ts';
 import type { Compaction } from './compaction.ts';
-import { roleError } from './io-errors.ts';
+import { isOutOfSpace, roleError } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
 import { bytesOfTables } from './levels-view.ts';
 import { compareKeys } from './range.ts';
@@ -112,6 +112,8 @@ export class CompactionJob {
       const old = spare?.number ?? 0;
       const answer = await scheduler.ask(ROLE_COMPACTION, WRITE_COMPACTED, number, MAILBOX_PAGE, old);
       files.settleSpare(spare, answer.result);
+      // It is tried again after a while, and finds what they took.
+      if (isOutOfSpace(answer.result)) void files.freeSpares();
       if (answer.result < 0) throw this.#errorOf('compacting into', answer, number);
       hasMore = answer.detail0 === 1;
       if (answer.result === 0) continue;

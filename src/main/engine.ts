@@ -365,7 +365,7 @@ export class Engine implements CrewListener {
   #onLogRefused(error: QuadringError, attempt: number): void {
     const first = this.#firstLogPrepared;
     this.#firstLogPrepared = undefined;
-    this.files.removeSpares();
+    void this.files.freeSpares();
     if (first !== undefined) first.reject(error);
     else this.writes.refuseBlockedOn('log file', error, attempt);
   }

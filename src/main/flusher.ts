@@ -24,7 +24,8 @@ import {
 } from '../format/version-edit.ts';
 import { MAILBOX_AT } from '../protocol/crew-layout.ts';
 import { ROLE_FLUSH, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
-import type { IoScheduler } from './io-scheduler.ts';
+import { isOutOfSpace } from './io-errors.ts';
+import type { Answer, IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { ManifestWriter } from './manifest-writer.ts';
@@ -199,7 +200,7 @@ export class Flusher {
 
   async #flush(memtable: Memtable): Promise<void> {
     const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
-    const description = await this.#writeTable(memtable, versions.takeFileNumber());
+    const description = await this.#writeTable(memtable);
     const table = await files.open(description);
     const makeEdit = (): VersionEdit => ({
       ...emptyVersionEdit(),
@@ -224,7 +225,22 @@ export class Flusher {
     this.#bytesWritten += description.fileBytes;
   }
 
-  async #writeTable(memtable: Memtable, number: number): Promise<TableDescription> {
+  /** What spare files take may be all that is missing: without them it is tried once more before anybody is refused. */
+  async #writeTable(memtable: Memtable): Promise<TableDescription> {
+    const { files, scheduler, versions } = this.#options;
+    let number = versions.takeFileNumber();
+    let answer = await this.#askForTable(memtable, number);
+    if (isOutOfSpace(answer.result) && (await files.freeSpares())) {
+      number = versions.takeFileNumber();
+      answer = await this.#askForTable(memtable, number);
+    }
+    if (answer.result < 0) throw scheduler.errorOf('writing', tableName(number), answer);
+    const { pool } = this.#options;
+    const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
+    return must(edit.added[0], 'a written table is described');
+  }
+
+  async #askForTable(memtable: Memtable, number: number): Promise<Answer> {
     const { scheduler, files, pool, blockBytes, filterBitsPerKey, compression, wallClockSeconds } =
       this.#options;
     const snapshots = this.#options.snapshots();
@@ -244,8 +260,6 @@ export class Flusher {
     const old = spare?.number ?? 0;
     const answer = await scheduler.ask(ROLE_FLUSH, WRITE_TABLE, number, memtable.region, mailboxPage, old);
     files.settleSpare(spare, answer.result);
-    if (answer.result < 0) throw scheduler.errorOf('writing', tableName(number), answer);
-    const edit = decodeVersionEdit(pool.slice(MAILBOX_AT, MAILBOX_AT + answer.result), 0, answer.result);
-    return must(edit.added[0], 'a written table is described');
+    return answer;
   }
 }

@@ -21,7 +21,6 @@ import {
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
-import { isOutOfSpace } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import { SpareFiles, type SpareFile, type SpareFilesOptions } from './spare-files.ts';
 import { Table } from './table.ts';
@@ -61,6 +60,7 @@ export class TableFiles {
   #removed = 0;
   #removedBytes = 0;
   #removing = 0;
+  readonly #discarding = new Set<Promise<void>>();
   #reused = 0;
   #failed = 0;
   #lastFailure: QuadringError | undefined;
@@ -106,7 +106,6 @@ export class TableFiles {
 
   /** What was asked to write over it: has (a positive result), had nothing to write (0), or failed. */
   settleSpare(spare: SpareFile | undefined, result: number): void {
-    if (isOutOfSpace(result)) this.#spares.removeAll();
     if (spare === undefined) return;
     if (result > 0) {
       this.#reused++;
@@ -116,9 +115,12 @@ export class TableFiles {
     }
   }
 
-  /** Removes what is kept only because it may be of use. */
-  removeSpares(): void {
+  /** Removes what is kept only because it may be of use; resolves when that is done, with whether there was anything. */
+  async freeSpares(): Promise<boolean> {
+    const hadAny = this.#spares.count > 0;
     this.#spares.removeAll();
+    await Promise.all(this.#discarding);
+    return hadAny;
   }
 
   /** The same, and nothing is kept any more. */
@@ -155,13 +157,16 @@ export class TableFiles {
   /** Removes a file that nobody has open, and that may be gone. */
   #discard(file: SpareFile, isPaced = false): void {
     this.#removing++;
-    this.#unlink(file.number, isPaced).then(
-      () => {
-        this.#removing--;
-        this.#noteRemoved(file);
-      },
-      (error: unknown) => this.#onNotRemoved(error),
-    );
+    const discarding = this.#unlink(file.number, isPaced)
+      .then(
+        () => {
+          this.#removing--;
+          this.#noteRemoved(file);
+        },
+        (error: unknown) => this.#onNotRemoved(error),
+      )
+      .finally(() => this.#discarding.delete(discarding));
+    this.#discarding.add(discarding);
   }
 
   #noteRemoved({ bytes }: SpareFile): void {

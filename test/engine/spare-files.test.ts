@@ -14,6 +14,7 @@ import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const MEBIBYTE = 1 << 20;
+const EIO = 5;
 
 /** Time that passes when it is told to. */
 class Rig {
@@ -156,10 +157,12 @@ testBackends('tables are written over the files of those that they replace', asy
   await expectOnlyTables(t, reopened, directory);
 });
 
-test('a full disk gets back what is kept', async (t) => {
-  const disk = new MemoryDisk();
+/** A database over the disk that keeps some files, and nothing under way. */
+async function withSpares(
+  disk: MemoryDisk,
+): Promise<{ readonly database: Database; readonly fireTimers: () => void }> {
   const random = new Random(testSeed());
-  const { environment } = memoryWorld({ disk, random: () => random.fraction() });
+  const { environment, fireTimers } = memoryWorld({ disk, random: () => random.fraction() });
   const options = {
     writeBufferBytes: 65_536,
     compaction: { automatic: false, tableBytes: 65_536, spareBytes: MEBIBYTE },
@@ -170,16 +173,42 @@ test('a full disk gets back what is kept', async (t) => {
     await database.flush();
   }
   await database.compactRange();
+  await removed(database);
+  return { database, fireTimers };
+}
+
+async function removed(database: Database): Promise<void> {
   while (database.stats().tableFiles.removing > 0) await Promise.resolve();
+}
+
+test('a full disk gets back what is kept, and whoever met it hears nothing of it', async (t) => {
+  const disk = new MemoryDisk();
+  const { database } = await withSpares(disk);
   t.true(database.stats().tableFiles.spareBytes > 65_536);
   disk.capacityBytes = [...disk.names.values()].reduce((sum, { size }) => sum + size, 0);
   // So small a table is not written over a large file.
   await database.put('small', 'value');
-  await expectCode(t, 'NO_SPACE', () => database.flush());
-  while (database.stats().tableFiles.removing > 0) await Promise.resolve();
-  t.is(database.stats().tableFiles.spare, 0);
   await database.flush();
+  t.is(database.stats().tableFiles.spare, 0);
   t.is(database.getString('small'), 'value');
+  disk.capacityBytes = [...disk.names.values()].reduce((sum, { size }) => sum + size, 0);
+  await database.put('other', 'value');
+  await expectCode(t, 'NO_SPACE', () => database.flush());
+  disk.capacityBytes = Infinity;
+  await database.flush();
   t.is(database.stats().failure, null);
+  await database.close();
+});
+
+test('a directory that cannot be synced when a file goes is final', async (t) => {
+  const disk = new MemoryDisk();
+  const { database, fireTimers } = await withSpares(disk);
+  t.true(database.stats().tableFiles.spare > 0);
+  disk.sync = () => -EIO;
+  fireTimers();
+  await removed(database);
+  t.regex(String(database.stats().failure), /fsync/);
+  await expectCode(t, 'FAILED', () => database.put('more', 'value'));
+  t.deepEqual(database.getSync(keyOf(1)), valueOf(400, 3));
   await database.close();
 });
