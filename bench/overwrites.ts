@@ -170,6 +170,7 @@ function printGets(): void {
   if (idle === undefined || idle === null) return;
   const kinds = {
     'any key': (gets: GetTimes) => gets.uniform,
+    'any key, while the machine ran': (gets: GetTimes) => gets.uniformUndisturbed,
     'any key, from when due': (gets: GetTimes) => gets.uniformFromDue,
     'few keys': (gets: GetTimes) => gets.hot,
   };
@@ -177,8 +178,9 @@ function printGets(): void {
   console.table(
     Object.entries(kinds).flatMap(([kind, of]) =>
       phases.flatMap(({ name, gets }) => {
-        if (gets === null) return [];
-        const { count, p50, p99, p999, max } = of(gets);
+        const times = gets === null ? null : of(gets);
+        if (gets === null || times === null) return [];
+        const { count, p50, p99, p999, max } = times;
         return [
           {
             gets: kind,
@@ -188,8 +190,9 @@ function printGets(): void {
             p99: Math.round(p99),
             'p99.9': Math.round(p999),
             max: Math.round(max),
-            'p99 ÷ idle': (p99 / of(idle).p99).toFixed(2),
+            'p99 ÷ idle': (p99 / (of(idle)?.p99 ?? NaN)).toFixed(2),
             'block reads/get': gets.blockReadsPerGet.toFixed(2),
+            'machine stood still, ms': gets.stalledMs === null ? 'not seen' : Math.round(gets.stalledMs),
           },
         ];
       }),

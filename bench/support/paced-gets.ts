@@ -4,10 +4,11 @@
  * A database has one owner thread, so the gets share it with the writer whose load they meet: each is called when a timer
  * of this thread says so. Two times are taken of each: from the call to the value in the caller's hands, which contains the
  * turns of the event loop that others take meanwhile; and from the moment at which it was due, which also contains how long
- * the timer was late.
+ * the timer was late. The first is also given without the gets during which the machine itself stood still.
  */
 import type { Database } from '../../src/index.ts';
 import { pseudoRandom } from './measure.ts';
+import { monotonicMs, StallMonitor, touchesStall } from './machine-stalls.ts';
 import type { Overwrites } from './overwrites.ts';
 
 /** Gets that may be under way at once; those that are due beyond it are called later, and their delay counts. */
@@ -32,6 +33,10 @@ export interface GetTimes {
   readonly hot: Percentiles;
   /** Uniform ones, from when they were due. */
   readonly uniformFromDue: Percentiles;
+  /** Uniform ones during which the machine ran; null where that could not be seen. */
+  readonly uniformUndisturbed: Percentiles | null;
+  /** Milliseconds that the machine stood still; null where that could not be seen. */
+  readonly stalledMs: number | null;
   /** Blocks that were read for a get. */
   readonly blockReadsPerGet: number;
 }
@@ -44,6 +49,9 @@ export class PacedGets {
   readonly #timer: NodeJS.Timeout;
   readonly #begun = performance.now();
   readonly #missesBefore: number;
+  readonly #monitor = new StallMonitor();
+  /** When each uniform one was called, by the clock that stalls are told in. */
+  readonly #uniformAt: number[] = [];
   readonly #uniform: number[] = [];
   readonly #uniformFromDue: number[] = [];
   readonly #hot: number[] = [];
@@ -66,11 +74,18 @@ export class PacedGets {
   async stop(): Promise<GetTimes> {
     clearInterval(this.#timer);
     while (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#onDone = resolve));
+    const stalls = await this.#monitor.stop();
     if (this.#failure !== undefined) throw this.#failure;
+    const undisturbed =
+      stalls === undefined
+        ? null
+        : this.#uniform.filter((ms, i) => !touchesStall(stalls, this.#uniformAt[i], this.#uniformAt[i] + ms));
     return {
       uniform: percentilesOf(this.#uniform),
       hot: percentilesOf(this.#hot),
       uniformFromDue: percentilesOf(this.#uniformFromDue),
+      uniformUndisturbed: undisturbed === null ? null : percentilesOf(undisturbed),
+      stalledMs: stalls === undefined ? null : stalls.reduce((sum, { from, to }) => sum + to - from, 0),
       blockReadsPerGet: (this.#database.stats().cache.misses - this.#missesBefore) / this.#called,
     };
   }
@@ -93,6 +108,7 @@ export class PacedGets {
     const leastVersion = this.#overwrites.versionOf(number);
     const key = entries.key(number);
     const calledAt = performance.now();
+    const calledAtMonotonic = monotonicMs();
     this.#database
       .get(key)
       .then((value) => {
@@ -101,6 +117,7 @@ export class PacedGets {
         if (isHot) {
           this.#hot.push(now - calledAt);
         } else {
+          this.#uniformAt.push(calledAtMonotonic);
           this.#uniform.push(now - calledAt);
           this.#uniformFromDue.push(now - dueAt);
         }

@@ -101,7 +101,8 @@ export class CompactionOutput {
   *write(): RoleTask {
     const writer = this.#writer ?? (yield* this.#begin());
     yield* writer.takeFrom(this.#builder);
-    if (writer.failure !== 0) throw faultOfStep(writer.failure, STEP_WRITE, this.#table);
+    const { failure, step } = writer.outcome;
+    if (failure !== 0) throw faultOfStep(failure, step, this.#table);
   }
 
   /** Ends the table with its range tombstones and publishes it; leaves nothing in flight. */
@@ -118,8 +119,7 @@ export class CompactionOutput {
     this.#options.beforePush();
     const file = this.#file;
     this.#file = undefined;
-    const before = { failure: writer.failure, step: STEP_WRITE };
-    const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, before);
+    const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, writer.outcome);
     if (failure !== 0) throw faultOfStep(failure, step, this.#table);
     const description = builder.description();
     assert(description.fileBytes === writer.bytesWritten, 'the builder and the file agree on the length');

@@ -44,8 +44,8 @@ import type { RoleTask } from './role-io.ts';
 
 /** A read buffer: large enough for the disk's full rate with two reads a run under way, and within a registered slice. */
 const CHUNK_BYTES_MAX = 512 * 1024;
-/** Records beside reads: a write for each buffer, and one to open, close, sync or wait. */
-const RECORDS_BESIDE_READS = WRITE_BUFFER_COUNT + 1;
+/** Records beside reads: a write for each buffer, a sync, and one to open, close or wait. */
+const RECORDS_BESIDE_READS = WRITE_BUFFER_COUNT + 2;
 
 export interface WrittenTable {
   readonly description: TableDescription;

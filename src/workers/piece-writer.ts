@@ -4,7 +4,9 @@
 import { PAGE_BYTES } from '../format/limits.ts';
 import type { TableBuilder } from '../format/table-builder.ts';
 import { REGION_POOL, WRITE_BUFFER_BYTES, WRITE_BUFFER_COUNT } from '../protocol/crew-layout.ts';
-import { RESULT_SHORT_WRITE } from '../protocol/requests.ts';
+import { RESULT_SHORT_WRITE, STEP_FSYNC, STEP_WRITE } from '../protocol/requests.ts';
+import type { Outcome } from './file-steps.ts';
+import { FLAG_DATASYNC } from './ring.ts';
 import type { RoleIo, RoleTask } from './role-io.ts';
 
 const NOT_WRITING = -1;
@@ -12,6 +14,12 @@ const NOT_WRITING = -1;
 const REST_WAITS = -2;
 /** Writes of one piece, each of which came back short, until that is an error of its own. */
 const WRITE_ATTEMPTS_MAX = 8;
+/**
+ * After so many bytes the file is synced while it is written. Nothing needs it: but what a disk's cache has gathered by
+ * the final sync holds up everybody's reads and the log's writes for as long as it takes to be written (see
+ * docs/benchmarks.md).
+ */
+const SYNC_BYTES = 1024 * 1024;
 
 export interface PieceWriterOptions {
   readonly io: RoleIo;
@@ -32,9 +40,12 @@ export interface PieceWriterOptions {
  *
  * A write that comes back short met the end of the space, or was interrupted: its rest is written again, from the last
  * whole page on, and says which. Nothing is durable before the fsync, so a piece may be written in parts.
+ *
+ * Beside the writes at most one sync is under way. Its result counts like theirs: an error of the disk is told to one
+ * sync only, and the final one may know nothing of it.
  */
 export class PieceWriter {
-  /** 0, a negative errno, or RESULT_SHORT_WRITE: of the first write that went wrong. */
+  /** 0, a negative errno, or RESULT_SHORT_WRITE: of the first write or sync that went wrong. */
   failure = 0;
   /** Bytes handed to the ring so far. */
   bytesWritten = 0;
@@ -48,10 +59,19 @@ export class PieceWriter {
   readonly #attempts = new Array<number>(WRITE_BUFFER_COUNT).fill(0);
   #buffer = 0;
   #filled = 0;
+  #failedStep = STEP_WRITE;
+  /** Index of the sync's record, or NOT_WRITING. */
+  #sync = NOT_WRITING;
+  #unsyncedBytes = 0;
 
   constructor(options: PieceWriterOptions) {
     this.#options = options;
     this.#io = options.io;
+  }
+
+  /** What went wrong, if anything did, with the step that it belongs to. */
+  get outcome(): Outcome {
+    return { failure: this.failure, step: this.#failedStep };
   }
 
   /** Takes all that the builder has ready. */
@@ -74,9 +94,13 @@ export class PieceWriter {
     yield* this.settle();
   }
 
-  /** Waits for every write under way. */
+  /** Waits for everything under way. */
   *settle(): RoleTask {
     for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) yield* this.#awaitBuffer(buffer);
+    while (this.#sync !== NOT_WRITING) {
+      yield this.#io.outstanding - 1;
+      this.#harvest();
+    }
   }
 
   #writeNext(): void {
@@ -88,8 +112,12 @@ export class PieceWriter {
     this.#harvest();
     this.#write(buffer);
     this.bytesWritten += this.#filled;
+    this.#unsyncedBytes += this.#filled;
     this.#filled = 0;
     this.#buffer = (buffer + 1) % WRITE_BUFFER_COUNT;
+    if (this.#unsyncedBytes < SYNC_BYTES || this.#sync !== NOT_WRITING) return;
+    this.#unsyncedBytes = 0;
+    this.#sync = this.#io.fsync(this.#options.handle, FLAG_DATASYNC);
   }
 
   #write(buffer: number): void {
@@ -110,8 +138,9 @@ export class PieceWriter {
     }
   }
 
-  /** Looks at the results of all writes that have completed; pushes nothing. */
+  /** Looks at the results of everything that has completed; pushes nothing. */
   collect(): void {
+    this.#collectSync();
     for (let buffer = 0; buffer < WRITE_BUFFER_COUNT; buffer++) {
       const record = this.#records[buffer];
       if (record < 0 || this.#io.isPending(record)) continue;
@@ -119,14 +148,26 @@ export class PieceWriter {
       const result = this.#io.result(record);
       if (result === this.#lengths[buffer] - this.#written[buffer] || this.failure !== 0) continue;
       if (result < 0) {
-        this.failure = result;
+        this.#fail(result, STEP_WRITE);
       } else if (this.#attempts[buffer] < WRITE_ATTEMPTS_MAX) {
         this.#written[buffer] += result - (result % PAGE_BYTES);
         this.#records[buffer] = REST_WAITS;
       } else {
-        this.failure = RESULT_SHORT_WRITE;
+        this.#fail(RESULT_SHORT_WRITE, STEP_WRITE);
       }
     }
+  }
+
+  #collectSync(): void {
+    if (this.#sync === NOT_WRITING || this.#io.isPending(this.#sync)) return;
+    const result = this.#io.result(this.#sync);
+    this.#sync = NOT_WRITING;
+    if (result < 0 && this.failure === 0) this.#fail(result, STEP_FSYNC);
+  }
+
+  #fail(failure: number, step: number): void {
+    this.failure = failure;
+    this.#failedStep = step;
   }
 
   /** Collects, and only then pushes what came back short again. */

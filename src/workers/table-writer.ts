@@ -16,7 +16,7 @@ import { TableBuilder } from '../format/table-builder.ts';
 import { encodeVersionEdit } from '../format/version-edit.ts';
 import { ArenaCursor, rangeTombstonesIn } from '../protocol/arena.ts';
 import { MAILBOX_BYTES, WRITE_BUFFERS_AT } from '../protocol/crew-layout.ts';
-import { STEP_WRITE, type WriteTableParameters } from '../protocol/requests.ts';
+import type { WriteTableParameters } from '../protocol/requests.ts';
 import { PieceWriter } from './piece-writer.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
@@ -70,8 +70,7 @@ export function* writeTable(
     yield* writer.settle();
   }
 
-  const before = { failure: writer.failure, step: STEP_WRITE };
-  const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, before);
+  const { failure, step } = yield* publishTableFile(basics, file, writer.bytesWritten, writer.outcome);
   if (failure !== 0) return io.respond(failure, step);
 
   const description = builder.description();
