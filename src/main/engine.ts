@@ -6,7 +6,6 @@
  *     close  writes settled ─ the log's end recorded ─ files closed ─ crew handed on ─ lock released
  *     fail   visibility frozen at what is durable, nothing written or flushed any more, reads go on
  */
-import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
@@ -17,11 +16,12 @@ import { CrewAttachment } from './crew-attachment.ts';
 import type { Crew, CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
-import { garbageFiles, type DirectoryContents } from './directory-contents.ts';
+import type { DirectoryContents } from './directory-contents.ts';
 import { ExtentReader } from './extent-reader.ts';
 import { Flusher } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
 import { translated } from './io-errors.ts';
+import { removeFiles, removeGarbage } from './garbage.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
@@ -51,6 +51,8 @@ export interface EngineGround {
   readonly contents: DirectoryContents;
   readonly state: ManifestState;
   readonly recovered: RecoveredLogs;
+  /** Names of tables of a recovery that was interrupted, which the logs do not account for. */
+  readonly unfinishedTables: readonly string[];
 }
 
 export class Engine implements CrewListener {
@@ -173,7 +175,7 @@ export class Engine implements CrewListener {
   }
 
   async #start(): Promise<void> {
-    const { state, recovered, contents, environment, settings } = this.ground;
+    const { directory, state, recovered, unfinishedTables, environment, settings } = this.ground;
     await this.#attachment.begin();
     const tables = await this.#openTables();
     const needed = recovered.logs.filter(({ groups }) =>
@@ -184,6 +186,8 @@ export class Engine implements CrewListener {
     // What a process that did not close has left may not be durable, though it can be read: no end is recorded.
     const logEnds = state.cleanClose ? needed.map(({ number, end }) => ({ number, end })) : [];
     const manifestNumber = this.versions.takeFileNumber();
+    // Gone for good before a manifest is in force that cannot explain them: switching to it syncs the directory.
+    removeFiles(environment.fileSystem, directory, unfinishedTables);
     await this.#manifestRenewal.create(manifestNumber, () =>
       this.versions.snapshot(logEnds, state.cleanClose ? recovered.lastSequence : state.flushedSequence),
     );
@@ -250,7 +254,7 @@ export class Engine implements CrewListener {
       environment,
     });
     this.snapshots.onRelease = () => this.compactor.noteRelease();
-    this.#removeGarbage(contents, manifestNumber, needed);
+    removeGarbage(this.ground, this.logs, manifestNumber, needed);
     await this.#replay(needed);
     if (!state.cleanClose) await this.#rewriteReplayed();
     await this.#prepareFirstLog();
@@ -266,21 +270,6 @@ export class Engine implements CrewListener {
       if (outcome.status === 'rejected') throw outcome.reason as Error;
       return outcome.value;
     });
-  }
-
-  /**
-   * Files that no version names go. Logs among them are used again after a clean close only: a write that was under way
-   * when a process was killed may reach the disk after its lock is gone, and must not meet a file that is in use.
-   */
-  #removeGarbage(contents: DirectoryContents, manifestNumber: number, needed: readonly RecoveredLog[]): void {
-    const { directory, environment, state } = this.ground;
-    const { fileSystem } = environment;
-    for (const { name, kind, number } of garbageFiles(contents, manifestNumber, state.tables, needed)) {
-      const path = join(directory, name);
-      const reusable = kind === 'log' && state.cleanClose;
-      if (reusable) this.logs.addObsolete(number, fileSystem.status(path)?.bytes ?? 0);
-      else translated(directory, () => fileSystem.remove(path));
-    }
   }
 
   /** Puts what the logs hold beyond the tables into memtables again. */

@@ -50,7 +50,7 @@ function readDirectory(
   directory: string,
   settings: Settings,
   environment: Environment,
-): Pick<EngineGround, 'contents' | 'state' | 'recovered'> {
+): Pick<EngineGround, 'contents' | 'state' | 'recovered' | 'unfinishedTables'> {
   const { fileSystem } = environment;
   const contents = inspectDirectory(fileSystem, directory);
   checkPresence(contents, settings, directory);
@@ -58,8 +58,9 @@ function readDirectory(
     ? readManifest(fileSystem, directory, contents)
     : freshState(environment.random32(), contents);
   const recovered = readLogs(fileSystem, directory, contents, state);
-  checkUnnamedTables(fileSystem, directory, contents, state, recovered.lastSequence);
-  return { contents, state, recovered };
+  const { lastSequence } = recovered;
+  const unfinishedTables = checkUnnamedTables(fileSystem, directory, contents, state, lastSequence);
+  return { contents, state, recovered, unfinishedTables };
 }
 
 function checkPresence({ database }: DirectoryContents, settings: Settings, directory: string): void {

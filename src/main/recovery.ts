@@ -239,6 +239,10 @@ export function readLogs(
 /**
  * A table that no version names is what a crash left of a flush: the logs still hold all of it. If they do not, then the
  * manifest lost the edit that named the table, and it is the only copy. Throws MANIFEST_CORRUPT.
+ *
+ * Unless the flush was that of a recovery: what can be read of a log that nobody closed need not be durable, is written
+ * into tables all the same, and may be gone from the log after a power cut in the middle of that. Such a recovery has
+ * written its manifest, and no log older than that has gone. Returns the names of these tables.
  */
 export function checkUnnamedTables(
   fileSystem: FileSystem,
@@ -246,16 +250,25 @@ export function checkUnnamedTables(
   contents: DirectoryContents,
   state: ManifestState,
   lastSequence: number,
-): void {
+): string[] {
   const named = new Set(state.tables.map(({ number }) => number));
+  const isUnfinished = contents.files.some(
+    ({ kind, number }) => kind === 'log' && number >= state.logNumber && number < state.manifestNumber,
+  );
+  const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
     if (kind !== 'table' || named.has(number)) continue;
     const largest = largestSequenceOf(fileSystem.readFile(join(directory, name)), number);
     if (largest === undefined || largest <= lastSequence) continue;
+    if (isUnfinished && number > state.manifestNumber) {
+      unfinished.push(name);
+      continue;
+    }
     const message = `${name} holds sequence numbers up to ${largest}, which neither the manifest nor the logs know of`;
     const file = join(directory, manifestName(state.manifestNumber));
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
   }
+  return unfinished;
 }
 
 /** Undefined if the bytes are no whole table. */

@@ -33,7 +33,7 @@ export interface FailureData {
 
 /** What stats() says of a ring. */
 export interface RingDescription extends NativeRingDescription {
-  readonly backend: 'uring' | 'syscall' | 'memory';
+  readonly backend: 'uring' | 'syscall' | 'simulated';
   /** Why this backend and not io_uring, or null. */
   readonly reason: string | null;
 }

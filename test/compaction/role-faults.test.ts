@@ -21,7 +21,7 @@ import {
 import { expectEntries, put, type Entry } from '../format/tables.ts';
 import { CompactionRig, type Completion } from '../support/compaction-rig.ts';
 import { FailingDisk, type DiskOperation } from '../support/failing-disk.ts';
-import { MemoryFile } from '../support/memory-disk.ts';
+import { SimulatedFile } from '../support/simulated-file.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
@@ -250,6 +250,39 @@ test('a full disk gives the space back', (t) => {
   expectEntries(t, world.rig.entriesOf(whole.written), world.expected);
 });
 
+test('a sync beside the writes that fails fails the table, though the last one would go well', (t) => {
+  const disk = new FailingDisk();
+  const rig = new CompactionRig({ random: new Random(seed), disk });
+  const entries = Array.from({ length: 3000 }, (_, i) =>
+    put(keyOf(i), i + 1, new Uint8Array(valueOf(1000, i))),
+  );
+  const runs = [[rig.addTable(entries)]];
+  for (const at of [1, 2]) {
+    disk.arm({ at, fault: { errno: EIO }, operation: 'sync' });
+    t.true(rig.begin({ runs, tableBytes: 1 << 30 }).result >= 0);
+    const answer = rig.write(rig.newTable());
+    t.is(disk.failed, 'sync');
+    t.is(answer.result, -EIO);
+    t.is(rig.failure().table, rig.newTable() - 1);
+    t.is(answer.detail0, STEP_FSYNC);
+    rig.end();
+    t.is(rig.host.inFlight, 0);
+    t.is(disk.openHandles.size, 0);
+    t.deepEqual([...disk.names.keys()], [tableName(runs[0][0].number)]);
+  }
+  disk.arm({ operation: 'sync' });
+  rig.begin({ runs, tableBytes: 1 << 30 });
+  const answer = rig.write(rig.newTable());
+  t.true(answer.result > 0);
+  t.true(disk.counted > 3, `${disk.counted} syncs of file and directory`);
+  expectEntries(
+    t,
+    rig.entriesOf([rig.described(answer)]),
+    entries.map((entry) => ({ ...entry, sequence: 0 })),
+  );
+  rig.end();
+});
+
 test('a block that is damaged anywhere is named with its table and its offset', (t) => {
   const { runs } = newWorld();
   for (const [run, inputs] of runs.entries()) {
@@ -257,8 +290,8 @@ test('a block that is damaged anywhere is named with its table and its offset', 
       for (let block = 0; block < metaOffset; block += 17 * PAGE_BYTES) {
         const world = newWorld();
         const input = world.runs[run][i];
-        const file = world.disk.names.get(tableName(input.number)) ?? new MemoryFile();
-        file.content[block + 1234] ^= 4;
+        const file = world.disk.names.get(tableName(input.number)) ?? new SimulatedFile();
+        file.flip(block + 1234, 4);
         const result = attempt(world);
         t.is(result.failed?.result, RESULT_CHECKSUM);
         const { table, offset = -1, expected, actual } = result.failure ?? {};
@@ -268,7 +301,7 @@ test('a block that is damaged anywhere is named with its table and its offset', 
         t.is(result.failed?.detail0, (expected ?? 0) | 0);
         t.is(result.failed?.detail1, (actual ?? 0) | 0);
         expectNothingLeft(t, world, result);
-        file.content[block + 1234] ^= 4;
+        file.flip(block + 1234, 4);
         expectRecovery(t, world, result);
       }
     }
@@ -281,8 +314,8 @@ test('a tail that is damaged is named with what is wrong', (t) => {
   for (let at = metaOffset; at < fileBytes; at += 61) {
     const world = newWorld();
     const input = world.runs[1][1];
-    const file = world.disk.names.get(tableName(input.number)) ?? new MemoryFile();
-    file.content[at] ^= 0x40;
+    const file = world.disk.names.get(tableName(input.number)) ?? new SimulatedFile();
+    file.flip(at, 0x40);
     const result = attempt(world);
     t.is(result.failed?.result, RESULT_CHECKSUM);
     t.is(result.failure?.table, input.number);
@@ -303,7 +336,7 @@ test('a table that is another one under this name, or is not there', (t) => {
   t.is(missing.failure?.table, other.number);
   world.disk.names.set(
     tableName(other.number),
-    world.disk.names.get(tableName(first.number)) ?? new MemoryFile(),
+    world.disk.names.get(tableName(first.number)) ?? new SimulatedFile(),
   );
   const foreign = attempt({ ...world, runs: [[other]] });
   t.is(foreign.failed?.result, RESULT_CHECKSUM);

@@ -12,7 +12,7 @@ import {
 import { expectEntries, put, type Entry } from '../format/tables.ts';
 import { CompactionRig } from '../support/compaction-rig.ts';
 import { FailingDisk } from '../support/failing-disk.ts';
-import { MemoryRing } from '../support/memory-ring.ts';
+import { SimulatedRing } from '../support/simulated-ring.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
@@ -24,7 +24,7 @@ const entries: readonly Entry[] = Array.from({ length: 4000 }, (_, i) =>
 );
 
 /** A ring on which time passes only while a record waits for it. */
-class TimedRing extends MemoryRing {
+class TimedRing extends SimulatedRing {
   nowMs = 0;
   readonly waits: number[] = [];
   onWait: (nowMs: number) => void = () => undefined;
@@ -51,12 +51,7 @@ interface World {
 function newWorld(salt = 0): World {
   const disk = new FailingDisk();
   const random = new Random(seed + salt);
-  const ring = new TimedRing(
-    64,
-    disk,
-    () => random.fraction(),
-    () => undefined,
-  );
+  const ring = new TimedRing({ entries: 64, disk, random: () => random.fraction() });
   const rig = new CompactionRig({ random, disk, ring, now: () => ring.nowMs });
   const even = rig.addTable(entries.filter((_, i) => i % 2 === 0));
   const odd = rig.addTable(entries.filter((_, i) => i % 2 === 1));

@@ -39,7 +39,7 @@ class RealWorld {
       this.rig.addTable(entries.filter((_, i) => i % RUNS === run)),
     ]);
     for (const [name, file] of this.rig.disk.names) {
-      writeFileSync(join(directory, name), file.content.subarray(0, file.size));
+      writeFileSync(join(directory, name), file.bytes());
     }
     const handle = openSync(directory, 'r');
     this.rig.attach(handle, directIo);

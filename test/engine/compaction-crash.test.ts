@@ -12,8 +12,8 @@ import { resolveOptions } from '../../src/main/options.ts';
 import { entriesOf, expectOnlyTables, shapeOf } from '../support/at-rest.ts';
 import { testBackends } from '../support/backends.ts';
 import { namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
-import { MemoryDisk } from '../support/memory-disk.ts';
-import { Crash, MEMORY_DIRECTORY, memoryWorld } from '../support/memory-environment.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { Crash, SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
@@ -33,7 +33,7 @@ const DEEP: CompactionOptions = {
 const pool = new Uint8Array(new SharedArrayBuffer(resolveOptions(OPTIONS).poolBytes));
 
 interface Run {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   /** Steps since the story's interesting part began. */
   steps: number;
   isArmed: boolean;
@@ -122,7 +122,7 @@ async function tell(name: string, seed: number, stopAt = Infinity): Promise<Run>
   const { compaction, story } = STORIES[name];
   const random = new Random(seed);
   const run: Run = {
-    disk: new MemoryDisk(),
+    disk: new SimulatedDisk(),
     steps: 0,
     isArmed: false,
     hasEnded: false,
@@ -134,10 +134,10 @@ async function tell(name: string, seed: number, stopAt = Infinity): Promise<Run>
     run.hasStopped = true;
     throw new Crash();
   };
-  const { environment } = memoryWorld({ disk: run.disk, random: () => random.fraction(), onStep, pool });
+  const { environment } = simulatedWorld({ disk: run.disk, random: () => random.fraction(), onStep, pool });
   let failure: Error | undefined;
   const telling = async (): Promise<void> => {
-    const database = await Database.openIn(environment, MEMORY_DIRECTORY, { ...OPTIONS, compaction });
+    const database = await Database.openIn(environment, SIMULATED_DIRECTORY, { ...OPTIONS, compaction });
     await story(database, run);
     run.hasEnded = true;
     if (stopAt === Infinity) await database.close();
@@ -166,11 +166,11 @@ function wrongKeys(database: Database, run: Run): string[] {
 }
 
 /** Opens what is left, and expects everything acknowledged and no file that belongs to nobody. */
-async function expectWhole(t: ExecutionContext, disk: MemoryDisk, run: Run, what: string): Promise<void> {
+async function expectWhole(t: ExecutionContext, disk: SimulatedDisk, run: Run, what: string): Promise<void> {
   const random = new Random(1);
-  const { environment } = memoryWorld({ disk, random: () => random.fraction(), pool });
+  const { environment } = simulatedWorld({ disk, random: () => random.fraction(), pool });
   const options = { ...OPTIONS, compaction: MANUAL };
-  const database = await Database.openIn(environment, MEMORY_DIRECTORY, options);
+  const database = await Database.openIn(environment, SIMULATED_DIRECTORY, options);
   const expectOnlyItsTables = (): void => {
     const tables = database.stats().levels.reduce((sum, level) => sum + level.tables, 0);
     t.is([...disk.names.keys()].filter((name) => name.includes('.sst')).length, tables, what);

@@ -8,7 +8,7 @@ import type { Database, DatabaseOptions } from '../../src/index.ts';
 import { entriesOf, shapeOf } from '../support/at-rest.ts';
 import { expectCode } from '../support/errors.ts';
 import { HeldWorld } from '../support/held-world.ts';
-import type { MemoryDisk } from '../support/memory-disk.ts';
+import type { SimulatedDisk } from '../support/simulated-disk.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const EIO = 5;
@@ -29,7 +29,7 @@ class Refusals {
   /** Operations that were refused. */
   count = 0;
 
-  constructor(disk: MemoryDisk, nameOf: (handle: number) => string) {
+  constructor(disk: SimulatedDisk, nameOf: (handle: number) => string) {
     const refused = (operation: string, name: string): boolean => {
       if (!this.refuses(operation, name)) return false;
       this.count++;
@@ -89,7 +89,7 @@ async function writeRound(database: Database, round: number): Promise<void> {
   await database.flush();
 }
 
-function tablesOn(disk: MemoryDisk): string[] {
+function tablesOn(disk: SimulatedDisk): string[] {
   return [...disk.names.keys()].filter((name) => name.includes('.sst')).sort();
 }
 

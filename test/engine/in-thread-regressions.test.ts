@@ -8,8 +8,8 @@ import { REGION_POOL } from '../../src/protocol/crew-layout.ts';
 import { ROLE_FLUSH, ROLE_WAL } from '../../src/protocol/requests.ts';
 import { expectCode } from '../support/errors.ts';
 import { HeldWorld } from '../support/held-world.ts';
-import { MemoryDisk } from '../support/memory-disk.ts';
-import { Crash } from '../support/memory-environment.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { Crash } from '../support/simulated-environment.ts';
 import { valueOf } from '../support/values.ts';
 
 const ENOSPC = 28;
@@ -25,12 +25,12 @@ function textOf(database: Database, key: string): string | undefined {
   return database.getSync(key)?.toString('latin1');
 }
 
-function manifestOf(disk: MemoryDisk): string {
+function manifestOf(disk: SimulatedDisk): string {
   const names = [...disk.names.keys()].filter((name) => name.startsWith('MANIFEST'));
   return names.join(' ');
 }
 
-function tablesOn(disk: MemoryDisk): string[] {
+function tablesOn(disk: SimulatedDisk): string[] {
   return [...disk.names.keys()].filter((name) => name.includes('.sst'));
 }
 
@@ -44,7 +44,7 @@ async function flushLongKeys(database: Database): Promise<void> {
 }
 
 /** Flushes until one more edit takes the manifest beyond its limit. */
-async function fillManifest(database: Database, disk: MemoryDisk): Promise<void> {
+async function fillManifest(database: Database, disk: SimulatedDisk): Promise<void> {
   const size = (): number => disk.names.get(manifestOf(disk))?.size ?? NaN;
   while (size() + EDIT_BYTES <= MANIFEST_BYTES_MAX) await flushLongKeys(database);
 }
@@ -127,7 +127,7 @@ test.serial(
 test.serial(
   'what can be read of a killed process’s log is durable before anything is acknowledged behind it',
   async (t) => {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     const killed = await new HeldWorld(disk).open();
     await killed.put('a', '1');
     // The process dies when its frame is in the file, before it is on the medium.
@@ -162,7 +162,7 @@ test.serial(
     let flushesUnderWay = 0;
     for (let seed = 1; seed <= 20; seed++) {
       // What a large memtable held is replayed into small ones, which are flushed while the first log is prepared.
-      const disk = new MemoryDisk();
+      const disk = new SimulatedDisk();
       const first = await new HeldWorld(disk, seed).open({ writeBufferBytes: 4 * MEBIBYTE });
       for (let i = 0; i < 200; i++) void first.put(`key ${i}`, valueOf(1000, i), { sync: false });
       await first.close();
@@ -257,7 +257,7 @@ test.serial('a manifest that cannot be begun for want of space is begun later', 
 });
 
 test.serial('an open that cannot open the directory leaves neither lock nor crew behind', async (t) => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const openDirectory = disk.openDirectory.bind(disk);
   disk.openDirectory = () => {
     throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
@@ -273,7 +273,7 @@ test.serial('an open that cannot open the directory leaves neither lock nor crew
 });
 
 test.serial('a file that vanishes while a directory is looked at is the lock’s affair', async (t) => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const holder = await new HeldWorld(disk).open();
   const world = new HeldWorld(disk);
   const { fileSystem } = world.environment;

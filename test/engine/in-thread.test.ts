@@ -6,14 +6,15 @@
 import test from 'ava';
 import { Database } from '../../src/main/database.ts';
 import type { DatabaseOptions } from '../../src/main/options.ts';
-import { MemoryDisk } from '../support/memory-disk.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
 import {
   Crash,
-  MEMORY_DIRECTORY,
-  memoryWorld,
-  type MemoryWorldOptions,
-} from '../support/memory-environment.ts';
+  SIMULATED_DIRECTORY,
+  simulatedWorld,
+  type SimulatedWorldOptions,
+} from '../support/simulated-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
+import type { RingStep } from '../support/simulated-ring.ts';
 
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096, blockCacheBytes: 16_384 };
 const KEYS = 60;
@@ -31,8 +32,8 @@ interface History {
   finished: boolean;
 }
 
-function open(world: MemoryWorldOptions): Promise<Database> {
-  return Database.openIn(memoryWorld(world).environment, MEMORY_DIRECTORY, OPTIONS);
+function open(world: SimulatedWorldOptions): Promise<Database> {
+  return Database.openIn(simulatedWorld(world).environment, SIMULATED_DIRECTORY, OPTIONS);
 }
 
 function randomOperation(random: Random, large: boolean): Operation {
@@ -43,7 +44,7 @@ function randomOperation(random: Random, large: boolean): Operation {
 }
 
 /** Writes what the seed says. Ends early, without rejecting, when the machine stops. */
-async function runWorkload(world: MemoryWorldOptions, seed: number, history: History): Promise<void> {
+async function runWorkload(world: SimulatedWorldOptions, seed: number, history: History): Promise<void> {
   const random = new Random(seed);
   const database = await open(world);
   const pending: Promise<void>[] = [];
@@ -84,7 +85,7 @@ async function settle(started: Promise<void>): Promise<void> {
   if (failure !== undefined) throw failure;
 }
 
-async function contentsOf(disk: MemoryDisk, random: Random): Promise<Map<string, string>> {
+async function contentsOf(disk: SimulatedDisk, random: Random): Promise<Map<string, string>> {
   const contents = new Map<string, string>();
   const database = await open({ disk, random: () => random.fraction() });
   for (let i = 0; i < KEYS; i++) {
@@ -116,7 +117,7 @@ function same(a: Map<string, string>, b: Map<string, string>): boolean {
 test('owner and roles run in one thread, and a reopened database holds what was written', async (t) => {
   const seed = testSeed();
   t.log(`seed ${seed}`);
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const random = new Random(seed);
   const history: History = { steps: [], acknowledged: 0, finished: false };
   await settle(runWorkload({ disk, random: () => random.fraction() }, seed, history));
@@ -127,13 +128,13 @@ test('owner and roles run in one thread, and a reopened database holds what was 
 test('the same seed gives the same steps', async (t) => {
   const seed = testSeed();
   t.log(`seed ${seed}`);
-  const trace = async (): Promise<string[]> => {
-    const steps: string[] = [];
+  const trace = async (): Promise<RingStep[]> => {
+    const steps: RingStep[] = [];
     const random = new Random(seed);
     const world = {
-      disk: new MemoryDisk(),
+      disk: new SimulatedDisk(),
       random: () => random.fraction(),
-      onStep: (step: string) => steps.push(step),
+      onStep: (step: RingStep) => steps.push(step),
     };
     await settle(runWorkload(world, seed, { steps: [], acknowledged: 0, finished: false }));
     return steps;
@@ -151,7 +152,7 @@ for (const keep of ['durable', 'everything'] as const) {
     const counting = new Random(seed);
     await settle(
       runWorkload(
-        { disk: new MemoryDisk(), random: () => counting.fraction(), onStep: () => total++ },
+        { disk: new SimulatedDisk(), random: () => counting.fraction(), onStep: () => total++ },
         seed,
         {
           steps: [],
@@ -163,7 +164,7 @@ for (const keep of ['durable', 'everything'] as const) {
     const points = Math.min(total, 60);
     for (let point = 0; point < points; point++) {
       const crashAt = Math.floor((point * total) / points);
-      const disk = new MemoryDisk();
+      const disk = new SimulatedDisk();
       const random = new Random(seed);
       const history: History = { steps: [], acknowledged: 0, finished: false };
       let step = 0;

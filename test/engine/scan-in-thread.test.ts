@@ -7,7 +7,7 @@ import test from 'ava';
 import { Database, type DatabaseOptions, type QuadringError } from '../../src/index.ts';
 import { expectCode } from '../support/errors.ts';
 import { FaultyDisk } from '../support/faulty-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from '../support/memory-environment.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { expectModelHolds } from '../support/scan-model.ts';
 import { keyOf, valueOf } from '../support/values.ts';
@@ -20,7 +20,7 @@ const TIME_PASSES_ONE_IN = 2000;
 
 function openOn(disk: FaultyDisk, seed: number, options: DatabaseOptions): Promise<Database> {
   const random = new Random(seed);
-  const world = memoryWorld({
+  const world = simulatedWorld({
     disk,
     random: () => {
       const fraction = random.fraction();
@@ -28,7 +28,7 @@ function openOn(disk: FaultyDisk, seed: number, options: DatabaseOptions): Promi
       return fraction;
     },
   });
-  return Database.openIn(world.environment, MEMORY_DIRECTORY, options);
+  return Database.openIn(world.environment, SIMULATED_DIRECTORY, options);
 }
 
 /** Some two hundred blocks in one table. */

@@ -5,7 +5,7 @@
 import test from 'ava';
 import { Database, type Snapshot } from '../../src/index.ts';
 import { FaultyDisk } from '../support/faulty-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from '../support/memory-environment.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 import { VersionModel } from '../support/version-model.ts';
@@ -57,8 +57,8 @@ for (const [blockBytes, slots] of [
     t.log(`seed ${seed}`);
     const random = new Random(seed);
     const disk = new FaultyDisk(random);
-    const { environment } = memoryWorld({ disk, random: () => random.fraction() });
-    const database = await Database.openIn(environment, MEMORY_DIRECTORY, {
+    const { environment } = simulatedWorld({ disk, random: () => random.fraction() });
+    const database = await Database.openIn(environment, SIMULATED_DIRECTORY, {
       writeBufferBytes: 4 << 20,
       blockBytes,
       blockCacheBytes: 1 << 20,

@@ -8,8 +8,8 @@ import { eventually, expectOnlyTables } from '../support/at-rest.ts';
 import { testBackends } from '../support/backends.ts';
 import { namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
-import { MemoryDisk } from '../support/memory-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from '../support/memory-environment.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
@@ -159,15 +159,15 @@ testBackends('tables are written over the files of those that they replace', asy
 
 /** A database over the disk that keeps some files, and nothing under way. */
 async function withSpares(
-  disk: MemoryDisk,
+  disk: SimulatedDisk,
 ): Promise<{ readonly database: Database; readonly fireTimers: () => void }> {
   const random = new Random(testSeed());
-  const { environment, fireTimers } = memoryWorld({ disk, random: () => random.fraction() });
+  const { environment, fireTimers } = simulatedWorld({ disk, random: () => random.fraction() });
   const options = {
     writeBufferBytes: 65_536,
     compaction: { automatic: false, tableBytes: 65_536, spareBytes: MEBIBYTE },
   };
-  const database = await Database.openIn(environment, MEMORY_DIRECTORY, options);
+  const database = await Database.openIn(environment, SIMULATED_DIRECTORY, options);
   for (let round = 0; round < 3; round++) {
     for (let i = 0; i < 100; i++) await database.put(keyOf(i), valueOf(400, i + round));
     await database.flush();
@@ -182,7 +182,7 @@ async function removed(database: Database): Promise<void> {
 }
 
 test('a full disk gets back what is kept, and whoever met it hears nothing of it', async (t) => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const { database } = await withSpares(disk);
   t.true(database.stats().tableFiles.spareBytes > 65_536);
   disk.capacityBytes = [...disk.names.values()].reduce((sum, { size }) => sum + size, 0);
@@ -201,7 +201,7 @@ test('a full disk gets back what is kept, and whoever met it hears nothing of it
 });
 
 test('a directory that cannot be synced when a file goes is final', async (t) => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const { database, fireTimers } = await withSpares(disk);
   t.true(database.stats().tableFiles.spare > 0);
   disk.sync = () => -EIO;

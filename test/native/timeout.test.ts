@@ -25,8 +25,8 @@ import {
 } from '../../src/workers/ring.ts';
 import { createRing } from '../../src/workers/native-ring.ts';
 import { RoleIo } from '../../src/workers/role-io.ts';
-import { MemoryDisk } from '../support/memory-disk.ts';
-import { MemoryRing } from '../support/memory-ring.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SimulatedRing } from '../support/simulated-ring.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { onBoth } from './on-both.ts';
 import { Fixture, openFixture, openPipe, SELECT_BYTES, selectRead, type Operation } from './ring-fixture.ts';
@@ -231,13 +231,13 @@ for (const backend of ['uring', 'syscall'] as const) {
 }
 
 test('in memory a timeout completes like everything else, or is refused like elsewhere', (t) => {
-  const steps: string[] = [];
-  const ring = new MemoryRing(
-    8,
-    new MemoryDisk(),
-    () => 0.999,
-    (step) => steps.push(step),
-  );
+  const steps: number[] = [];
+  const ring = new SimulatedRing({
+    entries: 8,
+    disk: new SimulatedDisk(),
+    random: () => 0.999,
+    onStep: ({ opcode }) => steps.push(opcode),
+  });
   const run = (...batch: Operation[]): [number, number][] => {
     batch.forEach(({ opcode, length = 0, flags = 0 }, i) => {
       const at = i * RECORD_WORDS;

@@ -29,8 +29,9 @@ import type { Ring } from '../../src/workers/ring.ts';
 import type { RoleHost } from '../../src/workers/role-host.ts';
 import { OpenFiles } from '../../src/workers/role.ts';
 import { buildTable, openTable, scan, type Entry, type Table, type TableOptions } from '../format/tables.ts';
-import { MemoryDisk, MemoryFile } from './memory-disk.ts';
-import { MemoryRing } from './memory-ring.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
+import { SimulatedFile } from './simulated-file.ts';
+import { SimulatedRing, type RingStep } from './simulated-ring.ts';
 import type { Random } from './random.ts';
 
 const RING_ENTRIES = 64;
@@ -46,10 +47,10 @@ export interface Completion {
 
 export interface CompactionRigOptions {
   readonly random: Random;
-  readonly disk?: MemoryDisk;
+  readonly disk?: SimulatedDisk;
   /** Instead of one over the disk. */
   readonly ring?: Ring;
-  readonly onStep?: (operation: string) => void;
+  readonly onStep?: (step: RingStep) => void;
   /** Milliseconds. */
   readonly now?: () => number;
 }
@@ -76,7 +77,7 @@ export const DEFAULT_PARAMETERS: CompactionParameters = {
 const pool = alignedSharedMemory(SLOTS_AT + (1 << 20));
 
 export class CompactionRig {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   readonly control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   readonly files = new OpenFiles();
   readonly host: RoleHost;
@@ -89,12 +90,18 @@ export class CompactionRig {
   #nextTable = 1;
 
   constructor({ random, disk, ring, onStep, now }: CompactionRigOptions) {
-    this.disk = disk ?? new MemoryDisk();
+    this.disk = disk ?? new SimulatedDisk();
     let clock = 0;
     this.host = createRoleHost({
       role: ROLE_COMPACTION,
       ring:
-        ring ?? new MemoryRing(RING_ENTRIES, this.disk, () => random.fraction(), onStep ?? (() => undefined)),
+        ring ??
+        new SimulatedRing({
+          entries: RING_ENTRIES,
+          disk: this.disk,
+          random: () => random.fraction(),
+          onStep,
+        }),
       control: this.control,
       statistics: new Float64Array(STATISTICS_DOUBLES),
       now: now ?? (() => clock++),
@@ -126,7 +133,7 @@ export class CompactionRig {
   ): CompactionInput {
     const fileNumber = this.newTable();
     const { bytes, description } = buildTable(entries, { ...options, fileNumber });
-    const file = new MemoryFile();
+    const file = new SimulatedFile();
     file.write(bytes, 0, true);
     this.disk.names.set(tableName(fileNumber), file);
     return inputOf(description);
@@ -222,7 +229,7 @@ export class CompactionRig {
   table(description: TableDescription): Table {
     const file = this.disk.names.get(tableName(description.number));
     if (file === undefined) throw new Error(`table ${description.number} is not there`);
-    return openTable(file.content.slice(0, file.size), description, description.number);
+    return openTable(file.bytes(), description, description.number);
   }
 
   /** A whole compaction that goes well: its outputs, in order. */

@@ -3,7 +3,7 @@
  * many files are open. As with O_DIRECT, only whole pages are read and written; how much of them comes is another matter.
  */
 import { PAGE_BYTES } from '../../src/format/limits.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
 
 const EINVAL = 22;
 
@@ -22,7 +22,7 @@ export interface DiskFaultPlan {
   operation: DiskOperation | undefined;
 }
 
-export class FailingDisk extends MemoryDisk {
+export class FailingDisk extends SimulatedDisk {
   readonly plan: DiskFaultPlan = { at: 0, isLasting: false, fault: 'nothing', operation: undefined };
   /** Operations that were counted. */
   counted = 0;

@@ -1,11 +1,11 @@
 /** A disk in memory whose reads go wrong as a test says: those ahead in each way they can, any of them with EIO. */
-import { MemoryDisk } from './memory-disk.ts';
-import type { SelectFault, SelectFaults } from './memory-ring.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
+import type { SelectFault, SelectFaults } from './simulated-ring.ts';
 import type { Random } from './random.ts';
 
 const EIO = 5;
 
-export class FaultyDisk extends MemoryDisk implements SelectFaults {
+export class FaultyDisk extends SimulatedDisk implements SelectFaults {
   readonly #random: Random;
   /** One read ahead in as many goes wrong; 0: none. */
   faultOneIn = 0;

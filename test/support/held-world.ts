@@ -6,15 +6,15 @@ import { Database, type DatabaseOptions } from '../../src/index.ts';
 import type { Crew } from '../../src/main/crew.ts';
 import type { Environment } from '../../src/main/environment.ts';
 import { ROLE_COUNT, ROLE_FLUSH, ROLE_IDS, type RoleId } from '../../src/protocol/requests.ts';
-import { MemoryDisk } from './memory-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from './memory-environment.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from './simulated-environment.ts';
 import { Random } from './random.ts';
 
 /** Everything runs in microtasks, which nothing can interrupt: a run of more steps than this hangs. */
 const STEPS_MAX = 3_000_000;
 
 export class HeldWorld {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   readonly environment: Environment;
   /** Lets the time pass that calls to come wait for. */
   readonly fireTimers: () => void;
@@ -29,11 +29,11 @@ export class HeldWorld {
   readonly #late: string[] = [];
   #steps = 0;
 
-  constructor(disk = new MemoryDisk(), seed = 1) {
+  constructor(disk = new SimulatedDisk(), seed = 1) {
     this.disk = disk;
     this.#random = new Random(seed);
     this.#watchFiles();
-    const { environment, fireTimers } = memoryWorld({ disk, random: () => this.#step() });
+    const { environment, fireTimers } = simulatedWorld({ disk, random: () => this.#step() });
     this.fireTimers = fireTimers;
     this.environment = {
       ...environment,
@@ -51,7 +51,7 @@ export class HeldWorld {
     options: DatabaseOptions = { writeBufferBytes: 65_536 },
     environment = this.environment,
   ): Promise<Database> {
-    return Database.openIn(environment, MEMORY_DIRECTORY, options);
+    return Database.openIn(environment, SIMULATED_DIRECTORY, options);
   }
 
   /** The role takes no step until it is released. */
@@ -82,7 +82,7 @@ export class HeldWorld {
     return this.#late;
   }
 
-  /** The next role to go is the one in whose quarter this falls; see memory-environment.ts. */
+  /** The next role to go is the one in whose quarter this falls; see simulated-environment.ts. */
   #step(): number {
     if (++this.#steps > STEPS_MAX) throw new Error('the world does not come to rest');
     const free = ROLE_IDS.filter((role) => !this.#held.has(role));

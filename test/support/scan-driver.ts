@@ -10,10 +10,11 @@ import {
   type Step,
   type StepBounds,
   type StepRange,
+  type StepWrite,
   type WriteStep,
 } from './scan-steps.ts';
 import { valueOf } from './values.ts';
-import { VersionModel } from './version-model.ts';
+import { WriteHistory } from './write-history.ts';
 
 const ITERATORS_MAX = 8;
 const SNAPSHOTS_MAX = 6;
@@ -32,7 +33,7 @@ interface Moment {
 
 export class ScanDriver {
   readonly #open: () => Promise<Database>;
-  readonly #model = new VersionModel();
+  readonly #history: WriteHistory;
   readonly #handedOut = new HandedOut();
   #database: Database | undefined;
   #iterators: CheckedIterator[] = [];
@@ -44,8 +45,14 @@ export class ScanDriver {
   readsAhead = 0;
   compactions = 0;
 
-  constructor(open: () => Promise<Database>) {
+  /** The history is told what was written, and when it must survive. */
+  constructor(open: () => Promise<Database>, history = new WriteHistory()) {
     this.#open = open;
+    this.#history = history;
+  }
+
+  get #model(): WriteHistory['model'] {
+    return this.#history.model;
   }
 
   get database(): Database {
@@ -55,6 +62,7 @@ export class ScanDriver {
 
   async open(): Promise<void> {
     this.#database = await this.#open();
+    this.#history.opened(this.#database.stats().lastSequence);
   }
 
   async run(step: Step): Promise<void> {
@@ -98,7 +106,9 @@ export class ScanDriver {
     if (stats.compactions.lastFailure !== null)
       throw new Error(`a compaction failed: ${stats.compactions.lastFailure}`);
     this.#database = undefined;
+    const moment = this.#model.now;
     await database.close();
+    this.#history.durable(moment);
     await Promise.all(this.#compactions.splice(0));
     for (const iterator of this.#iterators) {
       await iterator.expectRefusal('CLOSED');
@@ -114,7 +124,7 @@ export class ScanDriver {
       case 'read':
         return this.#read(step);
       case 'flush':
-        return this.database.flush();
+        return this.#flush();
       case 'compact':
         return this.#compact(step.range, step.isAwaited);
       case 'reopen':
@@ -139,8 +149,15 @@ export class ScanDriver {
     }
   }
 
+  async #flush(): Promise<void> {
+    const moment = this.#model.now;
+    await this.database.flush();
+    this.#history.durable(moment);
+  }
+
   async #compact(bounds: StepBounds, isAwaited: boolean): Promise<void> {
-    const compacting = this.database.compactRange(boundsOf(bounds));
+    const moment = this.#model.now;
+    const compacting = this.database.compactRange(boundsOf(bounds)).then(() => this.#history.durable(moment));
     if (isAwaited) return compacting;
     // One that is under way when the database is closed is given up.
     this.#compactions.push(
@@ -172,19 +189,17 @@ export class ScanDriver {
   async #write({ writes, asBatch, sync }: WriteStep): Promise<void> {
     const { database } = this;
     this.operations += writes.length;
-    const operations = writes.map((write): BatchOperation => {
-      if ('deleted' in write) {
-        const bounds = boundsOf(write.deleted);
-        this.#model.deleteRange(bounds);
-        return { type: 'deleteRange', ...bounds };
-      }
-      const key = keyAt(write.key);
-      const value = write.length === undefined ? undefined : valueOf(write.length, write.seed);
-      this.#model.write({ key, value });
-      return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
-    });
-    if (asBatch) return database.batch(operations, { sync });
-    await Promise.all(operations.map((operation) => this.#writeOne(operation, sync)));
+    const operations = writes.map(operationOf);
+    const acknowledged = async (moment: number, written: Promise<void>): Promise<void> => {
+      await written;
+      if (sync) this.#history.durable(moment);
+    };
+    if (asBatch) return acknowledged(this.#history.submit(operations), database.batch(operations, { sync }));
+    await Promise.all(
+      operations.map((operation) =>
+        acknowledged(this.#history.submit([operation]), this.#writeOne(operation, sync)),
+      ),
+    );
   }
 
   #writeOne(operation: BatchOperation, sync: boolean): Promise<void> {
@@ -280,16 +295,23 @@ export class ScanDriver {
       ...[...moving].map(([iterator, move]) => this.#move(move, iterator)),
       ...reads.map((read) => this.#read(read)),
       ...writes.map((write) => this.#write(write)),
-      flush ? this.database.flush() : undefined,
+      flush ? this.#flush() : undefined,
     ]);
   }
+}
+
+export function operationOf(write: StepWrite): BatchOperation {
+  if ('deleted' in write) return { type: 'deleteRange', ...boundsOf(write.deleted) };
+  const key = keyAt(write.key);
+  if (write.length === undefined) return { type: 'del', key };
+  return { type: 'put', key, value: valueOf(write.length, write.seed) };
 }
 
 function rangeOf({ reverse, limit, ...bounds }: StepRange): Range {
   return { ...boundsOf(bounds), reverse, limit };
 }
 
-function boundsOf({ gt, gte, lt, lte }: StepBounds): Range {
+export function boundsOf({ gt, gte, lt, lte }: StepBounds): Range {
   return {
     ...(gt === undefined ? {} : { gt: boundAt(gt) }),
     ...(gte === undefined ? {} : { gte: boundAt(gte) }),

@@ -130,7 +130,7 @@ const keyWrite: fc.Arbitrary<StepWrite> = fc.record({
 
 const oneWrite = fc.oneof({ arbitrary: keyWrite, weight: 25 }, { arbitrary: deletion, weight: 1 });
 
-const write: fc.Arbitrary<WriteStep> = fc.record({
+export const write: fc.Arbitrary<WriteStep> = fc.record({
   kind: fc.constant('write'),
   writes: fc.oneof(
     fc.array(oneWrite, { minLength: 1, maxLength: 4, size: 'max' }),
@@ -194,7 +194,7 @@ const together: fc.Arbitrary<Step> = fc.record({
   flush: fc.boolean(),
 });
 
-const compacted: fc.Arbitrary<StepBounds> = fc
+export const compacted: fc.Arbitrary<StepBounds> = fc
   .record({ gte: fc.option(bound, { nil: undefined }), lt: fc.option(bound, { nil: undefined }) })
   .map(({ gte, lt }) => ({
     ...(gte === undefined ? {} : { gte }),

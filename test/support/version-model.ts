@@ -39,6 +39,14 @@ export class VersionModel {
     }
   }
 
+  /** Forgets what was written after that moment. */
+  truncate(moment: number): void {
+    this.now = moment;
+    for (const { versions } of this.#keys) {
+      while ((versions.at(-1)?.at ?? 0) > moment) versions.pop();
+    }
+  }
+
   get(key: Buffer, at = this.now): Buffer | undefined {
     const found = this.#keys[this.#placeOf(key)];
     return found?.key.equals(key) === true ? visible(found.versions, at) : undefined;

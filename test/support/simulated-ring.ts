@@ -2,10 +2,11 @@
  * The third implementation of `Ring`: over a disk in memory, in the caller's thread, with completions in an order that
  * a seed decides. The engine's roles run on it unchanged.
  *
- * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order.
- * `onStep` is called before each operation, so that a test can crash the disk at any of them. A read that selects its
- * buffer gets any of those that are lent, and goes wrong where the disk says so. There is no time here: a timeout
- * completes like everything else, whenever the seed says.
+ * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order. Some
+ * chains are slow, where they are said to be: they come no earlier than a number of turns later, whatever overtakes them.
+ * `onStep` is called before each operation, so that a test can crash the disk at any of them; `underWay` says what the
+ * disk may have done of the others by then. A read that selects its buffer gets any of those that are lent, and goes
+ * wrong where the disk says so. There is no time here: a timeout completes like everything else, whenever the seed says.
  */
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import {
@@ -44,7 +45,7 @@ import {
   WORD_USER_DATA,
   type Ring,
 } from '../../src/workers/ring.ts';
-import type { MemoryDisk } from './memory-disk.ts';
+import type { SimulatedDisk, UnderWay } from './simulated-disk.ts';
 
 const ECANCELED = 125;
 const EINVAL = 22;
@@ -56,6 +57,33 @@ interface PendingRecord {
   readonly words: Int32Array;
   readonly firstName: string;
   readonly secondName: string;
+}
+
+interface PendingChain {
+  readonly records: readonly PendingRecord[];
+  /** The ring's turn before which it does not begin. */
+  readonly notBefore: number;
+}
+
+/** An operation that is about to be carried out. */
+export interface RingStep {
+  readonly opcode: number;
+  /** Handle of the file, or of the directory. */
+  readonly file: number;
+  /** First name of an operation that has names, or nothing. */
+  readonly name: string;
+  readonly length: number;
+  readonly offset: number;
+}
+
+export interface SimulatedRingOptions {
+  readonly entries: number;
+  readonly disk: SimulatedDisk & Partial<SelectFaults>;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  readonly onStep?: ((step: RingStep) => void) | undefined;
+  /** One chain in as many is slow; 0: none. */
+  readonly slowOneIn?: number | undefined;
 }
 
 interface Region {
@@ -87,27 +115,25 @@ interface Completed {
 
 /** Completions that one turn can bring for each entry. */
 const COMPLETIONS_PER_ENTRY = 4;
+/** Turns that a slow chain is held back, at most. */
+const SLOW_TURNS_MAX = 300;
 
-export class MemoryRing implements Ring {
+export class SimulatedRing implements Ring {
   readonly entries: number;
   readonly records: Int32Array;
   readonly names: Uint8Array;
   readonly completions: Int32Array;
   readonly asynchronous = true;
-  readonly #disk: MemoryDisk & Partial<SelectFaults>;
+  readonly #disk: SimulatedDisk & Partial<SelectFaults>;
   readonly #random: () => number;
-  readonly #onStep: (operation: string) => void;
+  readonly #onStep: ((step: RingStep) => void) | undefined;
+  readonly #slowOneIn: number;
   readonly #regions = new Map<number, Region>();
   /** Chains of linked records, none of which has begun. */
-  #pending: PendingRecord[][] = [];
+  #pending: PendingChain[] = [];
+  #turns = 0;
 
-  /** `random` gives numbers from 0 to below 1. */
-  constructor(
-    entries: number,
-    disk: MemoryDisk & Partial<SelectFaults>,
-    random: () => number,
-    onStep: (operation: string) => void,
-  ) {
+  constructor({ entries, disk, random, onStep, slowOneIn = 0 }: SimulatedRingOptions) {
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -115,6 +141,7 @@ export class MemoryRing implements Ring {
     this.#disk = disk;
     this.#random = random;
     this.#onStep = onStep;
+    this.#slowOneIn = slowOneIn;
   }
 
   attach(
@@ -129,20 +156,24 @@ export class MemoryRing implements Ring {
 
   turn(count: number): number {
     this.#take(count);
+    this.#turns++;
     let completed = 0;
     const rounds = this.#pending.length === 0 ? 0 : 1 + Math.floor(this.#random() * this.#pending.length);
     for (let round = 0; round < rounds; round++) {
-      const [chain = []] = this.#pending.splice(Math.floor(this.#random() * this.#pending.length), 1);
+      const at = Math.floor(this.#random() * this.#pending.length);
+      if (this.#pending[at].notBefore > this.#turns) continue;
+      const { records: chain } = this.#pending[at];
+      this.#pending.splice(at, 1);
       let severed = false;
       for (const record of chain) {
         const { result, buffer } = severed
           ? { result: -ECANCELED, buffer: NO_BUFFER }
           : this.#complete(record, chain);
         if (!severed && this.#severs(record, result)) severed = true;
-        const at = completed * COMPLETION_WORDS;
-        this.completions[at + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA]!;
-        this.completions[at + COMPLETION_RESULT] = result;
-        this.completions[at + COMPLETION_BUFFER] = buffer;
+        const place = completed * COMPLETION_WORDS;
+        this.completions[place + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA];
+        this.completions[place + COMPLETION_RESULT] = result;
+        this.completions[place + COMPLETION_BUFFER] = buffer;
         completed++;
       }
     }
@@ -155,7 +186,7 @@ export class MemoryRing implements Ring {
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
     const priority = { idlePriority: false, idlePriorityRefusal: null };
     return {
-      backend: 'memory',
+      backend: 'simulated',
       reason: null,
       flags: [],
       entries: this.entries,
@@ -170,6 +201,26 @@ export class MemoryRing implements Ring {
     this.#pending = [];
   }
 
+  /** What was handed over and has not been carried out, of each chain what need not wait for another. */
+  underWay(): UnderWay[] {
+    return this.#pending.flatMap(({ records: [first] }): UnderWay[] => {
+      const { words, firstName, secondName } = first;
+      const handle = words[WORD_FILE];
+      switch (words[WORD_OPCODE]) {
+        case OPCODE_WRITE:
+          return [{ kind: 'write', handle, bytes: this.#buffer(words).slice(), offset: offsetOf(words) }];
+        case OPCODE_RENAME:
+          return [{ kind: 'rename', from: firstName, to: secondName }];
+        case OPCODE_UNLINK:
+          return [{ kind: 'unlink', name: firstName }];
+        case OPCODE_TRUNCATE:
+          return [{ kind: 'truncate', handle, size: offsetOf(words) }];
+        default:
+          return [];
+      }
+    });
+  }
+
   #take(count: number): void {
     let chain: PendingRecord[] = [];
     for (let i = 0; i < count; i++) {
@@ -178,7 +229,9 @@ export class MemoryRing implements Ring {
       const secondName = this.#name(i * NAME_STRIDE_BYTES + SECOND_NAME_BYTES);
       chain.push({ words, firstName, secondName });
       if ((words[WORD_FLAGS] & FLAG_LINK) !== 0) continue;
-      this.#pending.push(chain);
+      const isSlow = this.#slowOneIn > 0 && this.#random() * this.#slowOneIn < 1;
+      const delay = isSlow ? Math.floor(this.#random() * SLOW_TURNS_MAX) : 0;
+      this.#pending.push({ records: chain, notBefore: this.#turns + delay });
       // Lent when the record is handed over, whenever its read begins.
       if (selects(words) && !this.#isRefused({ words }, chain)) {
         this.#region(words).lent.push(words[WORD_BUFFER_OFFSET]);
@@ -201,7 +254,7 @@ export class MemoryRing implements Ring {
 
   /** Into any of the buffers that are lent. */
   #readSelect(words: Int32Array): Completed {
-    this.#onStep(`${OPCODE_READ} select`);
+    this.#announce(words, '');
     const fault = this.#disk.nextSelectFault?.() ?? 'none';
     const { memory, lent } = this.#region(words);
     if (fault === 'kept') return { result: -EIO, buffer: NO_BUFFER };
@@ -233,7 +286,7 @@ export class MemoryRing implements Ring {
     const offset = offsetOf(words);
     const flags = words[WORD_FLAGS];
     const disk = this.#disk;
-    this.#onStep(`${opcode} ${firstName}`);
+    this.#announce(words, firstName);
     switch (opcode) {
       case OPCODE_NOP:
         return 0;
@@ -261,6 +314,18 @@ export class MemoryRing implements Ring {
       default:
         return -EINVAL;
     }
+  }
+
+  #announce(words: Int32Array, name: string): void {
+    if (this.#onStep === undefined) return;
+    const hasName = words[WORD_OPCODE] === OPCODE_OPEN || words[WORD_OPCODE] === OPCODE_RENAME;
+    this.#onStep({
+      opcode: words[WORD_OPCODE],
+      file: words[WORD_FILE],
+      name: hasName || words[WORD_OPCODE] === OPCODE_UNLINK ? name : '',
+      length: words[WORD_LENGTH],
+      offset: offsetOf(words),
+    });
   }
 
   #buffer(words: Int32Array): Uint8Array {

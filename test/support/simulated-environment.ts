@@ -1,5 +1,5 @@
 /**
- * The whole engine in one thread: an environment whose files are a `MemoryDisk` and whose crew plays all four roles
+ * The whole engine in one thread: an environment whose files are a simulated disk and whose crew plays all four roles
  * here, stepped in an order that a seed decides. No worker, no timer, no file.
  */
 import { QuadringError } from '../../src/errors.ts';
@@ -14,8 +14,8 @@ import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
 import { createRoleHost } from '../../src/workers/crew-member.ts';
 import type { RoleHost } from '../../src/workers/role-host.ts';
 import { OpenFiles } from '../../src/workers/role.ts';
-import type { MemoryDisk } from './memory-disk.ts';
-import { MemoryRing } from './memory-ring.ts';
+import type { SimulatedDisk, UnderWay } from './simulated-disk.ts';
+import { SimulatedRing, type RingStep } from './simulated-ring.ts';
 
 const RING_ENTRIES = 64;
 /** A timer fires after so many microtasks, whatever its time. */
@@ -24,12 +24,14 @@ const TIMER_TURNS = 64;
 /** Thrown by a step hook: the machine stops here, nothing runs any more. */
 export class Crash extends Error {}
 
-export interface MemoryWorldOptions {
-  readonly disk: MemoryDisk;
+export interface SimulatedWorldOptions {
+  readonly disk: SimulatedDisk;
   /** From 0 to below 1. */
   readonly random: () => number;
   /** Called before each operation of any ring; may throw `Crash`. */
-  readonly onStep?: (operation: string) => void;
+  readonly onStep?: (step: RingStep) => void;
+  /** One operation in as many is slow, and others overtake it; by default none. */
+  readonly slowOneIn?: number;
   /** Memory for crews that are not at work at the same time: zeroing some of its own takes a crew longer than most tests. */
   readonly pool?: Uint8Array<SharedArrayBuffer>;
 }
@@ -44,6 +46,7 @@ class InThreadCrew implements Crew {
   memoryAttached = false;
   listener: CrewListener | undefined;
   crashed = false;
+  readonly #simulated: SimulatedRing[];
   readonly #hosts: RoleHost[];
   readonly #attachments: Attachment[][] = ROLE_IDS.map(() => []);
   readonly #random: () => number;
@@ -51,7 +54,7 @@ class InThreadCrew implements Crew {
   #scheduled = false;
   #clock = 0;
 
-  constructor(settings: Settings, world: MemoryWorldOptions) {
+  constructor(settings: Settings, world: SimulatedWorldOptions) {
     this.#random = world.random;
     const { pool = new Uint8Array(new SharedArrayBuffer(settings.poolBytes)) } = world;
     if (pool.length !== settings.poolBytes)
@@ -61,9 +64,10 @@ class InThreadCrew implements Crew {
       arenas: Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes)),
     };
     this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
-    const rings = ROLE_IDS.map(
-      () => new MemoryRing(RING_ENTRIES, world.disk, world.random, world.onStep ?? (() => undefined)),
-    );
+    const { disk, random, onStep, slowOneIn } = world;
+    const entries = RING_ENTRIES;
+    const rings = ROLE_IDS.map(() => new SimulatedRing({ entries, disk, random, onStep, slowOneIn }));
+    this.#simulated = rings;
     this.rings = rings.map((ring) => ring.describe());
     this.#hosts = ROLE_IDS.map((role) =>
       createRoleHost({
@@ -85,6 +89,11 @@ class InThreadCrew implements Crew {
 
   post(role: RoleId, attachment: Attachment): void {
     this.#attachments[role].push(attachment);
+  }
+
+  /** What the disk may have done, or not, when the machine stops now. */
+  underWay(): UnderWay[] {
+    return this.#simulated.flatMap((ring) => ring.underWay());
   }
 
   keepAlive(alive: boolean): void {
@@ -131,14 +140,14 @@ async function inTurns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
-function fileSystemOver(disk: MemoryDisk): FileSystem {
+function fileSystemOver(disk: SimulatedDisk): FileSystem {
   const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
   return {
     status(path) {
       const file = disk.names.get(nameOf(path));
       return file === undefined ? undefined : { kind: 'file', bytes: file.size };
     },
-    isDirectory: (path) => (path === MEMORY_DIRECTORY && !disk.present ? undefined : true),
+    isDirectory: (path) => (path === SIMULATED_DIRECTORY && !disk.present ? undefined : true),
     list: () => [...disk.names.keys()],
     makeDirectory: () => {
       disk.present = true;
@@ -148,7 +157,9 @@ function fileSystemOver(disk: MemoryDisk): FileSystem {
     readFile(path, length = Infinity) {
       const file = disk.names.get(nameOf(path));
       if (file === undefined) throw new Error(`${path} does not exist`);
-      return file.content.slice(0, Math.min(file.size, length));
+      const bytes = new Uint8Array(Math.min(file.size, length));
+      file.read(bytes, 0);
+      return bytes;
     },
     remove(path) {
       if (disk.unlink(nameOf(path)) !== 0) throw new Error(`${path} does not exist`);
@@ -163,26 +174,28 @@ function fileSystemOver(disk: MemoryDisk): FileSystem {
 }
 
 /** The directory that `Database.openIn` is given with such an environment. */
-export const MEMORY_DIRECTORY = '/memory/database';
+export const SIMULATED_DIRECTORY = '/memory/database';
 
-export interface MemoryWorld {
+export interface SimulatedWorld {
   readonly environment: Environment;
   /** Whether a step hook has stopped the machine. */
   readonly crashed: () => boolean;
+  /** What the rings have not carried out yet. */
+  readonly underWay: () => readonly UnderWay[];
   /** Lets the time pass that calls to come wait for. Those that somebody waits for come by themselves. */
   readonly fireTimers: () => void;
 }
 
-interface MemoryTimer {
+interface SimulatedTimer {
   readonly milliseconds: number;
   readonly callback: () => void;
 }
 
-export function memoryWorld(options: MemoryWorldOptions): MemoryWorld {
+export function simulatedWorld(options: SimulatedWorldOptions): SimulatedWorld {
   let crew: InThreadCrew | undefined;
   let clock = 0;
-  const timers = new Set<MemoryTimer>();
-  const fire = (timer: MemoryTimer): void => {
+  const timers = new Set<SimulatedTimer>();
+  const fire = (timer: SimulatedTimer): void => {
     if (!timers.delete(timer)) return;
     clock += timer.milliseconds;
     timer.callback();
@@ -208,6 +221,7 @@ export function memoryWorld(options: MemoryWorldOptions): MemoryWorld {
   return {
     environment,
     crashed: () => crew?.crashed ?? false,
+    underWay: () => crew?.underWay() ?? [],
     fireTimers: () => {
       for (const timer of [...timers]) fire(timer);
     },

@@ -1,0 +1,117 @@
+/**
+ * What once broke when a recovery met another crash, each test named after it. Owner and roles run in one thread over a
+ * simulated disk.
+ */
+import test, { type ExecutionContext } from 'ava';
+import { Database, type DatabaseOptions } from '../../src/index.ts';
+import { OPCODE_OPEN } from '../../src/workers/ring.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { Crash, SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
+import type { RingStep } from '../support/simulated-ring.ts';
+import { Random } from '../support/random.ts';
+
+const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096 };
+
+/** A disk that says of some writes that they are durable, or not at all. */
+class ForgetfulDisk extends SimulatedDisk {
+  /** Writes reach the machine's memory, and no further. */
+  isForgetful = false;
+
+  override write(handle: number, bytes: Uint8Array, offset: number, isDurable: boolean): number {
+    return super.write(handle, bytes, offset, isDurable && !this.isForgetful);
+  }
+}
+
+function open(disk: SimulatedDisk, onStep?: (step: RingStep) => void): Promise<Database> {
+  const random = new Random(1);
+  const world = simulatedWorld({
+    disk,
+    random: () => random.fraction(),
+    ...(onStep === undefined ? {} : { onStep }),
+  });
+  return Database.openIn(world.environment, SIMULATED_DIRECTORY, OPTIONS);
+}
+
+/** Runs what ends, or is stopped by a crash, without the event loop. */
+async function settle(started: Promise<unknown>): Promise<void> {
+  let failure: unknown;
+  started.catch((error: unknown) => (failure = error));
+  await new Promise((resolve) => setImmediate(resolve));
+  if (failure !== undefined) throw failure as Error;
+}
+
+/** A log whose last write can be read and is not durable: the process was killed while it was under way. */
+async function killedDisk(): Promise<SimulatedDisk> {
+  const disk = new ForgetfulDisk();
+  await settle(
+    (async () => {
+      const database = await open(disk);
+      await database.put('acknowledged', '1');
+      disk.isForgetful = true;
+      await database.put('under way', '2');
+    })(),
+  );
+  disk.isForgetful = false;
+  disk.locked = false;
+  return disk;
+}
+
+async function expectOnlyAcknowledged(t: ExecutionContext, disk: SimulatedDisk): Promise<void> {
+  await settle(
+    (async () => {
+      const database = await open(disk);
+      t.is(database.getString('acknowledged'), '1');
+      t.is(database.getString('under way'), undefined);
+      const tables = database.stats().levels.reduce((sum, level) => sum + level.tables, 0);
+      t.is([...disk.names.keys()].filter((name) => name.includes('.sst')).length, tables);
+      await database.close();
+    })(),
+  );
+}
+
+test.serial(
+  'a power cut after a recovery has written its table does not keep the database from opening',
+  async (t) => {
+    const disk = await killedDisk();
+    let hasStopped = false;
+    await settle(
+      open(disk, ({ opcode, name }) => {
+        // The table has its name, and the manifest does not know of it.
+        if (opcode !== OPCODE_OPEN || !name.endsWith('.sst')) return;
+        hasStopped = true;
+        throw new Crash();
+      }),
+    );
+    t.true(hasStopped);
+    const left = disk.crashed('durable');
+    t.true([...left.names.keys()].some((name) => name.endsWith('.sst')));
+    await expectOnlyAcknowledged(t, left);
+    await expectOnlyAcknowledged(t, left.crashed('durable'));
+  },
+);
+
+test.serial(
+  'the table of an interrupted recovery is gone before a manifest is in force that cannot explain it',
+  async (t) => {
+    const first = await killedDisk();
+    await settle(
+      open(first, ({ opcode, name }) => {
+        if (opcode === OPCODE_OPEN && name.endsWith('.sst')) throw new Crash();
+      }),
+    );
+    // The machine stops at each step of the second recovery, and is recovered a third time.
+    for (let stopAt = 0, isDone = false; !isDone; stopAt++) {
+      const disk = first.crashed('durable');
+      let step = 0;
+      await settle(
+        open(disk, () => {
+          if (step++ === stopAt) throw new Crash();
+        }).then(async (database) => {
+          await database.close();
+          isDone = step <= stopAt;
+        }),
+      );
+      await expectOnlyAcknowledged(t, disk.crashed('durable'));
+    }
+  },
+);

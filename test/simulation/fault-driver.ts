@@ -1,0 +1,252 @@
+/**
+ * Runs the steps of a simulation on a disk that fails, fills up and loses power. Whatever is refused must be refused with
+ * one of the documented codes and must not have happened; whatever is given must be right; and after each power cut and
+ * each opening the history says what must be there.
+ */
+import { unreachable } from '../../src/assert.ts';
+import { QuadringError, type Database, type ErrorCode } from '../../src/index.ts';
+import type { Random } from '../support/random.ts';
+import { boundsOf, operationOf } from '../support/scan-driver.ts';
+import { keyAt, type WriteStep } from '../support/scan-steps.ts';
+import type { SimulatedDisk, UnderWay } from '../support/simulated-disk.ts';
+import { Crash } from '../support/simulated-environment.ts';
+import type { WriteHistory } from '../support/write-history.ts';
+import { expectContents, expectNoLeftovers, inMicrotasks } from './crash-points.ts';
+import type { FaultStep } from './simulation-case.ts';
+import { NO_FAULTS, type UnreliableDisk } from './unreliable-disk.ts';
+
+/** What a call may be refused with while the disk fails. */
+const REFUSALS: readonly ErrorCode[] = ['IO_ERROR', 'NO_SPACE', 'FAILED'];
+
+export interface FaultDriverOptions {
+  readonly disk: UnreliableDisk;
+  readonly history: WriteHistory;
+  /** Of what chance decides when the power goes. */
+  readonly random: Random;
+  /** Opens the database; the hook is called before each I/O step, and may stop the machine. */
+  readonly open: (onStep: (underWay: () => readonly UnderWay[]) => void) => Promise<Database>;
+  /** Nothing is at work now, and the history has not gone on yet from what the next opening finds. */
+  readonly beforeOpen: () => Promise<void>;
+}
+
+export class FaultDriver {
+  readonly #options: FaultDriverOptions;
+  #database: Database | undefined;
+  /** I/O steps until the power goes. */
+  #powerSteps = Infinity;
+  /** What the power cut left, once it has come. */
+  #image: SimulatedDisk | undefined;
+  #onPowerCut: () => void = () => undefined;
+  #faultsBefore = 0;
+
+  constructor(options: FaultDriverOptions) {
+    this.#options = options;
+  }
+
+  async run(steps: readonly FaultStep[]): Promise<void> {
+    await this.#open();
+    for (const step of steps) {
+      if (step.kind === 'reopen') await this.#reopen();
+      else if (await this.#powerGoesDuring(step.kind, () => this.#step(step))) await this.#restart();
+    }
+    this.#powerSteps = Infinity;
+    this.#heal();
+    await this.#reopen();
+    await inMicrotasks('the last look', async () => {
+      await this.#expectMoment();
+      await this.#close();
+    });
+    expectNoLeftovers(this.#options.disk);
+  }
+
+  /** Whether nothing has gone wrong since the database was opened. */
+  get #isUnharmed(): boolean {
+    const { disk } = this.#options;
+    return disk.faults === this.#faultsBefore && disk.capacityBytes === Infinity;
+  }
+
+  get #opened(): Database {
+    if (this.#database === undefined) throw new Error('the database is open between the steps');
+    return this.#database;
+  }
+
+  #step(step: Exclude<FaultStep, { kind: 'reopen' }>): Promise<void> {
+    const { history, disk } = this.#options;
+    const moment = history.submitted;
+    switch (step.kind) {
+      case 'write':
+        return this.#write(step);
+      case 'get':
+        return this.#get(step.keys.map(keyAt));
+      case 'scan':
+        return this.#tolerant(() => this.#expectMoment());
+      case 'flush':
+        return this.#tolerant(() => this.#opened.flush().then(() => history.durable(moment)));
+      case 'compact':
+        return this.#tolerant(() =>
+          this.#opened.compactRange(boundsOf(step.range)).then(() => history.durable(moment)),
+        );
+      case 'power':
+        this.#powerSteps = step.after;
+        return Promise.resolve();
+      case 'disk':
+        disk.rates = step.rates;
+        disk.capacityBytes = disk.usedBytes + step.freeBytes;
+        return Promise.resolve();
+      default:
+        return unreachable(step);
+    }
+  }
+
+  /** One after another: what is refused is then the last one. */
+  async #write({ writes, asBatch, sync }: WriteStep): Promise<void> {
+    const { history } = this.#options;
+    const operations = writes.map(operationOf);
+    for (const group of asBatch ? [operations] : operations.map((one) => [one])) {
+      const before = history.submitted;
+      const moment = history.submit(group);
+      try {
+        await this.#opened.batch(group, { sync });
+      } catch (error) {
+        const code = refusalOf(error);
+        if (code === 'NO_SPACE') history.refused(before);
+        // Whether a write happened that failed shows when the database is opened again.
+        else return;
+        continue;
+      }
+      if (sync) history.durable(moment);
+    }
+  }
+
+  async #get(keys: readonly Buffer[]): Promise<void> {
+    const { model, floor, submitted } = this.#options.history;
+    await this.#tolerant(async () => {
+      const values = await this.#opened.getMany(keys);
+      const moments = this.#isUnharmed ? [submitted] : momentsFrom(floor, submitted);
+      const isAt = (moment: number): boolean =>
+        keys.every((key, i) => {
+          const expected = model.get(key, moment);
+          const value = values[i];
+          return value === undefined || expected === undefined ? value === expected : value.equals(expected);
+        });
+      if (!moments.some(isAt))
+        throw new Error(`getMany gave values of no moment from ${floor} to ${submitted}`);
+    });
+  }
+
+  /** The contents are those of now, or of what was durable when something failed. */
+  async #expectMoment(): Promise<void> {
+    const { model, floor, submitted } = this.#options.history;
+    const moments = this.#isUnharmed ? [submitted] : momentsFrom(floor, submitted);
+    let first: unknown;
+    for (const moment of moments) {
+      try {
+        await expectContents(this.#opened, model.entries({}, moment), moment);
+        return;
+      } catch (error) {
+        if (error instanceof QuadringError) throw error;
+        first ??= error;
+      }
+    }
+    throw first;
+  }
+
+  async #tolerant(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      refusalOf(error);
+      if (this.#isUnharmed) throw error;
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    if (await this.#powerGoesDuring('closing', () => this.#close())) await this.#restart();
+    else await this.#open();
+  }
+
+  async #close(): Promise<void> {
+    const { history } = this.#options;
+    const moment = history.submitted;
+    await this.#opened.close();
+    this.#database = undefined;
+    if (this.#isUnharmed) history.durable(moment);
+  }
+
+  async #open(): Promise<void> {
+    for (;;) {
+      await this.#options.beforeOpen();
+      if (!(await this.#powerGoesDuring('opening', () => this.#openTolerantly()))) return;
+      this.#machineRestarts();
+    }
+  }
+
+  /** The machine starts again. */
+  async #restart(): Promise<void> {
+    this.#machineRestarts();
+    await this.#open();
+  }
+
+  /** A disk that fails may keep a database from being opened, and has changed nothing then; a healed one does not. */
+  async #openTolerantly(): Promise<void> {
+    const { disk, history, open } = this.#options;
+    let database: Database;
+    try {
+      database = await open((underWay) => this.#onStep(underWay));
+    } catch (error) {
+      refusalOf(error);
+      if (this.#isWell) throw error;
+      this.#heal();
+      database = await open((underWay) => this.#onStep(underWay));
+    }
+    this.#faultsBefore = disk.faults;
+    this.#database = database;
+    history.opened(database.stats().lastSequence);
+  }
+
+  #onStep(underWay: () => readonly UnderWay[]): void {
+    if (this.#powerSteps-- > 0) return;
+    const { disk, random } = this.#options;
+    this.#image = disk.afterPowerCut(random, underWay());
+    this.#onPowerCut();
+    throw new Crash();
+  }
+
+  /** Whether the power went before it was done, or right after. */
+  async #powerGoesDuring(name: string, act: () => Promise<void>): Promise<boolean> {
+    const cut = new Promise<void>((resolve) => (this.#onPowerCut = resolve));
+    await inMicrotasks(name, () => Promise.race([act(), cut]));
+    return this.#image !== undefined;
+  }
+
+  #machineRestarts(): void {
+    const image = this.#image;
+    if (image === undefined) throw new Error('the power has gone');
+    this.#image = undefined;
+    this.#powerSteps = Infinity;
+    this.#database = undefined;
+    this.#options.disk.restart(image);
+    this.#heal();
+  }
+
+  get #isWell(): boolean {
+    const { disk } = this.#options;
+    return disk.rates === NO_FAULTS && disk.capacityBytes === Infinity;
+  }
+
+  #heal(): void {
+    const { disk } = this.#options;
+    disk.rates = NO_FAULTS;
+    disk.capacityBytes = Infinity;
+  }
+}
+
+function momentsFrom(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => last - i);
+}
+
+/** The code of an error that a disk which fails may bring about. Throws anything else. */
+function refusalOf(error: unknown): ErrorCode {
+  if (error instanceof QuadringError && REFUSALS.includes(error.code)) return error.code;
+  throw error;
+}

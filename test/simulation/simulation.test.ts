@@ -1,0 +1,26 @@
+/**
+ * A smoke of the simulation: some hundred seeds. `npm run simulate -- --seeds N` is the long one. A seed that failed once
+ * stays here for ever.
+ */
+import test from 'ava';
+import { testSeed } from '../support/random.ts';
+import { runSeed } from './run-seed.ts';
+
+const SEEDS = 120;
+
+test('no power cut, at whatever step, loses what was acknowledged', async (t) => {
+  const first = testSeed();
+  t.log(`QUADRING_TEST_SEED=${first}`);
+  const totals = { crashPoints: 0, steps: 0, faults: 0 };
+  for (let seed = first; seed < first + SEEDS; seed++) {
+    const { crashPoints, steps, faults } = await runSeed(seed);
+    totals.crashPoints += crashPoints;
+    totals.steps += steps;
+    totals.faults += faults;
+  }
+  t.log(
+    `${SEEDS} seeds, ${totals.crashPoints} crash points, ${totals.steps} I/O steps, ${totals.faults} faults`,
+  );
+  t.true(totals.crashPoints > 20 * SEEDS);
+  t.true(totals.faults > 0);
+});
