@@ -73,6 +73,8 @@ class Campaign {
   readonly #stateFile: string | undefined;
   readonly #begun = performance.now();
   readonly #millisecondsBefore: number;
+  /** What chunks that are under way have done. */
+  readonly #running = { seeds: 0, crashPoints: 0 };
 
   constructor(from: number, seeds: number, stateFile: string | undefined) {
     const totals: Totals = { seeds: 0, crashPoints: 0, steps: 0, faults: 0, milliseconds: 0 };
@@ -122,11 +124,13 @@ class Campaign {
         return;
       }
       chunk.seeds++;
+      this.#running.seeds++;
       if (message.kind === 'failed') {
         failures.push(message.failure);
         console.error(message.failure);
         return;
       }
+      this.#running.crashPoints += message.crashPoints;
       chunk.crashPoints += message.crashPoints;
       chunk.steps += message.steps;
       chunk.faults += message.faults;
@@ -145,6 +149,8 @@ class Campaign {
 
   #note(first: number, chunk: Totals, failures: readonly string[]): void {
     const { totals } = this.#state;
+    this.#running.seeds -= chunk.seeds;
+    this.#running.crashPoints -= chunk.crashPoints;
     totals.seeds += chunk.seeds;
     totals.crashPoints += chunk.crashPoints;
     totals.steps += chunk.steps;
@@ -161,8 +167,9 @@ class Campaign {
   #describe(): string {
     const { totals, failures } = this.#state;
     const { seeds, crashPoints, steps, faults, milliseconds } = totals;
+    const running = this.#running;
     return (
-      `${seeds} seeds, ${crashPoints} crash points recovered from, ${steps} I/O steps, ${faults} faults, ` +
+      `${seeds + running.seeds} seeds, ${crashPoints + running.crashPoints} crash points recovered from, ${steps} I/O steps, ${faults} faults, ` +
       `${failures.length} failures, ${Math.round(milliseconds / 1000)} s`
     );
   }

@@ -103,10 +103,11 @@ export function decompress(
   }
 }
 
-/** Whether zlib says that its input is wrong, or makes more than it may. */
+/** Whether zlib says that its input is wrong, ends too early, or makes more than it may. */
 function isAboutInput(error: unknown): boolean {
   const code = (error as { readonly code?: unknown } | undefined)?.code;
-  return typeof code === 'string' && (code.startsWith('ZSTD_') || code === 'ERR_BUFFER_TOO_LARGE');
+  if (typeof code !== 'string') return false;
+  return code.startsWith('ZSTD_') || code === 'Z_BUF_ERROR' || code === 'ERR_BUFFER_TOO_LARGE';
 }
 
 /** Part of an array that zlib may see: a view, or a copy of what is shared between threads. */

@@ -178,9 +178,14 @@ export class SimulatedDisk {
   }
 
   #syncNames(): void {
-    for (const change of this.#nameChanges.splice(this.#doomedChanges)) {
-      applyChange(this.#durableNames, change);
-    }
+    const changes = this.#nameChanges.splice(this.#doomedChanges);
+    for (const change of changes) applyChange(this.#durableNames, change);
+    // What a name was before does not come back.
+    const settled = new Set(changes.flatMap(namesOf));
+    this.#nameChanges = this.#nameChanges.filter(
+      (change) => !namesOf(change).some((name) => settled.has(name)),
+    );
+    this.#doomedChanges = this.#nameChanges.length;
   }
 
   #namesAfterPowerCut(random: Random, arrived: readonly UnderWay[]): Map<string, SimulatedFile> {
@@ -241,6 +246,10 @@ export class SimulatedDisk {
     this.#handles.set(this.#nextHandle, target);
     return this.#nextHandle++;
   }
+}
+
+function namesOf(change: NameChange): string[] {
+  return change.kind === 'rename' ? [change.from, change.name] : [change.name];
 }
 
 function applyChange(names: Map<string, SimulatedFile>, change: NameChange): void {

@@ -132,7 +132,7 @@ export class SimulatedFile {
     this.#pending = pending.filter(({ isDoomed }) => isDoomed);
     for (const { offset, bytes, isDoomed } of pending) {
       if (isDoomed) continue;
-      if (bytes === undefined) this.#durable.truncate(offset);
+      if (bytes === undefined) this.#makeDurablyEndAt(offset);
       else this.#makeDurable(bytes, offset);
     }
   }
@@ -197,17 +197,26 @@ export class SimulatedFile {
 
   #makeDurable(bytes: Uint8Array, offset: number): void {
     this.#durable.write(bytes, offset);
-    const end = offset + bytes.length;
-    const isOlder = (one: Pending): boolean =>
-      one.bytes !== undefined && one.offset < end && one.end > offset;
+    this.#supersede(offset, offset + bytes.length);
+  }
+
+  #makeDurablyEndAt(size: number): void {
+    this.#durable.truncate(size);
+    this.#supersede(size, Infinity);
+  }
+
+  /** What was there before, from one byte to another, does not come back. */
+  #supersede(offset: number, end: number): void {
+    const isOlder = (one: Pending): boolean => one.offset < end && one.end > offset;
     if (!this.#pending.some(isOlder)) return;
-    // What was written there before does not come back.
     this.#pending = this.#pending.flatMap((one) => (isOlder(one) ? partsOutside(one, offset, end) : [one]));
   }
 }
 
+/** Of a truncation nothing is left. */
 function partsOutside(one: Pending, offset: number, end: number): Pending[] {
-  const bytes = one.bytes ?? new Uint8Array(0);
+  const { bytes } = one;
+  if (bytes === undefined) return [];
   const parts: Pending[] = [];
   if (one.offset < offset) {
     parts.push({ ...one, end: offset, bytes: bytes.subarray(0, offset - one.offset) });
