@@ -6,15 +6,27 @@ import { simulationCase, type SimulationCase } from './simulation-case.ts';
 
 /** One seed in as many is run twice: the same seed must give the same steps. */
 const REPEATED_ONE_IN = 20;
+/** Crash points of a run. */
+const POINTS_MAX = 40;
 /** Looking for a smaller case that fails is worth no more than this. */
 const SHRINK_MS_MAX = 60_000;
+
+export interface SeedOptions {
+  /** Crash points of the run itself. Default 40. */
+  readonly pointsMax?: number;
+  /** Spent on a smaller case once one has failed, in milliseconds. */
+  readonly shrinkMs?: number;
+}
 
 export class SeedFailure extends Error {
   override readonly name = 'SeedFailure';
 }
 
 /** Rejects with a SeedFailure that says which command repeats it. */
-export async function runSeed(seed: number, shrinkMs = SHRINK_MS_MAX): Promise<SimulationResult> {
+export async function runSeed(
+  seed: number,
+  { pointsMax = POINTS_MAX, shrinkMs = SHRINK_MS_MAX }: SeedOptions = {},
+): Promise<SimulationResult> {
   let result: SimulationResult | undefined;
   let deadline = Infinity;
   const holds = fc.asyncProperty(simulationCase, async (one) => {
@@ -22,21 +34,21 @@ export async function runSeed(seed: number, shrinkMs = SHRINK_MS_MAX): Promise<S
     if (performance.now() > deadline) return;
     let found: SimulationResult;
     try {
-      found = await simulate(one);
+      found = await simulate(one, pointsMax);
     } catch (error) {
       deadline = Math.min(deadline, performance.now() + shrinkMs);
       throw error;
     }
     result ??= found;
-    if (seed % REPEATED_ONE_IN === 0) await expectSame(one, found);
+    if (seed % REPEATED_ONE_IN === 0) await expectSame(one, pointsMax, found);
   });
   const details = await fc.check(holds, { seed, numRuns: 1 });
   if (!details.failed && result !== undefined) return result;
   throw failureOf(seed, details);
 }
 
-async function expectSame(one: SimulationCase, first: SimulationResult): Promise<void> {
-  const second = await simulate(one);
+async function expectSame(one: SimulationCase, pointsMax: number, first: SimulationResult): Promise<void> {
+  const second = await simulate(one, pointsMax);
   if (second.trace === first.trace && second.crashPoints === first.crashPoints) return;
   throw new Error(
     `the same case went another way: ${first.steps} steps and ${first.crashPoints} crash points, then ` +
@@ -61,7 +73,7 @@ function failureOf(seed: number, details: fc.RunDetails<[SimulationCase]>): Seed
 /** Runs only the case at the end of a path that a failure named. */
 export async function replay(seed: number, path: string): Promise<void> {
   const holds = fc.asyncProperty(simulationCase, async (one) => {
-    await simulate(one);
+    await simulate(one, POINTS_MAX);
   });
   const details = await fc.check(holds, { seed, path, endOnFailure: true, numRuns: 1 });
   if (details.failed) throw failureOf(seed, details);

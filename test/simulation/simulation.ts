@@ -19,8 +19,7 @@ import type { FaultStep, SimulationCase } from './simulation-case.ts';
 import { UnreliableDisk } from './unreliable-disk.ts';
 import type { Step } from '../support/scan-steps.ts';
 
-/** Crash points of one run, and of one recovery. */
-const POINTS_MAX = 80;
+/** Crash points of one recovery. */
 const RECOVERY_POINTS_MAX = 1;
 /** One step of a recovery in as many is a crash point. */
 const RECOVERY_CRASH_ONE_IN = 20;
@@ -47,9 +46,9 @@ function poolOf(bytes: number): Uint8Array<SharedArrayBuffer> {
   return pool;
 }
 
-/** Rejects with the first thing that is wrong. */
-export async function simulate(one: SimulationCase): Promise<SimulationResult> {
-  const simulation = new Simulation(one);
+/** Rejects with the first thing that is wrong. Of the run itself at most `pointsMax` crash points are taken. */
+export async function simulate(one: SimulationCase, pointsMax: number): Promise<SimulationResult> {
+  const simulation = new Simulation(one, pointsMax);
   await simulation.run();
   return simulation.result();
 }
@@ -63,14 +62,14 @@ class Simulation {
   readonly #pool: Uint8Array<SharedArrayBuffer>;
   #crashPoints = 0;
 
-  constructor(one: SimulationCase) {
+  constructor(one: SimulationCase, pointsMax: number) {
     this.#case = one;
     this.#random = new Random(one.seed);
     this.#disk = new UnreliableDisk(new Random(one.seed + 1));
     this.#camera = new Camera({
       random: new Random(one.seed + 2),
       oneIn: one.crashOneIn,
-      pointsMax: POINTS_MAX,
+      pointsMax,
       depth: 0,
       name: 'the run',
     });

@@ -2,6 +2,7 @@
  * The whole engine in one thread: an environment whose files are a simulated disk and whose crew plays all four roles
  * here, stepped in an order that a seed decides. No worker, no timer, no file.
  */
+import { getSystemErrorName } from 'node:util';
 import { QuadringError } from '../../src/errors.ts';
 import type { Crew, CrewListener, CrewMemory } from '../../src/main/crew.ts';
 import type { Environment } from '../../src/main/environment.ts';
@@ -162,7 +163,10 @@ function fileSystemOver(disk: SimulatedDisk): FileSystem {
       return bytes;
     },
     remove(path) {
-      if (disk.unlink(nameOf(path)) !== 0) throw new Error(`${path} does not exist`);
+      const result = disk.unlink(nameOf(path));
+      if (result === 0) return;
+      const code = getSystemErrorName(result);
+      throw Object.assign(new Error(`${code}: unlink ${path}`), { code, errno: result, syscall: 'unlink' });
     },
     lock() {
       if (disk.locked) return 1;
