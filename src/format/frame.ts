@@ -13,7 +13,7 @@
  *   16 │ u48 first sequence          │
  *   22 │ u16 zero                    │
  *   24 │ u32 count                   │
- *   28 │ u32 payload length          │
+ *   28 │ u32 payload length          │  at most a mebibyte with the header
  *   32 ├─────────────────────────────┤
  *      │ payload                     │
  *      ├─────────────────────────────┤
@@ -28,9 +28,10 @@
 import { assert } from '../assert.ts';
 import { checksum, checksumSeed } from './checksum.ts';
 import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from './integers.ts';
-import { FILE_NUMBER_MAX, PAGE_BYTES, SEQUENCE_MAX, roundUpToPage } from './limits.ts';
+import { FILE_NUMBER_MAX, FRAME_BYTES_MAX, PAGE_BYTES, SEQUENCE_MAX, roundUpToPage } from './limits.ts';
 
 export const FRAME_HEADER_BYTES = 32;
+export const FRAME_PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - FRAME_HEADER_BYTES;
 export const FRAME_MAGIC = 0x5146;
 export const FRAME_FORMAT_VERSION = 1;
 
@@ -94,6 +95,7 @@ export function writeFrameHeader(bytes: Uint8Array, at: number, header: FrameHea
     header.firstSequence >= 0 && header.firstSequence <= SEQUENCE_MAX,
     'a sequence number must be below 2^48',
   );
+  assert(header.payloadLength <= FRAME_PAYLOAD_BYTES_MAX, 'a payload must be within the limit of frames');
   writeU32(bytes, at, 0);
   writeU16(bytes, at + 4, FRAME_MAGIC);
   bytes[at + 6] = FRAME_FORMAT_VERSION;
@@ -137,6 +139,9 @@ export function readFrame(bytes: Uint8Array, at: number, end: number, place: Fra
   }
   const payloadLength = readU32(bytes, at + 28);
   const payloadStart = at + FRAME_HEADER_BYTES;
+  // Before anything is summed up: a file of claims would otherwise cost its length times its pages.
+  if (payloadLength > FRAME_PAYLOAD_BYTES_MAX)
+    return noFrame('bad', `the frame's length of ${payloadLength} is above ${FRAME_PAYLOAD_BYTES_MAX}`);
   if (payloadLength > end - payloadStart)
     return noFrame('bad', `the frame's length of ${payloadLength} goes beyond the end`);
 

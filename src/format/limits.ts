@@ -14,6 +14,9 @@ export const VALUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Largest batch, keys and values and their record heads together: it must fit one arena and one run of log frames. */
 export const BATCH_BYTES_MAX = 128 * 1024 * 1024;
 
+/** Largest frame of a log or a manifest, header included. So looking for one at every page of a file takes bounded time. */
+export const FRAME_BYTES_MAX = 1024 * 1024;
+
 /** Operations in a batch: each takes room in a memtable beside its bytes, and an arena stays below 1 GiB. */
 export const BATCH_OPERATIONS_MAX = 4 * 1024 * 1024;
 

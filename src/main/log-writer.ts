@@ -11,15 +11,18 @@
 import { assert } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { logName } from '../format/file-names.ts';
-import { FRAME_FULL, FRAME_HEADER_BYTES, frameKindOf, writeFrameHeader } from '../format/frame.ts';
+import {
+  FRAME_FULL,
+  FRAME_HEADER_BYTES,
+  FRAME_PAYLOAD_BYTES_MAX,
+  frameKindOf,
+  writeFrameHeader,
+} from '../format/frame.ts';
 import { PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
 import { LOG_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
 import { ROLE_WAL, WRITE_FRAME } from '../protocol/requests.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
-
-/** Bytes of records that fit one frame. */
-export const FRAME_PAYLOAD_BYTES_MAX = STAGING_BYTES - FRAME_HEADER_BYTES;
 
 export type Reservation = 'ready' | 'busy' | 'log-full';
 

@@ -6,10 +6,15 @@
  */
 import type { QuadringError } from '../errors.ts';
 import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
-import { FRAME_HEADER_BYTES, frameKindOf, writeFrameHeader } from '../format/frame.ts';
+import {
+  FRAME_HEADER_BYTES,
+  FRAME_PAYLOAD_BYTES_MAX,
+  frameKindOf,
+  writeFrameHeader,
+} from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { encodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
-import { MANIFEST_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
+import { MANIFEST_STAGING_AT } from '../protocol/crew-layout.ts';
 import {
   APPEND_MANIFEST,
   INSTALL_CURRENT,
@@ -19,8 +24,6 @@ import {
   STEP_RENAME,
 } from '../protocol/requests.ts';
 import type { IoScheduler } from './io-scheduler.ts';
-
-const PAYLOAD_BYTES_MAX = STAGING_BYTES - FRAME_HEADER_BYTES;
 
 export class ManifestWriter {
   readonly #scheduler: IoScheduler;
@@ -117,7 +120,7 @@ export class ManifestWriter {
     const payload = encodeVersionEdit(edit);
     let start = 0;
     do {
-      const end = Math.min(start + PAYLOAD_BYTES_MAX, payload.length);
+      const end = Math.min(start + FRAME_PAYLOAD_BYTES_MAX, payload.length);
       await this.#writeFrame(payload, start, end);
       start = end;
     } while (start < payload.length);

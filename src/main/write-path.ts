@@ -12,6 +12,7 @@
  */
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
+import { FRAME_PAYLOAD_BYTES_MAX } from '../format/frame.ts';
 import { hashBytes } from '../format/hash.ts';
 import { KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE } from '../format/limits.ts';
 import { logRecordLength, LogRecordReader, writeLogRecord } from '../format/log-record.ts';
@@ -20,7 +21,7 @@ import type { KeyScratch } from './bytes.ts';
 import type { Environment, Timer } from './environment.ts';
 import { Fifo } from './fifo.ts';
 import type { LogFiles } from './log-files.ts';
-import { FRAME_PAYLOAD_BYTES_MAX, LogWriter } from './log-writer.ts';
+import { LogWriter } from './log-writer.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import type { SnapshotList } from './snapshots.ts';

@@ -28,6 +28,7 @@
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
 import type { SharedWords } from '../atomics-sync/words.ts';
+import { FRAME_BYTES_MAX } from '../format/limits.ts';
 import { COMPLETION_WORDS, REQUEST_WORDS, ROLE_COUNT, type RoleId } from './requests.ts';
 
 /** Requests that one role can hold unread; completions can never overflow because no more may be outstanding. */
@@ -83,7 +84,7 @@ export const REGION_POOL = 0;
 export const REGION_FIRST_ARENA = 1;
 
 /** Bytes of one log staging buffer, and with its header the most that one frame can hold. */
-export const STAGING_BYTES = MEBIBYTE;
+export const STAGING_BYTES = FRAME_BYTES_MAX;
 export const LOG_STAGING_AT = 0;
 export const MANIFEST_STAGING_AT = 2 * MEBIBYTE;
 export const WRITE_BUFFERS_AT = 3 * MEBIBYTE;

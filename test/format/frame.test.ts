@@ -6,6 +6,7 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_LAST,
   FRAME_MIDDLE,
+  FRAME_PAYLOAD_BYTES_MAX,
   readFrame,
   sealFrame,
   writeFrameHeader,
@@ -171,4 +172,24 @@ test('a frame is not sealed off a page, beyond its buffer, or without a header',
   t.throws(() =>
     writeFrameHeader(bytes, 0, { kind: 5, fileNumber: 1, firstSequence: 1, count: 1, payloadLength: 1 }),
   );
+});
+
+// A value of 64 MiB that looked like a frame on each of its pages kept a database from opening for minutes, after a crash.
+test('a frame that claims to be longer than any is none, before anything is summed up', (t) => {
+  const bytes = makeFrame(new Uint8Array(FRAME_PAYLOAD_BYTES_MAX).fill(3));
+  const longest = readFrame(bytes, 0, bytes.length, PLACE);
+  t.is(longest.status, 'valid');
+  t.is(longest.payloadLength, FRAME_PAYLOAD_BYTES_MAX);
+
+  const longer = new Uint8Array(bytes.length + PAGE_BYTES);
+  longer.set(bytes);
+  writeU32(longer, 28, FRAME_PAYLOAD_BYTES_MAX + 1);
+  reseal(longer, FRAME_PAYLOAD_BYTES_MAX + 1);
+  const read = readFrame(longer, 0, longer.length, PLACE);
+  t.is(read.status, 'bad');
+  t.is(read.actual, 0, 'there is no checksum to compare');
+  const header = { kind: FRAME_FULL, fileNumber: 1, firstSequence: 1, count: 1 };
+  t.throws(() => writeFrameHeader(longer, 0, { ...header, payloadLength: FRAME_PAYLOAD_BYTES_MAX + 1 }), {
+    name: 'AssertionFailure',
+  });
 });
