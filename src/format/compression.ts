@@ -30,9 +30,13 @@ interface Zstd {
   ) => Uint8Array;
   readonly zstdDecompressSync?: (
     source: Uint8Array,
-    options: { readonly maxOutputLength: number; readonly info: true },
+    options: {
+      readonly maxOutputLength: number;
+      readonly info: true;
+      readonly params: Readonly<Record<number, number>>;
+    },
   ) => { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } };
-  readonly constants: { readonly ZSTD_c_windowLog?: number };
+  readonly constants: { readonly ZSTD_c_windowLog?: number; readonly ZSTD_d_windowLogMax?: number };
 }
 const zstd = zlib as unknown as Zstd;
 
@@ -91,8 +95,12 @@ export function decompress(
   if (kind !== COMPRESSION_ZSTD || zstd.zstdDecompressSync === undefined) return MALFORMED;
   const maxOutputLength = targetEnd - targetStart;
   if (maxOutputLength === 0) return MALFORMED;
+  // What begins the bytes can claim a larger window, of up to 128 MiB, which would be made before anything is looked at.
+  const windowLogMax = must(zstd.constants.ZSTD_d_windowLogMax, 'a Node with Zstandard has its constants');
+  const params = { [windowLogMax]: ZSTD_WINDOW_LOG };
   try {
-    const result = zstd.zstdDecompressSync(unshared(source, start, end), { maxOutputLength, info: true });
+    const input = unshared(source, start, end);
+    const result = zstd.zstdDecompressSync(input, { maxOutputLength, info: true, params });
     // It ends with the frame, and passes over what follows.
     if (result.engine.bytesWritten !== end - start) return MALFORMED;
     target.set(result.buffer, targetStart);

@@ -1,4 +1,5 @@
 /** What is behind the names of compressions: bytes come back, or it is said that they do not; nothing else is touched. */
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import fc from 'fast-check';
 import {
@@ -126,4 +127,30 @@ test('what is of no known kind, or of one that this Node does not have, is malfo
   const target = new Uint8Array(100);
   const unknown = [3, 4, 255, ...(isCompressionAvailable('zstd') ? [] : [COMPRESSION_ZSTD])];
   for (const kind of unknown) t.is(decompress(kind, new Uint8Array(50), 0, 50, target, 0, 100), MALFORMED);
+});
+
+/** The most memory that this process has had addresses for. */
+function addressedMebibytes(): number {
+  const [, kibibytes] = /^VmPeak:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+  return Number(kibibytes) / 1024;
+}
+
+/** A Zstandard frame of five bytes as they are, which claims a window of 2 to the power of `windowLog`. */
+function zstdFrame(windowLog: number): Uint8Array {
+  return Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 0x29, 0, 0, 1, 2, 3, 4, 5);
+}
+
+// Each such block made 128 MiB of memory.
+test('bytes that claim a window larger than any block are malformed, and no memory is made for it', (t) => {
+  const target = new Uint8Array(65_536);
+  const length = (frame: Uint8Array): number =>
+    decompress(COMPRESSION_ZSTD, frame, 0, frame.length, target, 0, target.length);
+  if (!isCompressionAvailable('zstd')) {
+    t.is(length(zstdFrame(16)), MALFORMED);
+    return;
+  }
+  t.is(length(zstdFrame(16)), 5);
+  const before = addressedMebibytes();
+  for (let windowLog = 17; windowLog <= 30; windowLog++) t.is(length(zstdFrame(windowLog)), MALFORMED);
+  t.true(addressedMebibytes() - before < 64);
 });
