@@ -22,15 +22,14 @@ napi_value Crc32c(napi_env env, napi_callback_info info) {
   void* implementation;
   napi_get_cb_info(env, info, &argument_count, arguments, nullptr, &implementation);
   Range range;
-  uint32_t seed;
-  if (!GetRange(env, arguments, {"bytes", "start", "end"}, &range)) return nullptr;
-  if (napi_get_value_uint32(env, arguments[3], &seed) != napi_ok) {
-    ThrowType(env, "seed must be a number");
+  int64_t seed;
+  if (!GetRange(env, arguments, {"bytes", "start", "end"}, &range) ||
+      !GetInteger(env, arguments[3], "seed", 0, UINT32_MAX, &seed)) {
     return nullptr;
   }
   const auto function = reinterpret_cast<Crc32cFunction>(implementation);
   napi_value result;
-  napi_create_uint32(env, function(seed, range.bytes, range.length), &result);
+  napi_create_uint32(env, function(static_cast<uint32_t>(seed), range.bytes, range.length), &result);
   return result;
 }
 

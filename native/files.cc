@@ -56,15 +56,13 @@ Napi::Value CreateEventfd(const Napi::CallbackInfo& info) {
 napi_value WakeEventfd(napi_env env, napi_callback_info info) {
   size_t argument_count = 1;
   napi_value argument;
-  int32_t descriptor;
+  int64_t descriptor;
   napi_get_cb_info(env, info, &argument_count, &argument, nullptr, nullptr);
-  if (napi_get_value_int32(env, argument, &descriptor) != napi_ok) {
-    ThrowType(env, "descriptor must be a number");
-    return nullptr;
-  }
+  // Not napi_get_value_int32, which makes the descriptor 0 of NaN.
+  if (!GetInteger(env, argument, "descriptor", 0, INT32_MAX, &descriptor)) return nullptr;
   const uint64_t one = 1;
   // EAGAIN: the counter is full, and whoever waits has been woken long ago.
-  if (write(descriptor, &one, sizeof one) < 0 && errno != EAGAIN) ThrowFailure(env, SystemFailure(errno, "write"));
+  if (write(static_cast<int>(descriptor), &one, sizeof one) < 0 && errno != EAGAIN) ThrowFailure(env, SystemFailure(errno, "write"));
   return nullptr;
 }
 

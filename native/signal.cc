@@ -99,15 +99,12 @@ Napi::Value CreateSignal(const Napi::CallbackInfo& info) {
 napi_value RaiseSignal(napi_env env, napi_callback_info info) {
   size_t argument_count = 1;
   napi_value argument;
-  uint32_t id;
+  int64_t id;
   napi_get_cb_info(env, info, &argument_count, &argument, nullptr, nullptr);
-  if (napi_get_value_uint32(env, argument, &id) != napi_ok) {
-    ThrowType(env, "a signal's id is a number");
-    return nullptr;
-  }
+  if (!GetInteger(env, argument, "id", 0, UINT32_MAX, &id)) return nullptr;
   Registry& registry = TheRegistry();
   std::shared_lock<std::shared_mutex> shared(registry.lock);
-  const auto found = registry.signals.find(id);
+  const auto found = registry.signals.find(static_cast<uint32_t>(id));
   if (found == registry.signals.end()) return nullptr;
   Signal* signal = found->second;
   if (signal->queued.exchange(true)) return nullptr;

@@ -100,6 +100,15 @@ test('both agree on any length and alignment', (t) => {
   t.pass();
 });
 
+test('a seed that is no checksum is refused', (t) => {
+  for (const [name, crc32c] of implementations) {
+    for (const seed of [NaN, Infinity, -1, 2 ** 32]) {
+      t.throws(() => crc32c(new Uint8Array(4), 0, 4, seed), { code: 'ERR_OUT_OF_RANGE' }, `${name}, ${seed}`);
+    }
+    t.notThrows(() => crc32c(new Uint8Array(4), 0, 4, 2 ** 32 - 1));
+  }
+});
+
 test('the implementation is named', (t) => {
   t.true(['sse4.2', 'armv8', 'portable'].includes(native.crc32cImplementation));
 });

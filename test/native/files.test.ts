@@ -142,6 +142,13 @@ test('an eventfd counts its wake-ups', (t) => {
   );
 });
 
+// Each of these was taken for another descriptor: NaN for 0, 2^32 + 1 for 1.
+test('numbers that are no descriptor wake nobody', (t) => {
+  for (const descriptor of [NaN, Infinity, -Infinity, 2 ** 32, 2 ** 32 + 1, -1]) {
+    t.throws(() => native.wakeEventfd(descriptor), { code: 'ERR_OUT_OF_RANGE' }, String(descriptor));
+  }
+});
+
 test('huge pages are asked for whole pages only', (t) => {
   const memory = sharedMemory(4 * MIB);
   const answer = native.adviseHugePages(memory);

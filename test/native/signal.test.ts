@@ -113,6 +113,18 @@ test('arguments that do not fit are refused', (t) => {
   native.signal(0xffff_fff0);
 });
 
+// 2^32 + id was taken for id.
+test('numbers that are no id raise no signal', async (t) => {
+  let runs = 0;
+  const id = native.createSignal(() => runs++);
+  for (const wrong of [2 ** 32 + id, NaN, -1, Infinity]) {
+    t.throws(() => native.signal(wrong), { code: 'ERR_OUT_OF_RANGE' }, String(wrong));
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  native.closeSignal(id);
+  t.is(runs, 0);
+});
+
 test('a signal can be raised by all and closed by its owner only', async (t) => {
   const words = new Int32Array(new SharedArrayBuffer(8));
   const worker = startSignaller({ role: 'owner', words });
