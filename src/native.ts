@@ -3,10 +3,12 @@
  * between threads (a signal, an eventfd) is named by a number.
  *
  * `native/` holds the C++ side. It knows rings, system calls, checksums, LZ4, locks and probes, and no database.
+ *
+ * `QUADRING_ADDON=<path>` loads that file instead of the package's own build: one made with sanitizers, for example.
  */
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What a ring is made from. The arrays belong to the caller; the addon keeps references to them. */
@@ -154,6 +156,12 @@ function packageRoot(): string {
 }
 
 const require = createRequire(import.meta.url);
-const load = require('node-gyp-build') as (directory: string) => Native;
 
-export const native: Native = load(packageRoot());
+function loadAddon(): Native {
+  const other = process.env['QUADRING_ADDON'];
+  if (other !== undefined && other !== '') return require(resolve(other)) as Native;
+  const load = require('node-gyp-build') as (directory: string) => Native;
+  return load(packageRoot());
+}
+
+export const native: Native = loadAddon();
