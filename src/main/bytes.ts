@@ -39,7 +39,7 @@ export class KeyScratch {
   }
 
   #loadBytes(key: Uint8Array): number {
-    if (!(key instanceof Uint8Array)) {
+    if (!isByteArray(key)) {
       throw new QuadringError(
         'INVALID_ARGUMENT',
         `a key must be a Uint8Array or a string, not ${nameOf(key)}`,
@@ -71,10 +71,28 @@ export class KeyScratch {
   }
 }
 
+/**
+ * HOT. Whether it is a Uint8Array for real, which `instanceof` alone does not say: it is content with the prototype. And
+ * whether its memory is there: a view of memory that went to another thread, or shrank, has no bytes, but is not empty.
+ */
+export function isByteArray(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value) && value instanceof Uint8Array && (value.length > 0 || hasMemory(value));
+}
+
+function hasMemory(view: Uint8Array): boolean {
+  try {
+    // Throws for a view that is detached or out of bounds.
+    Uint8Array.prototype.at.call(view, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A value as bytes. A string is encoded; bytes are returned as they are, not copied. Throws VALUE_TOO_LARGE. */
 export function valueBytes(value: Bytes): Uint8Array {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-  if (!(bytes instanceof Uint8Array)) {
+  if (!isByteArray(bytes)) {
     throw new QuadringError(
       'INVALID_ARGUMENT',
       `a value must be a Uint8Array or a string, not ${nameOf(value)}`,
@@ -110,5 +128,6 @@ function refuseKey(length: number): never {
 }
 
 function nameOf(value: unknown): string {
+  if (ArrayBuffer.isView(value) && value instanceof Uint8Array) return 'one whose memory is gone';
   return value === null ? 'null' : typeof value;
 }

@@ -7,7 +7,7 @@
  */
 import { QuadringError, rejected } from '../errors.ts';
 import type { Engine } from './engine.ts';
-import { copyBytes, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+import { copyBytes, isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
   checkIteratorOptions,
   checkRange,
@@ -120,8 +120,7 @@ export class Database implements AsyncDisposable {
    * there is none. Allocates nothing when the value is in memory. Throws what `get` rejects with.
    */
   getInto(key: Bytes, target: Uint8Array): number {
-    if (!(target instanceof Uint8Array))
-      throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+    if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
     const sequence = this.#sequenceOf(undefined);
     const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) {

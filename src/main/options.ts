@@ -338,7 +338,8 @@ function byLevel<T>(
   if (value.length === 0 || value.length > LEVEL_COUNT) {
     throw new QuadringError('INVALID_ARGUMENT', `${name} must have 1 to ${LEVEL_COUNT} values`);
   }
-  return value.map((each: T, level) => check(`${name}[${level}]`, each));
+  // Not `map`, which leaves out what an array has no value for.
+  return Array.from(value as readonly (T | undefined)[], (each, level) => check(`${name}[${level}]`, each));
 }
 
 function compressionNamed(name: string, value: CompressionName | undefined): CompressionName {

@@ -76,7 +76,8 @@ export class Reads {
     resultOf: (bytes: Uint8Array, start: number, length: number, isPrivate: boolean) => Result,
   ): Promise<Result[]> {
     const { reader, versions, cache } = this.#engine;
-    const results = new Array<Result>(keys.length).fill(absent);
+    // It grows with the keys that there are: an array may claim to be longer than any memory.
+    const results: Result[] = [];
     let settle: (error: QuadringError | undefined) => void = () => undefined;
     const tables = new MultiGet({
       cache,
@@ -95,6 +96,7 @@ export class Reads {
     });
     for (let place = 0; place < keys.length; place++) {
       this.#key.load(keys[place]);
+      results.push(absent);
       const outcome = this.#searchMemtables(sequence);
       if (outcome === undefined) {
         tables.add(place, this.#key);

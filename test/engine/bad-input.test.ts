@@ -11,6 +11,7 @@ import {
 import { testBackends } from '../support/backends.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { detachedView, outOfBoundsView } from '../support/fuzz/hostile-values.ts';
 import { expectValue, valueOf } from '../support/values.ts';
 
 const MEBIBYTE = 1 << 20;
@@ -58,6 +59,55 @@ testBackends('keys and values of wrong types', async (t, backend) => {
   }
   t.is(database.stats().lastSequence, 0);
   await expectValue(t, database, 'key', undefined);
+});
+
+testBackends('views whose memory is gone are no empty keys and no empty values', async (t, backend) => {
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend);
+  for (const gone of [detachedView(), outOfBoundsView()]) {
+    t.is(gone.length, 0);
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.put(gone, 'value'));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.put('key', gone));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.get(gone));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.getInto('key', gone));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.deleteRange({ gte: gone }));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.batch([{ type: 'put', key: 'key', value: gone }]));
+  }
+  t.is(database.stats().lastSequence, 0);
+  await database.put(new Uint8Array(0), Buffer.alloc(0));
+  await expectValue(t, database, '', '');
+});
+
+testBackends('what only has the prototype of a Uint8Array is none', async (t, backend) => {
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend);
+  const pretenders = [new Proxy(new Uint8Array(3), {}), Object.create(Uint8Array.prototype) as Uint8Array];
+  for (const wrong of pretenders) {
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.put(wrong, 'value'));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.put('key', wrong));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.getSync(wrong));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.getInto('key', wrong));
+  }
+  t.is(database.stats().lastSequence, 0);
+});
+
+testBackends(
+  'an array of keys that claims to be longer than any memory is refused at once',
+  async (t, backend) => {
+    const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend);
+    const endless = Object.assign([] as Bytes[], { length: 2 ** 32 - 1 });
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.getMany(endless));
+    await expectCode(t, 'INVALID_ARGUMENT', () => database.hasMany(endless));
+  },
+);
+
+testBackends('a list by level that leaves levels out has the defaults there', async (t, backend) => {
+  const filterBitsPerKey = Object.assign([] as number[], { 1: 4 });
+  const compression = Object.assign([] as 'lz4'[], { 1: 'lz4' });
+  const options = { filterBitsPerKey, compression };
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, options);
+  await database.put('key', 'value');
+  await database.flush();
+  await database.compactRange();
+  await expectValue(t, database, 'key', 'value');
 });
 
 testBackends('batches, encodings and options of wrong types', async (t, backend) => {
