@@ -45,7 +45,7 @@ function roomRule({ files, mayImport }) {
 }
 
 export default defineConfig(
-  { ignores: ['dist/', 'build/', 'coverage/', 'prebuilds/', 'bench/results/'] },
+  { ignores: ['dist/', 'build/', 'coverage/', 'prebuilds/', 'bench/results/', '.vm/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {

@@ -20,6 +20,7 @@ const IGNORED_FOLDERS = new Set([
   'coverage',
   '.nodedir',
   'prebuilds',
+  '.vm',
 ]);
 const IGNORED_PATHS = new Set(['bench/results']);
 const BINARY = new Set(['.node', '.png', '.log']);

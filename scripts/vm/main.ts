@@ -1,0 +1,104 @@
+/**
+ * The project in a virtual machine of its own. What each does stands in docs/virtual-machine.md.
+ *
+ *     npm run vm -- run [--modules production|all] [--disks data=512,…] [--timeout seconds] -- command
+ *     npm run vm -- power-cuts [--cuts N] [--fs ext4,xfs] [--seed N] [--mutation name]
+ *     npm run vm -- io-errors [--fs ext4,xfs]
+ *
+ * All take `--kernel 6.12|6.1`, the last two `--backend auto|uring|syscall`.
+ */
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { FILE_SYSTEMS } from '../../test/vm/devices.ts';
+import { MachineError } from './commands.ts';
+import { KERNEL_VERSIONS } from './kernel.ts';
+import { runInNewMachine } from './machine-run.ts';
+import { MUTATIONS } from './mutations.ts';
+import { cutPower } from './power-cuts.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    kernel: { type: 'string', default: '6.12' },
+    modules: { type: 'string', default: 'production' },
+    disks: { type: 'string', default: '' },
+    timeout: { type: 'string', default: '600' },
+    cuts: { type: 'string', default: '100' },
+    fs: { type: 'string', default: FILE_SYSTEMS.join(',') },
+    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+    backend: { type: 'string', default: 'auto' },
+    mutation: { type: 'string', default: 'none' },
+  },
+});
+
+function oneOf<T extends string>(name: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined) throw new TypeError(`--${name} must be ${choices.join(' or ')}, not "${text}"`);
+  return found;
+}
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (text === '' || !Number.isInteger(value) || value < least || value >= 2 ** 32) {
+    throw new TypeError(`--${name} must be a whole number from ${least} to 2^32 - 1, not "${text}"`);
+  }
+  return value;
+}
+
+function disksOf(text: string): Record<string, number> {
+  if (text === '') return {};
+  return Object.fromEntries(
+    text.split(',').map((one) => {
+      const [, name, mebibytes] = /^([a-z][a-z0-9-]*)=(.*)$/.exec(one) ?? [];
+      if (name === undefined) throw new TypeError(`--disks must be name=mebibytes,…, not "${text}"`);
+      return [name, wholeNumber('disks', mebibytes ?? '', 1)];
+    }),
+  );
+}
+
+async function main(): Promise<number> {
+  const [what, ...rest] = positionals;
+  const kernel = oneOf('kernel', values.kernel, KERNEL_VERSIONS);
+  const backend = oneOf('backend', values.backend, ['auto', 'uring', 'syscall']);
+  const fileSystems = values.fs.split(',').map((text) => oneOf('fs', text, FILE_SYSTEMS));
+  switch (what) {
+    case 'run': {
+      if (rest.length === 0) throw new TypeError('run needs a command, behind --');
+      const modules = oneOf('modules', values.modules, ['production', 'all']);
+      const timeoutMs = wholeNumber('timeout', values.timeout, 1) * 1000;
+      const disks = disksOf(values.disks);
+      const task = { kernel, modules, disks, command: rest.join(' '), timeoutMs };
+      return (await runInNewMachine(task)).exitCode;
+    }
+    case 'power-cuts': {
+      const names = ['none', ...MUTATIONS.map(({ name }) => name)];
+      const mutation = oneOf('mutation', values.mutation, names);
+      return await cutPower({
+        kernel,
+        backend,
+        fileSystems,
+        cuts: wholeNumber('cuts', values.cuts, 1),
+        seed: wholeNumber('seed', values.seed, 0),
+        mutation: MUTATIONS.find(({ name }) => name === mutation),
+      });
+    }
+    default:
+      throw new TypeError(`npm run vm -- run, power-cuts or io-errors; not ${what ?? 'nothing'}`);
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.error(`given up: ${signal}`);
+    // The handler of 'exit' ends the machine.
+    process.exit(130);
+  });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const known = error instanceof MachineError || error instanceof TypeError;
+  console.error(known ? error.message : error);
+  process.exitCode = 1;
+}

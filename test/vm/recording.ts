@@ -1,0 +1,155 @@
+/**
+ * A recording: a process of the kill test writes to a database on a device under dm-log-writes, is killed after a while,
+ * and what the log and the pipe have of it is put together. Only inside of the virtual machine.
+ */
+import { closeSync, constants, fsyncSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { must } from '../../src/assert.ts';
+import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
+import type { KillChildTask } from '../support/kill-child.ts';
+import { liveAndDie } from '../support/kill-child-process.ts';
+import type { KillRecord } from '../support/kill-protocol.ts';
+import { runInMachine, MappedDevice, sectorsOf, whileMounted, type FileSystemKind } from './devices.ts';
+import { assertReplayable } from './disk-states.ts';
+import { decodeMarker, encodeMarker, MARKER_BYTES, type Chapter } from './history.ts';
+import { FLAG_FUA, hasData, readEntries, type LogEntry } from './log-writes.ts';
+
+/** The recorded device, the one that has the log, and where the file system is mounted. */
+export interface RecordingPlaces {
+  readonly data: string;
+  readonly log: string;
+  readonly mount: string;
+}
+
+export interface RecordingTask {
+  readonly fileSystem: FileSystemKind;
+  readonly mountOptions: string;
+  /** Tells its markers from those that an earlier recording has left on the disk. */
+  readonly number: number;
+  /** Within the file system. */
+  readonly databaseName: string;
+  /** A database that is there already is removed first. */
+  readonly isFresh: boolean;
+  readonly child: Omit<KillChildTask, 'directory' | 'scratch'>;
+  readonly killAfterMs: number;
+}
+
+export interface Recording {
+  readonly chapter: Chapter;
+  readonly entries: readonly LogEntry[];
+  /** Indexes of entries that are markers, and the records that each vouches for; ascending. */
+  readonly markers: ReadonlyMap<number, number>;
+}
+
+const MARKER_FILE = 'marker';
+
+export async function record(places: RecordingPlaces, task: RecordingTask): Promise<Recording> {
+  const device = new MappedDevice(
+    'recorded',
+    sectorsOf(places.data),
+    `log-writes ${places.data} ${places.log}`,
+  );
+  const records: KillRecord[] = [];
+  await whileMounted(
+    task.fileSystem,
+    device.path,
+    places.mount,
+    () => liveUnderMarkers(places.mount, task, records),
+    task.mountOptions,
+  );
+  // The log has its end when the target is gone.
+  device.remove();
+  const log = openSync(places.log, 'r');
+  try {
+    const entries = readEntries((offset, length) => readAt(log, offset, length));
+    assertReplayable(entries);
+    const { kind, workload, seed } = task.child;
+    const chapter = { workload: kind === 'write' ? { seed, kind: workload } : undefined, records };
+    return { chapter, entries, markers: findMarkers(log, entries, task.number) };
+  } finally {
+    closeSync(log);
+  }
+}
+
+async function liveUnderMarkers(mount: string, task: RecordingTask, records: KillRecord[]): Promise<void> {
+  const directory = join(mount, task.databaseName);
+  if (task.isFresh) rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const marker = new MarkerFile(join(mount, MARKER_FILE), task.number);
+  try {
+    // From the first marker on the power may go: everything before it is made durable now.
+    runInMachine('sync');
+    marker.write(0);
+    let isDue = false;
+    await liveAndDie({ ...task.child, directory, scratch: '/tmp/scratch' }, task.killAfterMs, (one) => {
+      records.push(one);
+      if (isDue) return;
+      isDue = true;
+      // One marker for all records that came in one piece.
+      setImmediate(() => {
+        isDue = false;
+        marker.write(records.length);
+      });
+    });
+    marker.write(records.length);
+  } finally {
+    marker.close();
+  }
+}
+
+/** A file of one block that is overwritten in place, so that each write is one FUA write and nothing else. */
+class MarkerFile {
+  readonly #descriptor: number;
+  readonly #recording: number;
+  /** Aligned, as O_DIRECT asks for. */
+  readonly #block = alignedSharedMemory(65_536).subarray(0, MARKER_BYTES);
+
+  constructor(path: string, recording: number) {
+    const { O_CREAT, O_DIRECT, O_DSYNC, O_WRONLY } = constants;
+    this.#recording = recording;
+    this.#descriptor = openSync(path, O_CREAT | O_DIRECT | O_DSYNC | O_WRONLY, 0o600);
+    this.write(0);
+    fsyncSync(this.#descriptor);
+  }
+
+  write(records: number): void {
+    encodeMarker(this.#block, this.#recording, records);
+    const written = writeSync(this.#descriptor, this.#block, 0, MARKER_BYTES, 0);
+    if (written !== MARKER_BYTES) throw new Error(`only ${written} bytes of a marker were written`);
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+function findMarkers(log: number, entries: readonly LogEntry[], recording: number): Map<number, number> {
+  const markers = new Map<number, number>();
+  for (const [i, entry] of entries.entries()) {
+    if ((entry.flags & FLAG_FUA) === 0 || entry.length !== MARKER_BYTES || !hasData(entry)) continue;
+    const records = decodeMarker(readAt(log, entry.dataAt, MARKER_BYTES), recording);
+    if (records !== undefined) markers.set(i, records);
+  }
+  if (markers.size === 0) throw new Error('the log has no marker: they were not written as FUA writes');
+  return markers;
+}
+
+/** The last marker before a position, and the records that it vouches for. */
+export function vouchedFor({ markers }: Recording, position: number): number {
+  const [, records] = must(
+    [...markers].findLast(([index]) => index < position),
+    'cuts come behind the first marker',
+  );
+  return records;
+}
+
+export function readAt(descriptor: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let done = 0;
+  while (done < length) {
+    const read = readSync(descriptor, bytes, done, length - done, offset + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return bytes.subarray(0, done);
+}
