@@ -24,12 +24,13 @@ process.on('exit', () => {
 /**
  * Runs a child until it is killed, `killAfterMs` after the first acknowledgement (of a writing one) or after the first
  * open has begun (of a recovering one). Resolves when it is gone and every record has been given to `onRecord`. Rejects
- * when it ends in any other way, or when `onRecord` throws.
+ * when it ends in any other way, when `onRecord` throws, or when the child is still there after `lifeMsMax`.
  */
 export function liveAndDie(
   task: KillChildTask,
   killAfterMs: number,
   onRecord: (record: KillRecord) => void,
+  lifeMsMax = LIFE_MS_MAX,
 ): Promise<void> {
   const triggeredBy = task.kind === 'write' ? ACKNOWLEDGED : OPENING;
   const child = spawn(process.execPath, [program, JSON.stringify(task)], {
@@ -48,8 +49,8 @@ export function liveAndDie(
     child.kill('SIGKILL');
   };
   const watchdog = setTimeout(
-    () => fail(new Error(`the child did nothing to be killed for in ${LIFE_MS_MAX} ms`)),
-    LIFE_MS_MAX,
+    () => fail(new Error(`the child did nothing to be killed for in ${lifeMsMax} ms`)),
+    lifeMsMax,
   );
 
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

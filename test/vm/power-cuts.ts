@@ -60,10 +60,10 @@ const PLACES = {
 };
 const RESULTS = '/exchange/results';
 const TOTALS_FILE = 'totals.json';
-const CUTS_PER_RECORDING = 25;
+const CUTS_PER_RECORDING = 16;
 /** How long a process lives on after its first acknowledgement, or after it has begun to open. */
-const WRITE_MS = { least: 1500, most: 6000 };
-const RECOVERY_MS = { least: 500, most: 8000 };
+const WRITE_MS = { least: 6000, most: 20_000 };
+const RECOVERY_MS = { least: 2000, most: 15_000 };
 const MOUNT_OPTIONS = ['rw', 'discard'];
 /** Of the opens that verify: always the same, so that they hand their threads on. */
 const SHAPE = { writeBufferBytes: 65_536, blockBytes: 16_384, blockCacheBytes: 4 * 1024 * 1024 };

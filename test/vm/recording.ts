@@ -42,6 +42,9 @@ export interface Recording {
 }
 
 const MARKER_FILE = 'marker';
+const SCRATCH = '/tmp/scratch';
+/** Until a child has done what it is killed for: emulated, and on a busy machine, it starts slowly. */
+const START_MS_MAX = 180_000;
 
 export async function record(places: RecordingPlaces, task: RecordingTask): Promise<Recording> {
   const device = new MappedDevice(
@@ -81,7 +84,7 @@ async function liveUnderMarkers(mount: string, task: RecordingTask, records: Kil
     runInMachine('sync');
     marker.write(0);
     let isDue = false;
-    await liveAndDie({ ...task.child, directory, scratch: '/tmp/scratch' }, task.killAfterMs, (one) => {
+    const note = (one: KillRecord): void => {
       records.push(one);
       if (isDue) return;
       isDue = true;
@@ -90,7 +93,9 @@ async function liveUnderMarkers(mount: string, task: RecordingTask, records: Kil
         isDue = false;
         marker.write(records.length);
       });
-    });
+    };
+    const child = { ...task.child, directory, scratch: SCRATCH };
+    await liveAndDie(child, task.killAfterMs, note, task.killAfterMs + START_MS_MAX);
     marker.write(records.length);
   } finally {
     marker.close();
