@@ -20,7 +20,7 @@ export function makeProjectImage(modules: Modules, mutation?: Mutation): string 
   rmSync(stage, { recursive: true, force: true });
   mkdirSync(stage);
   for (const part of [...PARTS, ...modulesOf(modules)]) copyPart(stage, part);
-  if (mutation !== undefined) mutate(stage, mutation);
+  if (mutation !== undefined) mutate(join(stage, 'dist'), mutation);
   const image = join(folder, 'project.img');
   makeImageOf(stage, image);
   rmSync(stage, { recursive: true });
@@ -48,9 +48,9 @@ function modulesOf(modules: Modules): string[] {
 }
 
 /** Throws MachineError unless the text to be replaced is there, once: a mutation that changes nothing would prove nothing. */
-function mutate(stage: string, { name, edits }: Mutation): void {
+export function mutate(dist: string, { name, edits }: Mutation): void {
   for (const { file, from, to } of edits) {
-    const path = join(stage, 'dist', file);
+    const path = join(dist, file);
     const parts = readFileSync(path, 'utf8').split(from);
     if (parts.length !== 2) {
       throw new MachineError(`mutation ${name}: ${file} has "${from}" ${parts.length - 1} times, not once`);
