@@ -11,6 +11,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { FILE_SYSTEMS } from '../../test/vm/devices.ts';
 import { MachineError } from './commands.ts';
+import { failDisks } from './io-errors.ts';
 import { KERNEL_VERSIONS } from './kernel.ts';
 import { runInNewMachine } from './machine-run.ts';
 import { MUTATIONS } from './mutations.ts';
@@ -82,6 +83,8 @@ async function main(): Promise<number> {
         mutation: MUTATIONS.find(({ name }) => name === mutation),
       });
     }
+    case 'io-errors':
+      return await failDisks(kernel, { fileSystems, backend });
     default:
       throw new TypeError(`npm run vm -- run, power-cuts or io-errors; not ${what ?? 'nothing'}`);
   }

@@ -63,7 +63,7 @@ function describeTotals(fileSystem: FileSystemKind, totals: PowerCutTotals, mill
   const { recordings, cuts, opens, acknowledged, keptUnacknowledged, dropped } = totals;
   const remainders = Object.entries(totals.cutsByRemainder).map(([name, count]) => `${name} ${count}`);
   return [
-    `power cuts on ${fileSystem.padEnd(10)}${cuts}, in ${recordings} recordings of ${totals.logEntries} log entries with ${totals.markers} markers`,
+    `power cuts on ${fileSystem.padEnd(10)}${cuts}, in ${recordings} recordings of ${totals.logEntries} log entries with ${totals.markers} markers (${totals.notReplayed} more not replayed)`,
     `of what was cached      ${remainders.join(', ')} kept; ${totals.cutsInFlight} with a write in flight`,
     `during a recovery       ${totals.cutsDuringRecovery}, or just after it`,
     `opens compared          ${opens}`,

@@ -3,7 +3,7 @@
  * everything here asks for root and changes what the disks hold.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { mkdirSync, readFileSync, readSync, realpathSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 
 export const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
@@ -90,4 +90,22 @@ export async function whileMounted<T>(
   }
   runInMachine('umount', place);
   return result;
+}
+
+/** Fewer bytes only where the device ends. */
+export function readAt(descriptor: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let done = 0;
+  while (done < length) {
+    const read = readSync(descriptor, bytes, done, length - done, offset + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return bytes.subarray(0, done);
+}
+
+export function writeAt(descriptor: number, bytes: Uint8Array, offset: number): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
+  }
 }

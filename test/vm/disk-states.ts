@@ -44,11 +44,6 @@ export interface Piece {
   readonly to: number;
 }
 
-/** Two writes to one place of which the log does not say which came first: it cannot be replayed. */
-export class AmbiguousLog extends Error {
-  override readonly name = 'AmbiguousLog';
-}
-
 function is(entry: LogEntry | undefined, flag: number): boolean {
   return entry !== undefined && (entry.flags & flag) !== 0;
 }
@@ -74,7 +69,7 @@ export class SettledOrder {
     this.#position = position;
   }
 
-  /** REQUIRES: `position` is not less than before. Throws AmbiguousLog. */
+  /** REQUIRES: `position` is not less than before, and the log can be replayed as far. */
   *advance(position: number): Generator<LogEntry> {
     assert(position >= this.#position && position <= this.#entries.length, 'a log is replayed forwards');
     for (; this.#position < position; this.#position++) {
@@ -99,28 +94,21 @@ export class SettledOrder {
 }
 
 /**
- * Throws AmbiguousLog where between two flushes a FUA write and another one went to the same place: the log has the
- * second of them behind the first, whichever was later. And where a flush writes something itself, which device-mapper
- * makes two requests of.
+ * How many entries can be replayed: as many as there are before one where between two flushes a FUA write and another one
+ * went to the same place. The log has the second of them behind the first, whichever was later.
  */
-export function assertReplayable(entries: readonly LogEntry[]): void {
+export function replayable(entries: readonly LogEntry[]): number {
   let durable: LogEntry[] = [];
   for (const [i, entry] of entries.entries()) {
     if (is(entry, FLAG_FUA)) durable.push(entry);
     else if (isCached(entry)) {
-      const other = durable.find(
-        ({ offset, length }) => offset < entry.offset + entry.length && entry.offset < offset + length,
-      );
-      if (other !== undefined) {
-        throw new AmbiguousLog(
-          `entry ${i} wrote ${entry.length} bytes at ${entry.offset}, a FUA write before it ${other.length} at ${other.offset}`,
-        );
-      }
+      assert(!is(entry, FLAG_FLUSH), 'device-mapper makes two requests of a flush that writes');
+      const { offset, length } = entry;
+      if (durable.some((one) => one.offset < offset + length && offset < one.offset + one.length)) return i;
     }
-    if (!is(entry, FLAG_FLUSH)) continue;
-    if (entry.length > 0) throw new AmbiguousLog(`entry ${i} is a flush that writes ${entry.length} bytes`);
-    durable = [];
+    if (is(entry, FLAG_FLUSH)) durable = [];
   }
+  return entries.length;
 }
 
 /** Moments by kind; each is a position and what may be there in part. */

@@ -1,5 +1,5 @@
 /** The decoder of dm-log-writes' logs, on logs that are made here. */
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { Random, testSeed } from '../support/random.ts';
 import {
   END_MARK,
@@ -40,7 +40,7 @@ test('entries come with their places, their flags and where their bytes are', (t
   }
 });
 
-function refused(t: import('ava').ExecutionContext, log: Buffer, message: RegExp): void {
+function refused(t: ExecutionContext, log: Buffer, message: RegExp): void {
   t.throws(() => readEntries(readerOf(log)), { instanceOf: LogWritesError, message });
 }
 

@@ -20,7 +20,7 @@ import { makeFileSystem, whileMounted, type FileSystemKind } from './devices.ts'
 import { chooseCut, momentsOf, type PowerCut } from './disk-states.ts';
 import { acknowledgedOf, oracleAfter, type EndedChapter } from './history.ts';
 import { record, vouchedFor, type Recording, type RecordingTask } from './recording.ts';
-import { copyBack, copyDisk, Replay } from './replay.ts';
+import { copyWritten, copyDisk, Replay } from './replay.ts';
 
 /** Given as JSON in the first argument. */
 export interface PowerCutTask {
@@ -47,6 +47,8 @@ export interface PowerCutTotals {
   dropped: number;
   tornFrames: number;
   logEntries: number;
+  /** Behind a place where a log does not say which of two writes came first. */
+  notReplayed: number;
   markers: number;
 }
 
@@ -82,6 +84,7 @@ class PowerCuts {
     dropped: 0,
     tornFrames: 0,
     logEntries: 0,
+    notReplayed: 0,
     markers: 0,
   };
   readonly #task: PowerCutTask;
@@ -103,6 +106,7 @@ class PowerCuts {
       const recording = await record(PLACES, task);
       this.totals.recordings++;
       this.totals.logEntries += recording.entries.length;
+      this.totals.notReplayed += recording.all.length - recording.entries.length;
       this.totals.markers += recording.markers.size;
       say(describeRecording(task, recording));
       await this.#cut(recording, Math.min(CUTS_PER_RECORDING, this.#task.cuts - this.totals.cuts));
@@ -154,7 +158,7 @@ class PowerCuts {
       this.#count(recording, cut, known);
       if (i === cuts.length - 1) {
         replay.keep(cut, seed);
-        copyBack(entries, PLACES.copy, PLACES.data);
+        copyWritten(recording.all, PLACES.copy, PLACES.data);
         this.#before.push({ ...chapter, known, lastSequence });
       }
     }

@@ -2,21 +2,23 @@
  * A recording: a process of the kill test writes to a database on a device under dm-log-writes, is killed after a while,
  * and what the log and the pipe have of it is put together. Only inside of the virtual machine.
  */
-import { closeSync, constants, fsyncSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { must } from '../../src/assert.ts';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import type { KillChildTask } from '../support/kill-child.ts';
 import { liveAndDie } from '../support/kill-child-process.ts';
 import type { KillRecord } from '../support/kill-protocol.ts';
-import { runInMachine, MappedDevice, sectorsOf, whileMounted, type FileSystemKind } from './devices.ts';
-import { assertReplayable } from './disk-states.ts';
+import { MappedDevice, readAt, sectorsOf, whileMounted, type FileSystemKind } from './devices.ts';
+import { replayable } from './disk-states.ts';
 import { decodeMarker, encodeMarker, MARKER_BYTES, type Chapter } from './history.ts';
 import { FLAG_FUA, hasData, readEntries, type LogEntry } from './log-writes.ts';
+import { copyWritten } from './replay.ts';
 
-/** The recorded device, the one that has the log, and where the file system is mounted. */
+/** The recorded device, one that has the same, the one that has the log, and where the file system is mounted. */
 export interface RecordingPlaces {
   readonly data: string;
+  readonly copy: string;
   readonly log: string;
   readonly mount: string;
 }
@@ -36,6 +38,8 @@ export interface RecordingTask {
 
 export interface Recording {
   readonly chapter: Chapter;
+  /** The log, and as much of it as can be replayed. */
+  readonly all: readonly LogEntry[];
   readonly entries: readonly LogEntry[];
   /** Indexes of entries that are markers, and the records that each vouches for; ascending. */
   readonly markers: ReadonlyMap<number, number>;
@@ -47,41 +51,67 @@ const SCRATCH = '/tmp/scratch';
 const START_MS_MAX = 180_000;
 
 export async function record(places: RecordingPlaces, task: RecordingTask): Promise<Recording> {
-  const device = new MappedDevice(
-    'recorded',
-    sectorsOf(places.data),
-    `log-writes ${places.data} ${places.log}`,
-  );
+  // The file system's own recovery, and what makes ready for the process, are not recorded: the power goes later. What
+  // they wrote is looked up all the same, so that the copy has it.
+  const preparation = await underLog(places, (device) => prepare(device, places, task));
+  copyWritten(preparation, places.data, places.copy);
   const records: KillRecord[] = [];
-  await whileMounted(
-    task.fileSystem,
-    device.path,
-    places.mount,
-    () => liveUnderMarkers(places.mount, task, records),
-    task.mountOptions,
+  const all = await underLog(places, (device) =>
+    whileMounted(
+      task.fileSystem,
+      device,
+      places.mount,
+      () => liveUnderMarkers(places.mount, task, records),
+      task.mountOptions,
+    ),
   );
-  // The log has its end when the target is gone.
-  device.remove();
+  const entries = all.slice(0, replayable(all));
   const log = openSync(places.log, 'r');
   try {
-    const entries = readEntries((offset, length) => readAt(log, offset, length));
-    assertReplayable(entries);
     const { kind, workload, seed } = task.child;
     const chapter = { workload: kind === 'write' ? { seed, kind: workload } : undefined, records };
-    return { chapter, entries, markers: findMarkers(log, entries, task.number) };
+    return { chapter, all, entries, markers: findMarkers(log, entries, task.number) };
   } finally {
     closeSync(log);
   }
 }
 
+/** What was written while `use` ran. */
+async function underLog(
+  { data, log }: RecordingPlaces,
+  use: (device: string) => Promise<void>,
+): Promise<LogEntry[]> {
+  const device = new MappedDevice('recorded', sectorsOf(data), `log-writes ${data} ${log}`);
+  try {
+    await use(device.path);
+  } finally {
+    // The log has its end when the target is gone.
+    device.remove();
+  }
+  const descriptor = openSync(log, 'r');
+  try {
+    return readEntries((offset, length) => readAt(descriptor, offset, length));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+async function prepare(device: string, places: RecordingPlaces, task: RecordingTask): Promise<void> {
+  await whileMounted(task.fileSystem, device, places.mount, () => {
+    const directory = join(places.mount, task.databaseName);
+    if (task.isFresh) rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { recursive: true });
+    // Written through, so that writing over it changes nothing but its block.
+    writeFileSync(join(places.mount, MARKER_FILE), Buffer.alloc(MARKER_BYTES), { flush: true });
+    return Promise.resolve();
+  });
+}
+
 async function liveUnderMarkers(mount: string, task: RecordingTask, records: KillRecord[]): Promise<void> {
   const directory = join(mount, task.databaseName);
-  if (task.isFresh) rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { recursive: true });
   const marker = new MarkerFile(join(mount, MARKER_FILE), task.number);
   try {
-    // From the first marker on the power may go: everything before it is made durable now.
-    runInMachine('sync');
+    // From here on the power may go.
     marker.write(0);
     let isDue = false;
     const note = (one: KillRecord): void => {
@@ -110,11 +140,9 @@ class MarkerFile {
   readonly #block = alignedSharedMemory(65_536).subarray(0, MARKER_BYTES);
 
   constructor(path: string, recording: number) {
-    const { O_CREAT, O_DIRECT, O_DSYNC, O_WRONLY } = constants;
+    const { O_DIRECT, O_DSYNC, O_WRONLY } = constants;
     this.#recording = recording;
-    this.#descriptor = openSync(path, O_CREAT | O_DIRECT | O_DSYNC | O_WRONLY, 0o600);
-    this.write(0);
-    fsyncSync(this.#descriptor);
+    this.#descriptor = openSync(path, O_DIRECT | O_DSYNC | O_WRONLY);
   }
 
   write(records: number): void {
@@ -146,15 +174,4 @@ export function vouchedFor({ markers }: Recording, position: number): number {
     'cuts come behind the first marker',
   );
   return records;
-}
-
-export function readAt(descriptor: number, offset: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let done = 0;
-  while (done < length) {
-    const read = readSync(descriptor, bytes, done, length - done, offset + done);
-    if (read === 0) break;
-    done += read;
-  }
-  return bytes.subarray(0, done);
 }

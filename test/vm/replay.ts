@@ -6,12 +6,11 @@
  * whoever looks at it does. So the copy goes on from one cut to the next, and no cut costs more than the writes since the
  * one before.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
-import { bytesOf, MappedDevice, sectorsOf } from './devices.ts';
+import { closeSync, fsyncSync, openSync } from 'node:fs';
+import { bytesOf, MappedDevice, readAt, sectorsOf, writeAt } from './devices.ts';
 import { remains, SettledOrder, type Piece, type PowerCut } from './disk-states.ts';
 import { hasData, type LogEntry } from './log-writes.ts';
 import { Random } from '../support/random.ts';
-import { readAt } from './recording.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 /** What a snapshot keeps apart, in sectors of 512 bytes. */
@@ -42,8 +41,8 @@ export function copyDisk(from: string, to: string): void {
   }
 }
 
-/** Makes the recorded disk again what the copy is. REQUIRES: they differ only in what the entries wrote. */
-export function copyBack(entries: readonly LogEntry[], from: string, to: string): void {
+/** Makes one disk what another is. REQUIRES: they differ only in what the entries wrote. */
+export function copyWritten(entries: readonly LogEntry[], from: string, to: string): void {
   const source = openSync(from, 'r');
   const target = openSync(to, 'r+');
   try {
@@ -129,10 +128,4 @@ export class Replay {
 
 function* wholeEntries(entries: Iterable<LogEntry>): Generator<Piece> {
   for (const entry of entries) yield { entry, from: 0, to: entry.length };
-}
-
-function writeAt(descriptor: number, bytes: Uint8Array, offset: number): void {
-  for (let done = 0; done < bytes.length;) {
-    done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
-  }
 }
