@@ -133,7 +133,7 @@ export class PacedGets {
 }
 
 /** Of times in milliseconds; given in microseconds. */
-function percentilesOf(milliseconds: readonly number[]): Percentiles {
+export function percentilesOf(milliseconds: readonly number[]): Percentiles {
   const sorted = Float64Array.from(milliseconds).sort();
   const at = (share: number): number =>
     (sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0) * 1000;

@@ -26,6 +26,8 @@ export interface ChildOptions {
   readonly nodeArguments?: readonly string[];
   /** A command that is given Node's command line as its last arguments. */
   readonly wrapper?: readonly string[];
+  /** It is killed after so long. Default 30 s. */
+  readonly limitMs?: number;
 }
 
 /** A module beside the test that runs, by its name without extension. */
@@ -39,7 +41,7 @@ export function startChild(
   t: ExecutionContext,
   script: string,
   scriptArguments: readonly string[],
-  { nodeArguments = [], wrapper = [] }: ChildOptions = {},
+  { nodeArguments = [], wrapper = [], limitMs = CHILD_MS_MAX }: ChildOptions = {},
 ): Child {
   const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, script, ...scriptArguments];
   const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -56,9 +58,9 @@ export function startChild(
   // A child that ends without reading what it is told is no error.
   child.stdin.on('error', () => undefined);
   const timer = setTimeout(() => {
-    stderr += `\nkilled after ${CHILD_MS_MAX} ms`;
+    stderr += `\nkilled after ${limitMs} ms`;
     child.kill('SIGKILL');
-  }, CHILD_MS_MAX);
+  }, limitMs);
   const ended = new Promise<ChildEnd>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
