@@ -16,7 +16,7 @@ import { FormatError, UnknownVersionError } from './format-error.ts';
 export const CURRENT_FORMAT_VERSION = 2;
 
 /** A line of any version is shorter; a longer file is damaged. */
-const LINE_BYTES_MAX = 256;
+export const CURRENT_BYTES_MAX = 256;
 
 export function encodeCurrent(manifestNumber: number): Uint8Array {
   const text = `quadring ${CURRENT_FORMAT_VERSION} ${manifestName(manifestNumber)}`;
@@ -28,7 +28,7 @@ export function encodeCurrent(manifestNumber: number): Uint8Array {
  * format version, any other `FormatError` when it is damaged.
  */
 export function decodeCurrent(bytes: Uint8Array): number {
-  if (bytes.length > LINE_BYTES_MAX) throw new FormatError('CURRENT is too long', LINE_BYTES_MAX);
+  if (bytes.length > CURRENT_BYTES_MAX) throw new FormatError('CURRENT is too long', CURRENT_BYTES_MAX);
   const line = Buffer.from(bytes).toString('latin1');
   const match = /^(quadring (\d{1,9}) (.*)) ([0-9a-f]{8})\n$/.exec(line);
   if (match === null)

@@ -144,6 +144,8 @@ export function readFrame(bytes: Uint8Array, at: number, end: number, place: Fra
     return noFrame('bad', `the frame's length of ${payloadLength} is above ${FRAME_PAYLOAD_BYTES_MAX}`);
   if (payloadLength > end - payloadStart)
     return noFrame('bad', `the frame's length of ${payloadLength} goes beyond the end`);
+  if (payloadLength > FRAME_BYTES_MAX - FRAME_HEADER_BYTES)
+    return noFrame('bad', `the frame's length of ${payloadLength} is more than a frame has`);
 
   const expected = readU32(bytes, at);
   const actual = checksum(

@@ -14,8 +14,17 @@ export const VALUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Largest batch, keys and values and their record heads together: it must fit one arena and one run of log frames. */
 export const BATCH_BYTES_MAX = 128 * 1024 * 1024;
 
-/** Largest frame of a log or a manifest, header included. So looking for one at every page of a file takes bounded time. */
+/** Largest frame of a log or a manifest, header and padding included: what one write takes, and what one read has to hold. */
 export const FRAME_BYTES_MAX = 1024 * 1024;
+
+/** No log is longer: the largest batch has one of its own, and its frames' headers and padding are little beside it. */
+export const LOG_BYTES_MAX = 2 * BATCH_BYTES_MAX;
+
+/** No manifest is longer: millions of tables with keys of ordinary lengths, some thousands with the longest. */
+export const MANIFEST_BYTES_MAX = 2 ** 31;
+
+/** Index, filter and all else behind a table's data blocks is read into memory in one piece. */
+export const TABLE_TAIL_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Operations in a batch: each takes room in a memtable beside its bytes, and an arena stays below 1 GiB. */
 export const BATCH_OPERATIONS_MAX = 4 * 1024 * 1024;

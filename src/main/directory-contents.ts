@@ -45,6 +45,10 @@ export function inspectDirectory(fileSystem: FileSystem, directory: string): Dir
       const message = `${directory} holds ${name}, which is not a file of a database`;
       throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
     }
+    if (parsed.kind === 'lock' && status.isShared) {
+      const message = `${directory}: LOCK has another name elsewhere (a hard link), whose content opening would change`;
+      throw new QuadringError('NOT_A_DATABASE', message, { path: directory, file: join(directory, name) });
+    }
     files.push({ ...parsed, name });
   }
   const database = files.some(({ kind }) => kind === 'current');
@@ -64,7 +68,7 @@ export function highestNumber({ files }: DirectoryContents): number {
 
 /**
  * Files that no version names: garbage, at any instant of a crash. The lock, CURRENT and the manifest in force stay, and
- * so does what a crash left of a new CURRENT: installing one writes it over and renames it.
+ * so does what a crash left of a new CURRENT: installing one removes it.
  */
 export function garbageFiles(
   contents: DirectoryContents,

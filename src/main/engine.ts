@@ -36,7 +36,6 @@ import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
 import { ScanList } from './scan.ts';
 import { SnapshotList, type Snapshot } from './snapshots.ts';
 import { TableFiles } from './table-files.ts';
-import type { Table } from './table.ts';
 import { VersionSet, type ManifestState } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 import { WriteThrottle } from './write-throttle.ts';
@@ -125,6 +124,7 @@ export class Engine implements CrewListener {
       now: () => environment.now(),
     });
     this.reader = new PointReader(this.cache);
+    const isShared = (name: string): boolean => fileSystem.status(join(directory, name))?.isShared === true;
     this.files = new TableFiles({
       scheduler: this.scheduler,
       extents: this.extents,
@@ -134,6 +134,7 @@ export class Engine implements CrewListener {
         compactionBytesMax: settings.compaction.policy.compactionBytesMax,
         after: (milliseconds, keepsAlive, callback) => environment.after(milliseconds, keepsAlive, callback),
       },
+      isShared,
       onFailure: (error) => this.fail(error),
     });
     this.throttle = new WriteThrottle(settings.compaction.throttle, () => environment.now());
@@ -149,6 +150,7 @@ export class Engine implements CrewListener {
     this.logs = new LogFiles(this.scheduler, {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
+      isShared,
       onPrepared: () => this.#onLogPrepared(),
       onRefused: (error, attempt) => this.#onLogRefused(error, attempt),
       onFailure: (error) => this.fail(error),
@@ -177,7 +179,7 @@ export class Engine implements CrewListener {
   async #start(): Promise<void> {
     const { directory, state, recovered, unfinishedTables, environment, settings } = this.ground;
     await this.#attachment.begin();
-    const tables = await this.#openTables();
+    const tables = await this.files.openAll(state.tables);
     const needed = recovered.logs.filter(({ groups }) =>
       groups.some((group) => lastOf(group) > state.flushedSequence),
     );
@@ -262,22 +264,11 @@ export class Engine implements CrewListener {
     this.#noteBacklog();
   }
 
-  /** All of them, or the first failure; either way none is still being read when it settles. */
-  async #openTables(): Promise<Table[]> {
-    const { tables } = this.ground.state;
-    const opened = await Promise.allSettled(tables.map((description) => this.files.open(description)));
-    return opened.map((outcome) => {
-      if (outcome.status === 'rejected') throw outcome.reason as Error;
-      return outcome.value;
-    });
-  }
-
   /** Puts what the logs hold beyond the tables into memtables again. */
   async #replay(logs: readonly RecoveredLog[]): Promise<void> {
-    const reusable = this.ground.state.cleanClose;
-    for (const { number, bytes, end, groups } of logs) {
+    for (const { number, bytes, end, groups, isReusable } of logs) {
       this.#replayingLog = number;
-      this.logs.addRecovered({ number, bytes, end, durableEnd: end, reusable });
+      this.logs.addRecovered({ number, bytes, end, durableEnd: end, reusable: isReusable });
       for (const { payload, firstSequence } of groups) {
         const record = new LogRecordReader(payload, 0, payload.length);
         for (let sequence = firstSequence; record.next(); sequence++) {

@@ -5,6 +5,7 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -21,6 +22,10 @@ import { native } from '../native.ts';
 export interface FileStatus {
   readonly kind: 'file' | 'directory' | 'other';
   readonly bytes: number;
+  /** It has another name, here or elsewhere: what is written into it changes that as well. */
+  readonly isShared: boolean;
+  /** It takes less space than its length: writing it over may find none. */
+  readonly hasHoles: boolean;
 }
 
 export interface DirectoryLock {
@@ -38,8 +43,8 @@ export interface FileSystem {
   /** A handle that ring records can name files by. */
   openDirectory(path: string): number;
   closeDirectory(handle: number): void;
-  /** The whole file, or its first `length` bytes (fewer if it is shorter). */
-  readFile(path: string, length?: number): Uint8Array;
+  /** Bytes of a file from `offset` on, `length` of them or as many as there are. */
+  read(path: string, offset: number, length: number): Uint8Array;
   remove(path: string): void;
   /** A lock, or the pid of who holds it (0 where it is not known). */
   lock(path: string): DirectoryLock | number;
@@ -48,13 +53,18 @@ export interface FileSystem {
 }
 
 const PAGE_BYTES = 4096;
+/** What `st_blocks` counts in, whatever the file system's blocks are. */
+const STATUS_BLOCK_BYTES = 512;
+/** What the owner of a database's files must be able to do, as they are made (0600, in a directory of 0700). */
+const OWNER_MODE = 0o700;
 
 export const nodeFileSystem: FileSystem = {
   status(path) {
     const status = lstatSync(path, { throwIfNoEntry: false });
     if (status === undefined) return undefined;
     const kind = status.isFile() ? 'file' : status.isDirectory() ? 'directory' : 'other';
-    return { kind, bytes: status.size };
+    const hasHoles = status.blocks * STATUS_BLOCK_BYTES < status.size;
+    return { kind, bytes: status.size, isShared: status.nlink > 1, hasHoles };
   },
 
   list(directory) {
@@ -66,6 +76,7 @@ export const nodeFileSystem: FileSystem = {
   },
 
   makeDirectory(path) {
+    requireUsableMask(path);
     try {
       mkdirSync(path, { mode: 0o700 });
     } catch (error) {
@@ -87,14 +98,15 @@ export const nodeFileSystem: FileSystem = {
     closeSync(handle);
   },
 
-  readFile(path, length) {
-    if (length === undefined) return readFileSync(path);
-    const bytes = new Uint8Array(length);
-    const handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  read(path, offset, length) {
+    // Whatever is there now: neither a link is followed nor a pipe waited for.
+    const handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
+      const { size } = fstatSync(handle);
+      const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
       let done = 0;
-      while (done < length) {
-        const read = readSync(handle, bytes, done, length - done, done);
+      while (done < bytes.length) {
+        const read = readSync(handle, bytes, done, bytes.length - done, offset + done);
         if (read === 0) break;
         done += read;
       }
@@ -109,6 +121,7 @@ export const nodeFileSystem: FileSystem = {
   },
 
   lock(path) {
+    requireUsableMask(path);
     const { descriptor, holder } = native.lockFile(path);
     if (descriptor < 0) return holder;
     return { release: () => native.closeDescriptor(descriptor) };
@@ -119,7 +132,7 @@ export const nodeFileSystem: FileSystem = {
     const alignment = native.directAlignment(lockFile);
     if (alignment.memory > PAGE_BYTES || alignment.offset > PAGE_BYTES) return false;
     try {
-      closeSync(openSync(lockFile, constants.O_RDONLY | constants.O_DIRECT));
+      closeSync(openSync(lockFile, constants.O_RDONLY | constants.O_DIRECT | constants.O_NOFOLLOW));
       return true;
     } catch (error) {
       // EINVAL is how a file system says that it has no O_DIRECT; anything else will be met again and reported then.
@@ -127,3 +140,25 @@ export const nodeFileSystem: FileSystem = {
     }
   },
 };
+
+/**
+ * Files get the mode 0600 less what the process's umask takes away. One that takes it from the owner would make files that
+ * the next open cannot read; so it is refused before there are any.
+ */
+function requireUsableMask(path: string): void {
+  const mask = processMask();
+  if ((mask & OWNER_MODE) === 0) return;
+  const message = `the umask 0${mask.toString(8)} takes from the owner what files of a database need`;
+  throw Object.assign(new Error(message), { code: 'EACCES', path });
+}
+
+/** 0 where the kernel does not say. Not `process.umask()`, which for a moment sets it to 0 to learn what it is. */
+function processMask(): number {
+  try {
+    const status = readFileSync('/proc/self/status', 'latin1');
+    return parseInt(/^Umask:\s*([0-7]+)$/m.exec(status)?.[1] ?? '0', 8);
+  } catch (error) {
+    if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0;
+    throw error;
+  }
+}

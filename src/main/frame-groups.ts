@@ -1,6 +1,6 @@
 /**
  * Reads the frames of a log or a manifest, puts those of one batch together, and tells a torn tail from corruption.
- * Pure; recovery uses it.
+ * Owner only; recovery uses it.
  *
  * A frame is only issued when the one before it is durable. So a bad frame is a torn tail if nothing valid follows it
  * in its file, and corruption if a valid frame does, or if the file was known to hold frames beyond it.
@@ -16,7 +16,8 @@ import {
   readFrame,
   type FrameRead,
 } from '../format/frame.ts';
-import { PAGE_BYTES } from '../format/limits.ts';
+import { FRAME_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
+import type { FrameWindow } from './frame-window.ts';
 
 /** One frame, or the frames of one batch, put together. */
 export interface FrameGroup {
@@ -34,7 +35,12 @@ export interface FramesPlace {
   readonly code: ErrorCode;
   /** The file was known to hold frames up to here. */
   readonly recordedEnd?: number;
+  /** Whether the file may have been another before, whose bytes are still there. */
+  readonly isRecycled: boolean;
 }
+
+/** Pages that begin like a frame of the file: a write that was torn leaves no more of them, where nothing was before. */
+const TORN_FRAMES_MAX = FRAME_BYTES_MAX / PAGE_BYTES;
 
 export interface Frames {
   readonly groups: FrameGroup[];
@@ -44,19 +50,15 @@ export interface Frames {
 }
 
 /** Reads frames up to the first that is not valid, and tells a torn tail from corruption. */
-export function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
-  const limit = place.recordedEnd ?? bytes.length;
+export function readFrames(window: FrameWindow, place: FramesPlace): Frames {
+  const limit = place.recordedEnd ?? window.length;
   const groups: FrameGroup[] = [];
   let parts: Uint8Array[] = [];
   let first: { offset: number; firstSequence: number; count: number } | undefined;
   let at = 0;
   let frame: FrameRead | undefined;
   while (at < limit) {
-    frame = readFrame(bytes, at, bytes.length, {
-      salt: place.salt,
-      fileNumber: place.fileNumber,
-      offset: at,
-    });
+    frame = frameAt(window, at, place);
     if (frame.status !== 'valid') break;
     const starts = frame.kind === FRAME_FULL || frame.kind === FRAME_FIRST;
     if (starts !== (first === undefined)) {
@@ -66,7 +68,7 @@ export function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
       });
     }
     first ??= { offset: at, firstSequence: frame.firstSequence, count: frame.count };
-    parts.push(bytes.subarray(frame.payloadStart, frame.payloadStart + frame.payloadLength));
+    parts.push(window.bytes.subarray(frame.payloadStart, frame.payloadStart + frame.payloadLength));
     at += frame.paddedLength;
     if (frame.kind === FRAME_MIDDLE || frame.kind === FRAME_FIRST) continue;
     assert(frame.kind === FRAME_FULL || frame.kind === FRAME_LAST, 'a valid frame has one of four kinds');
@@ -85,18 +87,25 @@ export function readFrames(bytes: Uint8Array, place: FramesPlace): Frames {
       throw damaged(place, stopped, frame, `before its recorded end at ${limit}`);
     return { groups, end, tornBytes: 0 };
   }
-  for (let later = stopped + PAGE_BYTES; later < bytes.length; later += PAGE_BYTES) {
-    const { status } = readFrame(bytes, later, bytes.length, {
-      salt: place.salt,
-      fileNumber: place.fileNumber,
-      offset: later,
-    });
+  let tornFrames = 0;
+  for (let later = stopped + PAGE_BYTES; later < window.length; later += PAGE_BYTES) {
+    const { status } = frameAt(window, later, place);
     if (status === 'valid') throw damaged(place, stopped, frame, `before a valid frame at ${later}`);
+    // A checksum was computed for each of them.
+    if (status === 'bad' && ++tornFrames >= TORN_FRAMES_MAX && !place.isRecycled)
+      throw damaged(place, stopped, frame, `before ${tornFrames} more that are torn`);
   }
   const cut = first === undefined ? 0 : stopped - first.offset;
   const torn =
-    stopped < bytes.length && frame?.status === 'bad' ? Math.max(frame.paddedLength, PAGE_BYTES) : 0;
+    stopped < window.length && frame?.status === 'bad' ? Math.max(frame.paddedLength, PAGE_BYTES) : 0;
   return { groups, end, tornBytes: cut + torn };
+}
+
+/** What stands at a place of the file; `payloadStart` counts in the window's bytes. */
+function frameAt(window: FrameWindow, offset: number, { salt, fileNumber }: FramesPlace): FrameRead {
+  if (offset >= window.length) return readFrame(window.bytes, 0, 0, { salt, fileNumber, offset });
+  const at = window.show(offset);
+  return readFrame(window.bytes, at, window.bytes.length, { salt, fileNumber, offset });
 }
 
 function damaged(

@@ -7,12 +7,9 @@ import type { EngineGround } from './engine.ts';
 import type { FileSystem } from './file-system.ts';
 import { translated } from './io-errors.ts';
 import type { LogFiles } from './log-files.ts';
-import type { RecoveredLog } from './recovery.ts';
+import { isReusableLog, type RecoveredLog } from './recovery.ts';
 
-/**
- * Files that no version names go. Logs among them are used again after a clean close only: a write that was under way
- * when a process was killed may reach the disk after its lock is gone, and must not meet a file that is in use.
- */
+/** Files that no version names go, but for logs that may be used again. */
 export function removeGarbage(
   { directory, environment, contents, state, unfinishedTables }: EngineGround,
   logs: LogFiles,
@@ -22,8 +19,8 @@ export function removeGarbage(
   const { fileSystem } = environment;
   const removed: string[] = [];
   for (const { name, kind, number } of garbageFiles(contents, manifestNumber, state.tables, needed)) {
-    const isReusable = kind === 'log' && state.cleanClose;
-    if (isReusable) logs.addObsolete(number, fileSystem.status(join(directory, name))?.bytes ?? 0);
+    const status = kind === 'log' ? fileSystem.status(join(directory, name)) : undefined;
+    if (status !== undefined && isReusableLog(status, state)) logs.addObsolete(number, status.bytes);
     else if (!unfinishedTables.includes(name)) removed.push(name);
   }
   removeFiles(fileSystem, directory, removed);

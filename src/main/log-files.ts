@@ -31,6 +31,8 @@ export interface LogFilesOptions {
   /** Bytes of an ordinary log file. */
   readonly logBytes: number;
   readonly takeFileNumber: () => number;
+  /** Whether a file has another name as well: then nothing may be written over it. */
+  readonly isShared: (fileName: string) => boolean;
   /** A file has been prepared. */
   readonly onPrepared: () => void;
   /** No file could be prepared for want of space, at the attempt of that number; it may be tried again. */
@@ -110,8 +112,9 @@ export class LogFiles {
 
   /** A file that nobody needs any more; it is used again or removed. */
   addObsolete(number: number, bytes: number): void {
-    if (bytes === this.#options.logBytes && this.#recyclable.length < RECYCLABLE_MAX)
-      this.#recyclable.push(number);
+    const { logBytes, isShared } = this.#options;
+    const isWanted = bytes === logBytes && this.#recyclable.length < RECYCLABLE_MAX;
+    if (isWanted && !isShared(logName(number))) this.#recyclable.push(number);
     else this.#remove(number);
   }
 

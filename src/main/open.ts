@@ -5,11 +5,12 @@
 import { join, resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { LOCK_NAME } from '../format/file-names.ts';
-import { inspectDirectory, type DirectoryContents } from './directory-contents.ts';
+import { highestNumber, inspectDirectory, type DirectoryContents } from './directory-contents.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { translated } from './io-errors.ts';
+import { checkNumbersLeft } from './manifest-checks.ts';
 import type { Settings } from './options.ts';
 import { checkUnnamedTables, freshState, readLogs, readManifest } from './recovery.ts';
 
@@ -59,6 +60,7 @@ function readDirectory(
     : freshState(environment.random32(), contents);
   const recovered = readLogs(fileSystem, directory, contents, state);
   const { lastSequence } = recovered;
+  checkNumbersLeft(state, highestNumber(contents), lastSequence, directory);
   const unfinishedTables = checkUnnamedTables(fileSystem, directory, contents, state, lastSequence);
   return { contents, state, recovered, unfinishedTables };
 }

@@ -8,19 +8,21 @@
  * frame, and one log, to the next, and files must be there as far as the manifest knows of them.
  */
 import { join } from 'node:path';
+import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { decodeCurrent } from '../format/current.ts';
+import { CURRENT_BYTES_MAX, decodeCurrent } from '../format/current.ts';
 import { CURRENT_NAME, logName, manifestName, tableName } from '../format/file-names.ts';
 import { FOOTER_BYTES, readFooter } from '../format/footer.ts';
 import { FormatError } from '../format/format-error.ts';
-import { LEVEL_COUNT, LEVEL_MAX, PAGE_BYTES } from '../format/limits.ts';
+import { LOG_BYTES_MAX, MANIFEST_BYTES_MAX, PAGE_BYTES, TABLE_TAIL_BYTES_MAX } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
-import type { FileSystem } from './file-system.ts';
+import type { FileStatus, FileSystem } from './file-system.ts';
 import { decodeOr, readFrames, type FrameGroup } from './frame-groups.ts';
-import { compareKeys } from './range.ts';
+import { FrameWindow } from './frame-window.ts';
+import { checkAddedTable, checkManifestState } from './manifest-checks.ts';
 import type { ManifestState } from './version-set.ts';
 
 /** The state of a database that is to be created. */
@@ -47,7 +49,7 @@ export function readManifest(
 ): ManifestState {
   const currentFile = join(directory, CURRENT_NAME);
   const number = decodeOr('CURRENT_CORRUPT', currentFile, () =>
-    decodeCurrent(fileSystem.readFile(currentFile)),
+    decodeCurrent(fileSystem.read(currentFile, 0, CURRENT_BYTES_MAX + 1)),
   );
   const file = join(directory, manifestName(number));
   if (!contents.files.some(({ kind, number: other }) => kind === 'manifest' && other === number)) {
@@ -55,7 +57,12 @@ export function readManifest(
       file: currentFile,
     });
   }
-  const state = replayEdits(fileSystem.readFile(file), number, file);
+  const bytes = fileSystem.status(file)?.bytes ?? 0;
+  if (bytes > MANIFEST_BYTES_MAX) {
+    const message = `${manifestName(number)} has ${bytes} bytes, more than any manifest`;
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset: MANIFEST_BYTES_MAX });
+  }
+  const state = replayEdits(new FrameWindow(fileSystem, file, bytes), number, file);
   for (const table of state.tables) checkTableFile(fileSystem, directory, table);
   // A file may have been made after the last edit; its number is not given again.
   return { ...state, nextFileNumber: Math.max(state.nextFileNumber, highestNumber(contents) + 1) };
@@ -72,7 +79,7 @@ function checkTableFile(fileSystem: FileSystem, directory: string, table: TableD
   throw new QuadringError('TABLE_CORRUPT', message, { file, offset: Math.min(bytes ?? 0, table.fileBytes) });
 }
 
-function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestState {
+function replayEdits(window: FrameWindow, number: number, file: string): ManifestState {
   const state = {
     manifestNumber: number,
     databaseSalt: 0,
@@ -86,7 +93,8 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
   const compactionPointers = new Map<number, Uint8Array>();
   const logEnds = new Map<number, number>();
   let snapshotEdits = 1;
-  const { groups, end } = readFrames(bytes, { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT' });
+  const place = { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT', isRecycled: false } as const;
+  const { groups, end } = readFrames(window, place);
   if (groups.length === 0) {
     throw new QuadringError('MANIFEST_CORRUPT', `${manifestName(number)} has no valid edit`, {
       file,
@@ -111,8 +119,9 @@ function replayEdits(bytes: Uint8Array, number: number, file: string): ManifestS
     const message = `${manifestName(number)} has ${groups.length} valid edits, it began with ${snapshotEdits}`;
     throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset: end });
   }
-  checkLevels([...tables.values()], file);
-  return { ...state, tables: [...tables.values()], compactionPointers, logEnds };
+  const whole = { ...state, tables: [...tables.values()], compactionPointers, logEnds };
+  checkManifestState(whole, file);
+  return whole;
 }
 
 function applyEdit(
@@ -143,31 +152,10 @@ function applyEdit(
         offset,
       });
     }
+    checkAddedTable(table, file, offset);
     tables.set(table.number, table);
   }
   state.cleanClose = edit.cleanClose === true;
-}
-
-/** Below level 0 tables do not overlap. Throws MANIFEST_CORRUPT. */
-function checkLevels(tables: readonly TableDescription[], file: string): void {
-  for (let level = 1; level <= LEVEL_MAX; level++) {
-    const sorted = tables
-      .filter((table) => table.level === level)
-      .sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
-    if (sorted.length > 0 && level >= LEVEL_COUNT)
-      throw new QuadringError('MANIFEST_CORRUPT', `there is no level ${level}`, { file });
-    for (let i = 1; i < sorted.length; i++) {
-      if (isBehindTable(sorted[i].smallestKey, sorted[i - 1])) continue;
-      const message = `tables ${sorted[i - 1].number} and ${sorted[i].number} of level ${level} overlap`;
-      throw new QuadringError('MANIFEST_CORRUPT', message, { file });
-    }
-  }
-}
-
-/** Whether a key is behind all that the table holds. */
-function isBehindTable(key: Uint8Array, { largestKey, largestKeyIsExclusive }: TableDescription): boolean {
-  if (!largestKeyIsExclusive) return compareKeys(key, largestKey) > 0;
-  return largestKey.length > 0 && compareKeys(key, largestKey) >= 0;
 }
 
 /** What one log holds. */
@@ -177,6 +165,8 @@ export interface RecoveredLog {
   readonly bytes: number;
   /** Where its last valid frame ends. */
   readonly end: number;
+  /** Its file is nobody else's, and takes all the space that it needs: it may be another log when it is obsolete. */
+  readonly isReusable: boolean;
   readonly groups: readonly FrameGroup[];
 }
 
@@ -209,12 +199,18 @@ export function readLogs(
     const file = join(directory, logName(number));
     // After a clean close a log without a recorded end was never written to.
     const recordedEnd = state.logEnds.get(number) ?? (state.cleanClose ? 0 : undefined);
-    const bytes = fileSystem.readFile(file, recordedEnd);
-    const frames = readFrames(bytes, {
+    const status = must(fileSystem.status(file), 'nobody removes files of a directory that is locked');
+    const length = Math.min(status.bytes, recordedEnd ?? Infinity);
+    if (length > LOG_BYTES_MAX) {
+      const message = `${logName(number)} has ${length} bytes, more than any log`;
+      throw new QuadringError('LOG_CORRUPT', message, { file, offset: LOG_BYTES_MAX });
+    }
+    const frames = readFrames(new FrameWindow(fileSystem, file, length), {
       salt: state.databaseSalt,
       fileNumber: number,
       file,
       code: 'LOG_CORRUPT',
+      isRecycled: true,
       ...(recordedEnd === undefined ? {} : { recordedEnd }),
     });
     for (const group of frames.groups) {
@@ -225,8 +221,8 @@ export function readLogs(
       tornFrames++;
       tornBytes += frames.tornBytes;
     }
-    const length = fileSystem.status(file)?.bytes ?? bytes.length;
-    logs.push({ number, bytes: length, end: frames.end, groups: frames.groups });
+    const isReusable = isReusableLog(status, state);
+    logs.push({ number, bytes: status.bytes, end: frames.end, groups: frames.groups, isReusable });
   }
   const last = Math.max(lastSequence ?? 0, state.flushedSequence);
   if (last < state.lastSequence) {
@@ -234,6 +230,14 @@ export function readLogs(
     throw new QuadringError('LOG_CORRUPT', message, { path: directory });
   }
   return { logs, lastSequence: last, tornFrames, tornBytes };
+}
+
+/**
+ * Whether a log that nobody needs may be written over. After a kill a write that was under way may reach the disk when its
+ * lock is gone, and must not meet a file that is in use.
+ */
+export function isReusableLog({ isShared, hasHoles }: FileStatus, { cleanClose }: ManifestState): boolean {
+  return cleanClose && !isShared && !hasHoles;
 }
 
 /**
@@ -258,7 +262,7 @@ export function checkUnnamedTables(
   const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
     if (kind !== 'table' || named.has(number)) continue;
-    const largest = largestSequenceOf(fileSystem.readFile(join(directory, name)), number);
+    const largest = largestSequenceOf(fileSystem, join(directory, name), number);
     if (largest === undefined || largest <= lastSequence) continue;
     if (isUnfinished && number > state.manifestNumber) {
       unfinished.push(name);
@@ -271,13 +275,18 @@ export function checkUnnamedTables(
   return unfinished;
 }
 
-/** Undefined if the bytes are no whole table. */
-function largestSequenceOf(bytes: Uint8Array, number: number): number | undefined {
+/** Undefined if the file is no whole table. */
+function largestSequenceOf(fileSystem: FileSystem, file: string, number: number): number | undefined {
+  const bytes = fileSystem.status(file)?.bytes ?? 0;
+  if (bytes < FOOTER_BYTES) return undefined;
   try {
-    const footerAt = bytes.length - FOOTER_BYTES;
-    const metaOffset = readFooter(bytes, footerAt, number, footerAt).metaPage * PAGE_BYTES;
-    return decodeTableMeta(bytes.subarray(metaOffset), number, metaOffset, bytes.length).properties
-      .largestSequence;
+    const footerAt = bytes - FOOTER_BYTES;
+    const footer = readFooter(fileSystem.read(file, footerAt, FOOTER_BYTES), 0, number, footerAt);
+    const metaOffset = footer.metaPage * PAGE_BYTES;
+    const tailBytes = bytes - metaOffset;
+    if (tailBytes <= 0 || tailBytes > TABLE_TAIL_BYTES_MAX) return undefined;
+    const tail = fileSystem.read(file, metaOffset, tailBytes);
+    return decodeTableMeta(tail, number, metaOffset, bytes).properties.largestSequence;
   } catch (error) {
     const isDamaged = error instanceof QuadringError && error.code === 'TABLE_CORRUPT';
     if (isDamaged || error instanceof FormatError) return undefined;

@@ -5,7 +5,7 @@
  * A file that cannot be removed now is no table of any version: the next open of the database removes it.
  */
 import { join } from 'node:path';
-import type { QuadringError } from '../errors.ts';
+import { QuadringError } from '../errors.ts';
 import { tableName } from '../format/file-names.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { decodeTableMeta } from '../format/table-meta.ts';
@@ -22,10 +22,14 @@ import {
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import type { IoScheduler } from './io-scheduler.ts';
+import { agreesWithProperties } from './manifest-checks.ts';
 import { SpareFiles, type SpareFile, type SpareFilesOptions } from './spare-files.ts';
 import { Table } from './table.ts';
 
 const ENOENT = 2;
+/** When a database is opened: tables that are read at a time, and bytes of them, but for one that has more by itself. */
+const OPENED_TABLES_MAX = 64;
+const OPENED_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface TableFilesStatistics {
   /** Tables that compactions have replaced and whose files are gone or written over, and their bytes. */
@@ -47,6 +51,8 @@ export interface TableFilesOptions {
   readonly extents: ExtentReader;
   readonly cache: BlockCache;
   readonly spares: Omit<SpareFilesOptions, 'remove'>;
+  /** Whether the file has another name as well: then nothing may be written over it. */
+  readonly isShared: (fileName: string) => boolean;
   /** The directory could not be synced. Final: the kernel says it once, and may have meant the name of a new table. */
   readonly onFailure: (error: QuadringError) => void;
 }
@@ -56,6 +62,7 @@ export class TableFiles {
   readonly #extents: ExtentReader;
   readonly #cache: BlockCache;
   readonly #spares: SpareFiles;
+  readonly #isShared: (fileName: string) => boolean;
   readonly #onFailure: (error: QuadringError) => void;
   #removed = 0;
   #removedBytes = 0;
@@ -65,12 +72,28 @@ export class TableFiles {
   #failed = 0;
   #lastFailure: QuadringError | undefined;
 
-  constructor({ scheduler, extents, cache, spares, onFailure }: TableFilesOptions) {
+  constructor({ scheduler, extents, cache, spares, isShared, onFailure }: TableFilesOptions) {
     this.#scheduler = scheduler;
+    this.#isShared = isShared;
     this.#extents = extents;
     this.#cache = cache;
     this.#onFailure = onFailure;
     this.#spares = new SpareFiles({ ...spares, remove: (file, isPaced) => this.#discard(file, isPaced) });
+  }
+
+  /**
+   * Opens tables, so many at a time that their tails take little memory; all of them, or the first failure. None is still
+   * being read when it settles.
+   */
+  async openAll(descriptions: readonly TableDescription[]): Promise<Table[]> {
+    const tables: Table[] = [];
+    for (const group of groupsOf(descriptions)) {
+      for (const outcome of await Promise.allSettled(group.map((description) => this.open(description)))) {
+        if (outcome.status === 'rejected') throw outcome.reason as Error;
+        tables.push(outcome.value);
+      }
+    }
+    return tables;
   }
 
   /** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
@@ -90,6 +113,9 @@ export class TableFiles {
     });
     const file = join(scheduler.directory, fileName);
     const meta = decodeTableMeta(bytes, number, metaOffset, fileBytes, file);
+    if (!agreesWithProperties(description, meta.properties)) {
+      throw new QuadringError('TABLE_CORRUPT', `${fileName} is not what the manifest says of it`, { file });
+    }
     return new Table(description, meta, (table) => this.#onUnheld(table));
   }
 
@@ -148,7 +174,7 @@ export class TableFiles {
     this.#close(file.number).then(
       () => {
         this.#removing--;
-        if (!this.#spares.keep(file)) this.#discard(file);
+        if (this.#isShared(tableName(file.number)) || !this.#spares.keep(file)) this.#discard(file);
       },
       (error: unknown) => this.#onNotRemoved(error),
     );
@@ -192,4 +218,21 @@ export class TableFiles {
     if (removed.detail0 === STEP_DIRECTORY_FSYNC) this.#onFailure(error);
     throw error;
   }
+}
+
+function groupsOf(descriptions: readonly TableDescription[]): TableDescription[][] {
+  const groups: TableDescription[][] = [];
+  let bytes = 0;
+  for (const description of descriptions) {
+    const tailBytes = description.fileBytes - description.metaOffset;
+    const group = groups.at(-1);
+    if (group === undefined || group.length === OPENED_TABLES_MAX || bytes + tailBytes > OPENED_BYTES_MAX) {
+      groups.push([description]);
+      bytes = 0;
+    } else {
+      group.push(description);
+    }
+    bytes += tailBytes;
+  }
+  return groups;
 }

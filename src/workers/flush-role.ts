@@ -50,6 +50,7 @@ const MANIFEST_RESERVE_BYTES = 256 * 1024;
 /** Writes under way while a log file is written through. */
 const PREPARE_DEPTH = 8;
 const FILE_MODE = 0o600;
+const ENOENT = 2;
 const EOPNOTSUPP = 95;
 
 export class FlushRole implements Role {
@@ -204,7 +205,12 @@ export class FlushRole implements Role {
 
     const text = encodeCurrent(number);
     pool.set(text, SCRATCH_AT);
-    const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY;
+    // What a crash has left of one goes: it may be another file's name as well, which must not be written over.
+    const unlinked = io.unlink(directory, CURRENT_TEMPORARY_NAME);
+    yield 0;
+    const removed = io.result(unlinked);
+    if (removed < 0 && removed !== -ENOENT) return io.respond(removed, STEP_UNLINK);
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
     const opened = io.open(directory, CURRENT_TEMPORARY_NAME, flags, FILE_MODE);
     yield 0;
     const handle = io.result(opened);

@@ -7,6 +7,7 @@
  * place is taken again. Tasks never use promises: a ring thread that
  * sleeps in Atomics.wait runs no microtasks.
  */
+import { constants } from 'node:fs';
 import { assert } from '../assert.ts';
 import {
   FLAG_KEEP_SIZE,
@@ -161,10 +162,10 @@ export class RoleIo {
     return this.#push(OPCODE_FSYNC, file, 0, 0, 0, 0, flags);
   }
 
-  /** Result: a handle. */
+  /** Result: a handle. No file of a database is a symbolic link: one that has come into its place is not followed. */
   open(directory: number, name: string, flags: number, mode = 0): number {
     this.#writeName(name, 0);
-    return this.#push(OPCODE_OPEN, directory, 0, flags, mode, 0, 0);
+    return this.#push(OPCODE_OPEN, directory, 0, flags | constants.O_NOFOLLOW, mode, 0, 0);
   }
 
   close(file: number): number {

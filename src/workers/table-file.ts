@@ -50,7 +50,7 @@ export function* createTableFile(
     isReused = result >= 0;
   }
   const direct = memory.directIo ? constants.O_DIRECT : 0;
-  const flags = constants.O_CREAT | constants.O_WRONLY | direct | (isReused ? 0 : constants.O_TRUNC);
+  const flags = constants.O_WRONLY | direct | (isReused ? 0 : constants.O_CREAT | constants.O_EXCL);
   const opened = io.open(memory.directory, name, flags, FILE_MODE);
   yield 0;
   const handle = io.result(opened);

@@ -146,7 +146,8 @@ function fileSystemOver(disk: SimulatedDisk): FileSystem {
   return {
     status(path) {
       const file = disk.names.get(nameOf(path));
-      return file === undefined ? undefined : { kind: 'file', bytes: file.size };
+      if (file === undefined) return undefined;
+      return { kind: 'file', bytes: file.size, isShared: false, hasHoles: false };
     },
     isDirectory: (path) => (path === SIMULATED_DIRECTORY && !disk.present ? undefined : true),
     list: () => [...disk.names.keys()],
@@ -155,11 +156,11 @@ function fileSystemOver(disk: SimulatedDisk): FileSystem {
     },
     openDirectory: () => disk.openDirectory(),
     closeDirectory: (handle) => void disk.close(handle),
-    readFile(path, length = Infinity) {
+    read(path, offset, length) {
       const file = disk.names.get(nameOf(path));
       if (file === undefined) throw new Error(`${path} does not exist`);
-      const bytes = new Uint8Array(Math.min(file.size, length));
-      file.read(bytes, 0);
+      const bytes = new Uint8Array(Math.max(0, Math.min(file.size - offset, length)));
+      file.read(bytes, offset);
       return bytes;
     },
     remove(path) {

@@ -1,0 +1,114 @@
+/**
+ * What a manifest may say. Its checksums tell that it is as it was written, not that what it says can be: lengths that no
+ * memory holds, tables that overlap, numbers that leave none for what is to come. Pure; recovery uses it before anything
+ * is changed.
+ */
+import { QuadringError } from '../errors.ts';
+import {
+  FILE_NUMBER_MAX,
+  LEVEL_COUNT,
+  LEVEL_MAX,
+  PAGE_BYTES,
+  SEQUENCE_MAX,
+  TABLE_TAIL_BYTES_MAX,
+} from '../format/limits.ts';
+import type { TableProperties } from '../format/table-properties.ts';
+import type { TableDescription } from '../format/version-edit.ts';
+import { compareKeys } from './range.ts';
+import type { ManifestState } from './version-set.ts';
+
+/** Numbers that are kept for what one open database makes: where fewer are left, it is not opened. */
+const FILE_NUMBERS_KEPT = 2 ** 20;
+const SEQUENCES_KEPT = 2 ** 32;
+
+/** A table as an edit adds it. Throws MANIFEST_CORRUPT. */
+export function checkAddedTable(table: TableDescription, file: string, offset: number): void {
+  const { number, fileBytes, metaOffset } = table;
+  const tailBytes = fileBytes - metaOffset;
+  const isPossible =
+    fileBytes % PAGE_BYTES === 0 &&
+    metaOffset % PAGE_BYTES === 0 &&
+    tailBytes > 0 &&
+    tailBytes <= TABLE_TAIL_BYTES_MAX;
+  if (isPossible) return;
+  const message = `an edit says that table ${number} has ${fileBytes} bytes and its blocks end at ${metaOffset}`;
+  throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset });
+}
+
+/** All that the manifest says, taken together. Throws MANIFEST_CORRUPT. */
+export function checkManifestState(state: ManifestState, file: string): void {
+  const { tables, flushedSequence, manifestNumber } = state;
+  for (const { number, largestSequence } of tables) {
+    if (number === manifestNumber)
+      throw new QuadringError('MANIFEST_CORRUPT', `table ${number} has the manifest's number`, { file });
+    if (largestSequence <= flushedSequence) continue;
+    const message = `table ${number} has sequence numbers up to ${largestSequence}, tables end at ${flushedSequence}`;
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file });
+  }
+  checkLevels(tables, file);
+}
+
+/** Below level 0 tables do not overlap. */
+function checkLevels(tables: readonly TableDescription[], file: string): void {
+  for (let level = 1; level <= LEVEL_MAX; level++) {
+    const sorted = tables
+      .filter((table) => table.level === level)
+      .sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
+    if (sorted.length > 0 && level >= LEVEL_COUNT)
+      throw new QuadringError('MANIFEST_CORRUPT', `there is no level ${level}`, { file });
+    for (let i = 1; i < sorted.length; i++) {
+      if (isBehindTable(sorted[i].smallestKey, sorted[i - 1])) continue;
+      const message = `tables ${sorted[i - 1].number} and ${sorted[i].number} of level ${level} overlap`;
+      throw new QuadringError('MANIFEST_CORRUPT', message, { file });
+    }
+  }
+}
+
+function isBehindTable(key: Uint8Array, { largestKey, largestKeyIsExclusive }: TableDescription): boolean {
+  if (!largestKeyIsExclusive) return compareKeys(key, largestKey) > 0;
+  return largestKey.length > 0 && compareKeys(key, largestKey) >= 0;
+}
+
+/**
+ * Whether there are numbers left for files and writes to come. `highestNumber`: of the files that are there. Throws
+ * MANIFEST_CORRUPT, LOG_CORRUPT or NOT_A_DATABASE, whichever claims too much.
+ */
+export function checkNumbersLeft(
+  { nextFileNumber, flushedSequence }: ManifestState,
+  highestNumber: number,
+  lastSequence: number,
+  directory: string,
+): void {
+  const fileNumberMax = FILE_NUMBER_MAX - FILE_NUMBERS_KEPT;
+  if (highestNumber > fileNumberMax) {
+    const message = `${directory} holds a file with the number ${highestNumber}, which no database comes to`;
+    throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
+  }
+  if (nextFileNumber > fileNumberMax) {
+    const message = `the manifest says that the next file has the number ${nextFileNumber}`;
+    throw new QuadringError('MANIFEST_CORRUPT', message, { path: directory });
+  }
+  if (lastSequence <= SEQUENCE_MAX - SEQUENCES_KEPT) return;
+  const isOfTables = lastSequence === flushedSequence;
+  const message = `${isOfTables ? 'tables' : 'logs'} end at sequence number ${lastSequence}: no more can be written`;
+  throw new QuadringError(isOfTables ? 'MANIFEST_CORRUPT' : 'LOG_CORRUPT', message, { path: directory });
+}
+
+/** Whether a table's own properties say what the manifest says of it. */
+export function agreesWithProperties(table: TableDescription, properties: TableProperties): boolean {
+  return (
+    table.metaOffset === properties.dataBytes &&
+    table.entries === properties.entries &&
+    table.deletions === properties.deletions &&
+    table.overwritten === properties.overwritten &&
+    table.rangeTombstones === properties.rangeTombstones &&
+    table.rawBytes === properties.rawBytes &&
+    table.smallestSequence === properties.smallestSequence &&
+    table.largestSequence === properties.largestSequence &&
+    table.createdAtSeconds === properties.createdAtSeconds &&
+    table.createdAtSequence === properties.createdAtSequence &&
+    table.largestKeyIsExclusive === properties.largestKeyIsExclusive &&
+    compareKeys(table.smallestKey, properties.smallestKey) === 0 &&
+    compareKeys(table.largestKey, properties.largestKey) === 0
+  );
+}
