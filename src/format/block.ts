@@ -135,6 +135,12 @@ function searchOlder(
   return true;
 }
 
+/** What the index says of a block as well, and searches take from there. */
+export function blockShape(words: Uint16Array, base: number): { bucketBits: number; prefixLength: number } {
+  const half = base >> 1;
+  return { bucketBits: words[half + 1], prefixLength: words[half + 2] };
+}
+
 /** How many entries the block has. */
 export function blockEntryCount(bytes: Uint8Array, base: number): number {
   return readU16(bytes, base);

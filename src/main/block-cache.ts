@@ -19,18 +19,16 @@
  * every slot lent wait in order. A block larger than a slot never comes here: it is read into memory of its own, and
  * only a ticket says that it is on its way. With a cache of 0 a slot is free again as soon as its block was searched.
  */
-import { join } from 'node:path';
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { decompressBlock, verifyBlock } from '../format/block-check.ts';
-import { FormatError } from '../format/format-error.ts';
-import { BLOCK_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
-import { READ_AHEAD, READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
+import { READ_AHEAD, READ_PAGES, RESULT_MALFORMED, ROLE_FOREGROUND } from '../protocol/requests.ts';
 import { CacheQueues, GhostStamps } from './cache-queues.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import { Fifo } from './fifo.ts';
 import type { IoScheduler } from './io-scheduler.ts';
+import { openOversizeBlock } from './oversize-block.ts';
 import { NOT_CACHED, type Table } from './table.ts';
 
 /** Somebody who waits for a block. Called while completions are drained: search, resolve, do not call users. */
@@ -226,11 +224,12 @@ export class BlockCache {
     this.#scheduler.request(
       ROLE_FOREGROUND,
       READ_AHEAD,
-      (result, returnedPage) => this.#onPrefetched(ticket, result, returnedPage, reader),
+      (result, detail0) => this.#onPrefetched(ticket, result, detail0, reader),
       table.number,
       table.index.pageOf(block),
       table.index.pageCountOf(block),
       this.#baseOf(slot) / PAGE_BYTES,
+      table.verificationOf(block),
     );
     return true;
   }
@@ -305,7 +304,7 @@ export class BlockCache {
       table.index.pageOf(block),
       table.index.pageCountOf(block),
       this.#baseOf(slot) / PAGE_BYTES,
-      1,
+      table.verificationOf(block),
     );
   }
 
@@ -313,11 +312,12 @@ export class BlockCache {
     const table = must(this.#tables[slot], 'a slot that was read into belongs to a table');
     const block = this.#blocks[slot];
     const waiters = must(this.#waiters[slot], 'a slot that was read into has waiters');
-    if (result < 0) {
+    const base = this.#baseOf(slot);
+    if (result < 0 || !table.admits(block, this.words, base, detail0)) {
       this.#waiters[slot] = undefined;
       this.#forget(slot);
       const offset = table.index.pageOf(block) * PAGE_BYTES;
-      const answer = { result, detail0, detail1 };
+      const answer = { result: Math.min(result, 0) || RESULT_MALFORMED, detail0, detail1 };
       const error = this.#scheduler.errorOf('reading', table.fileName, answer, offset);
       for (const waiter of waiters) waiter.onError(error);
       table.letGo();
@@ -325,7 +325,6 @@ export class BlockCache {
     }
     // The slot stays lent while its waiters search it: what they ask for next must not take it from under them. A
     // waiter that joins meanwhile is served by this same loop.
-    const base = this.#baseOf(slot);
     for (const waiter of waiters) waiter.onBlock(this.bytes, this.words, base, false);
     this.#waiters[slot] = undefined;
     if (this.#retain && this.#kept[slot] === 1) this.#enqueue(slot);
@@ -333,13 +332,14 @@ export class BlockCache {
     table.letGo();
   }
 
-  #onPrefetched(ticket: number, result: number, returnedPage: number, reader: PrefetchReader): void {
+  /** `detail0`: after a failure the page of the buffer that came back, otherwise how many pages the block has. */
+  #onPrefetched(ticket: number, result: number, detail0: number, reader: PrefetchReader): void {
     const { table, block, waiters } = this.#settle(ticket);
-    const page = result < 0 ? returnedPage : result;
+    const page = result < 0 ? detail0 : result;
     const slot = page < 0 ? -1 : (page * PAGE_BYTES - SLOTS_AT) / this.slotBytes;
     assert(slot < 0 || this.#states[slot] === LENT, 'a buffer that comes back was lent');
     table.slots[block] = NOT_CACHED;
-    if (result < 0) {
+    if (result < 0 || !table.admits(block, this.words, this.#baseOf(slot), detail0)) {
       // What the kernel kept stays lent until the database is closed.
       if (slot >= 0) this.#free(slot);
       else this.#keptSlots++;
@@ -377,7 +377,7 @@ export class BlockCache {
         table.slots[block] = NOT_CACHED;
         table.letGo();
       }
-      const read = readError ?? this.#opened(table, block, stored);
+      const read = readError ?? openOversizeBlock(table, block, stored, this.#scheduler.directory);
       if (read instanceof QuadringError) {
         for (const each of waiters) each.onError(read);
         table.letGo();
@@ -388,40 +388,6 @@ export class BlockCache {
       for (let i = waiters.length - 1; i >= 0; i--) waiters[i].onBlock(read, words, 0, i === 0);
       table.letGo();
     });
-  }
-
-  /**
-   * The block that was read into memory of its own, as it is searched; or what is wrong with it. One that is compressed
-   * is decompressed here, on the owner's thread. That is the exception: such a block is of a table that was written
-   * with larger blocks than the database has now, and no slot has room for it.
-   */
-  #opened(table: Table, block: number, stored: Uint8Array): Uint8Array | QuadringError {
-    const file = join(this.#scheduler.directory, table.fileName);
-    const offset = table.index.pageOf(block) * PAGE_BYTES;
-    const { ok, expected, actual } = verifyBlock(stored, 0, stored.length, table.number, offset);
-    if (!ok) {
-      const fields = { file, offset, expected, actual };
-      return new QuadringError(
-        'TABLE_CORRUPT',
-        `reading ${table.fileName}: the checksum does not hold`,
-        fields,
-      );
-    }
-    const memoryBytes = table.index.memoryPagesOf(block) * PAGE_BYTES;
-    if (memoryBytes === stored.length) return stored;
-    const bytes = Buffer.allocUnsafeSlow(memoryBytes);
-    bytes.set(stored);
-    try {
-      decompressBlock(bytes, 0, stored.length, new Uint8Array(BLOCK_BYTES_MAX), memoryBytes);
-      return bytes;
-    } catch (cause) {
-      if (!(cause instanceof FormatError)) throw cause;
-      return new QuadringError('TABLE_CORRUPT', `reading ${table.fileName}: ${cause.message}`, {
-        file,
-        offset,
-        cause,
-      });
-    }
   }
 
   /** The block in this slot is cached from now on. */

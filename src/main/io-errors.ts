@@ -3,6 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { QuadringError, type ErrorCode, type ErrorFields } from '../errors.ts';
 import {
   RESULT_CHECKSUM,
+  RESULT_MALFORMED,
   RESULT_SHORT_READ,
   RESULT_SHORT_WRITE,
   RESULT_UNDECOMPRESSED,
@@ -39,6 +40,12 @@ export function roleError(
       return new QuadringError(
         'TABLE_CORRUPT',
         `${what}: the block's checksum holds, but it cannot be decompressed`,
+        fields,
+      );
+    case RESULT_MALFORMED:
+      return new QuadringError(
+        'TABLE_CORRUPT',
+        `${what}: the block's checksum holds, but it is no block`,
         fields,
       );
     case RESULT_SHORT_READ:

@@ -112,9 +112,8 @@ export class LogFiles {
 
   /** A file that nobody needs any more; it is used again or removed. */
   addObsolete(number: number, bytes: number): void {
-    const { logBytes, isShared } = this.#options;
-    const isWanted = bytes === logBytes && this.#recyclable.length < RECYCLABLE_MAX;
-    if (isWanted && !isShared(logName(number))) this.#recyclable.push(number);
+    if (bytes === this.#options.logBytes && this.#recyclable.length < RECYCLABLE_MAX)
+      this.#recyclable.push(number);
     else this.#remove(number);
   }
 
@@ -145,7 +144,7 @@ export class LogFiles {
     const attempt = ++this.#attempts;
     const number = this.#options.takeFileNumber();
     const size = Math.max(bytes, this.#options.logBytes);
-    const old = size === this.#options.logBytes ? this.#recyclable.pop() : undefined;
+    const old = size === this.#options.logBytes ? this.#takeRecyclable() : undefined;
     this.#scheduler.request(
       ROLE_FLUSH,
       PREPARE_LOG,
@@ -168,6 +167,15 @@ export class LogFiles {
       pagesOf(size),
       old ?? 0,
     );
+  }
+
+  /** One that still is nobody else's. */
+  #takeRecyclable(): number | undefined {
+    for (let number = this.#recyclable.pop(); number !== undefined; number = this.#recyclable.pop()) {
+      if (!this.#options.isShared(logName(number))) return number;
+      this.#remove(number);
+    }
+    return undefined;
   }
 
   /** Lets go of live logs below `number`: all that they hold is in tables. */

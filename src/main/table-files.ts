@@ -88,7 +88,8 @@ export class TableFiles {
   async openAll(descriptions: readonly TableDescription[]): Promise<Table[]> {
     const tables: Table[] = [];
     for (const group of groupsOf(descriptions)) {
-      for (const outcome of await Promise.allSettled(group.map((description) => this.open(description)))) {
+      const opening = group.map((description) => this.#open(description, false));
+      for (const outcome of await Promise.allSettled(opening)) {
         if (outcome.status === 'rejected') throw outcome.reason as Error;
         tables.push(outcome.value);
       }
@@ -96,8 +97,12 @@ export class TableFiles {
     return tables;
   }
 
-  /** Opens a table and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
-  async open(description: TableDescription): Promise<Table> {
+  /** Opens a table that was just written and reads its index and filter. Rejects with TABLE_CORRUPT or IO_ERROR. */
+  open(description: TableDescription): Promise<Table> {
+    return this.#open(description, true);
+  }
+
+  async #open(description: TableDescription, isOwn: boolean): Promise<Table> {
     const scheduler = this.#scheduler;
     const { number, metaOffset, fileBytes } = description;
     const fileName = tableName(number);
@@ -116,7 +121,7 @@ export class TableFiles {
     if (!agreesWithProperties(description, meta.properties)) {
       throw new QuadringError('TABLE_CORRUPT', `${fileName} is not what the manifest says of it`, { file });
     }
-    return new Table(description, meta, (table) => this.#onUnheld(table));
+    return new Table(description, meta, isOwn, (table) => this.#onUnheld(table));
   }
 
   /** Removes a table that no version names, open or not. Rejects with IO_ERROR. */
@@ -127,7 +132,11 @@ export class TableFiles {
 
   /** A file for a new table of so many bytes to be written over, if there is one; `settleSpare` says what became of it. */
   takeSpare(bytes: number): SpareFile | undefined {
-    return this.#spares.take(bytes);
+    for (let spare = this.#spares.take(bytes); spare !== undefined; spare = this.#spares.take(bytes)) {
+      if (!this.#isShared(tableName(spare.number))) return spare;
+      this.#discard(spare);
+    }
+    return undefined;
   }
 
   /** What was asked to write over it: has (a positive result), had nothing to write (0), or failed. */
@@ -174,7 +183,7 @@ export class TableFiles {
     this.#close(file.number).then(
       () => {
         this.#removing--;
-        if (this.#isShared(tableName(file.number)) || !this.#spares.keep(file)) this.#discard(file);
+        if (!this.#spares.keep(file)) this.#discard(file);
       },
       (error: unknown) => this.#onNotRemoved(error),
     );

@@ -7,12 +7,14 @@
  * goes (table-files.ts).
  */
 import { assert } from '../assert.ts';
+import { blockShape } from '../format/block.ts';
 import { tableName } from '../format/file-names.ts';
 import type { RangeTombstones } from '../format/range-tombstones.ts';
 import type { TableIndex } from '../format/table-index.ts';
 import type { TableMeta } from '../format/table-meta.ts';
 import { isBehindTable } from '../format/table-range.ts';
 import type { TableDescription } from '../format/version-edit.ts';
+import { VERIFY_BOUNDS, VERIFY_CHECKSUM } from '../protocol/requests.ts';
 import { compareKeys, type KeyRange } from './range.ts';
 
 export const NOT_CACHED = -1;
@@ -27,11 +29,20 @@ export class Table {
   /** For each block the cache slot it is in, or on its way to; NOT_CACHED otherwise. */
   readonly slots: Int32Array;
   readonly #onUnheld: (table: Table) => void;
+  /** Of each block: 1 until it was seen that it can be searched. Null where this process wrote the table. */
+  readonly #unknown: Uint8Array | null;
   #description: TableDescription;
   #holders = 0;
 
-  /** `onUnheld` is called once, when the last of its holders has let go. */
-  constructor(description: TableDescription, meta: TableMeta, onUnheld: (table: Table) => void) {
+  /**
+   * `isOwn`: this process wrote it. `onUnheld` is called once, when the last of its holders has let go.
+   */
+  constructor(
+    description: TableDescription,
+    meta: TableMeta,
+    isOwn: boolean,
+    onUnheld: (table: Table) => void,
+  ) {
     this.#description = description;
     this.number = description.number;
     this.fileName = tableName(description.number);
@@ -39,11 +50,31 @@ export class Table {
     this.filter = meta.filter;
     this.rangeTombstones = meta.rangeTombstones;
     this.slots = new Int32Array(meta.index.blockCount).fill(NOT_CACHED);
+    this.#unknown = isOwn ? null : new Uint8Array(meta.index.blockCount).fill(1);
     this.#onUnheld = onUnheld;
   }
 
   get description(): TableDescription {
     return this.#description;
+  }
+
+  /** What is to be looked at when a block is read: a VERIFY_. */
+  verificationOf(block: number): number {
+    return this.#unknown?.[block] === 1 ? VERIFY_BOUNDS : VERIFY_CHECKSUM;
+  }
+
+  /** Whether a block that was read, and has so many pages in memory, is the one that the index speaks of. */
+  admits(block: number, words: Uint16Array, base: number, pages: number): boolean {
+    const unknown = this.#unknown;
+    if (unknown?.[block] !== 1) return true;
+    const { bucketBits, prefixLength } = blockShape(words, base);
+    const { index } = this;
+    const agrees =
+      bucketBits === index.bucketBitsOf(block) &&
+      prefixLength === index.prefixLengthOf(block) &&
+      pages <= index.memoryPagesOf(block);
+    if (agrees) unknown[block] = 0;
+    return agrees;
   }
 
   /** It belongs to another level from now on. */
@@ -69,6 +100,7 @@ export class Table {
 
   /** Bytes of index, filter and cache directory in memory. */
   get memoryBytes(): number {
-    return this.index.memoryBytes + (this.filter?.byteLength ?? 0) + this.slots.byteLength;
+    const blocks = this.slots.byteLength + (this.#unknown?.byteLength ?? 0);
+    return this.index.memoryBytes + (this.filter?.byteLength ?? 0) + blocks;
   }
 }

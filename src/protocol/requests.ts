@@ -8,15 +8,16 @@
  * The detail of an errno is the STEP_ that met it. Page numbers and page counts are in units of PAGE_BYTES. A buffer
  * is lent by a request and returned by its completion; READ_AHEAD lends one and returns the one that the kernel chose
  * among those lent that way: as its result, or after a failure as detail 0 (−1: the kernel kept it). READ_AHEAD, and
- * READ_PAGES if it is told to, verify the block that they read and decompress it in its slot.
+ * READ_PAGES if it is told to, verify the block that they read and decompress it in its slot; with VERIFY_BOUNDS also that
+ * it can be searched (format/block-bounds.ts). Detail 0 is then how many pages it has in memory.
  *
  *     request           argument 0      1              2               3              4            result
  *     ATTACH            –               –              –               –              –            0
  *     DETACH            –               –              –               –              –            0
  *     OPEN_TABLE        table           –              –               –              –            0
  *     CLOSE_TABLE       table           –              –               –              –            0
- *     READ_PAGES        table           first page     page count      page in pool   verify 0/1   0
- *     READ_AHEAD        table           first page     page count      page in pool   –            page in pool
+ *     READ_PAGES        table           first page     page count      page in pool   VERIFY_       0
+ *     READ_AHEAD        table           first page     page count      page in pool   VERIFY_       page in pool
  *     WRITE_FRAME       log             page in log    page in pool    –              –            pages written
  *     CLOSE_LOG         log             –              –               –              –            0
  *     PREPARE_LOG       log             page count     old log or 0    –              –            0
@@ -84,6 +85,13 @@ export const RESULT_SHORT_WRITE = -5003;
 export const RESULT_WORKER_FAILED = -5004;
 /** The block's checksum holds, but it is compressed and cannot be decompressed. */
 export const RESULT_UNDECOMPRESSED = -5005;
+/** The block's checksum holds, but searches of it would not stay within it. */
+export const RESULT_MALFORMED = -5006;
+
+/** What is read is no block; is a block of this process's; is one that somebody else may have made. */
+export const VERIFY_NOTHING = 0;
+export const VERIFY_CHECKSUM = 1;
+export const VERIFY_BOUNDS = 2;
 
 export const FILE_LOG = 1;
 export const FILE_TABLE = 2;

@@ -17,7 +17,9 @@
  */
 import { assert, must } from '../assert.ts';
 import { decompressBlock, verifyBlock } from '../format/block-check.ts';
+import type { BlockBounds } from '../format/block-bounds.ts';
 import { BlockCursor } from '../format/block-cursor.ts';
+import { FormatError } from '../format/format-error.ts';
 import { headOf } from '../format/key-head.ts';
 import { BLOCK_BYTES_MAX, KEY_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
 import { faultOfBlock, faultOfChecksum } from './compaction-fault.ts';
@@ -94,6 +96,7 @@ export interface CompactionRunOptions {
   readonly memoryAt: number;
   /** BLOCK_BYTES_MAX to decompress by way of. */
   readonly scratch: Uint8Array;
+  readonly bounds: BlockBounds;
 }
 
 export class CompactionRun {
@@ -112,6 +115,7 @@ export class CompactionRun {
   readonly #memory: Uint8Array;
   readonly #memoryAt: number;
   readonly #scratch: Uint8Array;
+  readonly #bounds: BlockBounds;
   readonly #buffers: readonly [ReadBuffer, ReadBuffer];
   #tables: readonly InputTable[] = [];
   #headSkip = 0;
@@ -128,12 +132,13 @@ export class CompactionRun {
   #keyHasPrefix = false;
   #previousHasPrefix = false;
 
-  constructor({ pool, poolAt, chunkBytes, memory, memoryAt, scratch }: CompactionRunOptions) {
+  constructor({ pool, poolAt, chunkBytes, memory, memoryAt, scratch, bounds }: CompactionRunOptions) {
     this.#pool = pool;
     this.#chunkBytes = chunkBytes;
     this.#memory = memory;
     this.#memoryAt = memoryAt;
     this.#scratch = scratch;
+    this.#bounds = bounds;
     this.#buffers = [new ReadBuffer(poolAt), new ReadBuffer(poolAt + chunkBytes)];
   }
 
@@ -213,9 +218,12 @@ export class CompactionRun {
     this.#block = firstBlock;
     this.#blockOffset = fileOffset;
     this.#enterBlock(memory, 0);
-    assert(this.entry.count === 1, 'a large block has one entry');
     this.entry.read(0);
-    assert(this.entry.hasKey(this.key, this.keyLength), 'a large block has the key that the index says');
+    if (this.entry.count !== 1 || !this.entry.hasKey(this.key, this.keyLength)) {
+      const { number } = must(this.buffer(0).table, 'a buffer that is walked has a table');
+      const error = new FormatError('a large block does not have the one entry that the index says', 0);
+      throw faultOfBlock(number, this.#blockOffset, error);
+    }
     this.#ordinal = 0;
     this.state = RUN_READY;
   }
@@ -282,10 +290,11 @@ export class CompactionRun {
     if (!ok) throw faultOfChecksum(number, this.#blockOffset, expected, actual);
     if (length <= BLOCK_BYTES_MAX) {
       this.#memory.set(bytes.subarray(at, at + length), this.#memoryAt);
-      this.#decompress(number, length);
+      this.#checkBounds(number, this.#memory, this.#memoryAt, this.#decompress(number, length));
       this.entry.enter(this.#memory, this.#memoryAt);
     } else {
       // A large entry's, which is never compressed.
+      this.#checkBounds(number, bytes, at, length);
       this.entry.enter(bytes, at);
     }
     this.#ordinal = 0;
@@ -293,10 +302,16 @@ export class CompactionRun {
     this.#previousHasPrefix = false;
   }
 
-  /** Makes the block that was copied out what it was before it was compressed, if it is. */
-  #decompress(table: number, length: number): void {
+  /** A block that somebody else made must not have as an entry what lies behind it. */
+  #checkBounds(table: number, bytes: Uint8Array, at: number, length: number): void {
+    if (this.#bounds.hold(bytes, at, length)) return;
+    throw faultOfBlock(table, this.#blockOffset, new FormatError('the block is none', 0));
+  }
+
+  /** Makes the block that was copied out what it was before it was compressed, if it is; its length then. */
+  #decompress(table: number, length: number): number {
     try {
-      decompressBlock(this.#memory, this.#memoryAt, length, this.#scratch, BLOCK_BYTES_MAX);
+      return decompressBlock(this.#memory, this.#memoryAt, length, this.#scratch, BLOCK_BYTES_MAX);
     } catch (error) {
       throw faultOfBlock(table, this.#blockOffset, error);
     }

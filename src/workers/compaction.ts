@@ -11,6 +11,7 @@
  */
 import { constants } from 'node:fs';
 import { assert } from '../assert.ts';
+import { BlockBounds } from '../format/block-bounds.ts';
 import { blockBuilderBytes } from '../format/block-builder.ts';
 import { tableName } from '../format/file-names.ts';
 import { BLOCK_BYTES_MAX, roundUpToPage } from '../format/limits.ts';
@@ -99,10 +100,11 @@ export class Compaction {
     const memory = new Uint8Array(builderBytes + runs.length * BLOCK_BYTES_MAX);
     this.#memory = memory;
     const scratch = new Uint8Array(BLOCK_BYTES_MAX);
+    const bounds = new BlockBounds();
     this.#runs = runs.map((_, i) => {
       const poolAt = COMPACTION_READ_BUFFERS_AT + 2 * i * chunkBytes;
       const memoryAt = builderBytes + i * BLOCK_BYTES_MAX;
-      return new CompactionRun({ pool, poolAt, chunkBytes, memory, memoryAt, scratch });
+      return new CompactionRun({ pool, poolAt, chunkBytes, memory, memoryAt, scratch, bounds });
     });
   }
 

@@ -7,6 +7,7 @@
  */
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
+import { BlockBounds } from '../format/block-bounds.ts';
 import { decompressBlock, verifyBlock } from '../format/block-check.ts';
 import { tableName } from '../format/file-names.ts';
 import { FormatError } from '../format/format-error.ts';
@@ -19,11 +20,14 @@ import {
   READ_AHEAD,
   READ_PAGES,
   RESULT_CHECKSUM,
+  RESULT_MALFORMED,
   RESULT_SHORT_READ,
   RESULT_UNDECOMPRESSED,
   ROLE_FOREGROUND,
   STEP_OPEN,
   STEP_READ,
+  VERIFY_BOUNDS,
+  VERIFY_NOTHING,
 } from '../protocol/requests.ts';
 import { NO_BUFFER } from './ring.ts';
 import type { RequestArguments, Role, RoleBasics } from './role.ts';
@@ -38,6 +42,7 @@ export class ForegroundRole implements Role {
   readonly #basics: RoleBasics;
   /** Tables of which the kernel knows that they are read in sequence. */
   readonly #advised = new Set<number>();
+  readonly #bounds = new BlockBounds();
   /** Compressed bytes, while they are decompressed to where they were. */
   readonly #scratch = new Uint8Array(BLOCK_BYTES_MAX);
 
@@ -53,12 +58,12 @@ export class ForegroundRole implements Role {
         this.#advised.delete(args[0] >>> 0);
         return this.#basics.closeFile(args[0] >>> 0);
       case READ_PAGES:
-        return this.#readPages(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4] !== 0);
+        return this.#readPages(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4]);
       case DETACH:
         this.#advised.clear();
         return this.#basics.start(opcode, args);
       case READ_AHEAD:
-        return this.#readAhead(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0);
+        return this.#readAhead(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4]);
       default:
         return this.#basics.start(opcode, args);
     }
@@ -75,7 +80,7 @@ export class ForegroundRole implements Role {
     io.respond(0);
   }
 
-  *#readPages(table: number, page: number, pageCount: number, poolPage: number, verify: boolean): RoleTask {
+  *#readPages(table: number, page: number, pageCount: number, poolPage: number, verify: number): RoleTask {
     const { io, memory, files } = this.#basics;
     const handle = must(files.get(table), 'a table is opened before it is read');
     const length = pageCount * PAGE_BYTES;
@@ -85,15 +90,15 @@ export class ForegroundRole implements Role {
     const { done, failure } = yield* this.#readRest(handle, target, offset, 0, length);
     if (failure < 0) return io.respond(failure, STEP_READ);
     if (done < length) return io.respond(RESULT_SHORT_READ, done);
-    if (verify) {
-      const verdict = verifyBlock(memory.pool, target, length, table, offset);
-      if (!verdict.ok) return io.respond(RESULT_CHECKSUM, verdict.expected | 0, verdict.actual | 0);
-      if (!this.#decompress(target, length)) return io.respond(RESULT_UNDECOMPRESSED);
-    }
-    io.respond(0);
+    if (verify === VERIFY_NOTHING) return io.respond(0);
+    const verdict = verifyBlock(memory.pool, target, length, table, offset);
+    if (!verdict.ok) return io.respond(RESULT_CHECKSUM, verdict.expected | 0, verdict.actual | 0);
+    const opened = this.#openBlock(target, length, verify);
+    if (opened < 0) return io.respond(opened);
+    io.respond(0, opened);
   }
 
-  *#readAhead(table: number, page: number, pageCount: number, poolPage: number): RoleTask {
+  *#readAhead(table: number, page: number, pageCount: number, poolPage: number, verify: number): RoleTask {
     const { io, memory, files } = this.#basics;
     const handle = must(files.get(table), 'a table is opened before it is read');
     const length = pageCount * PAGE_BYTES;
@@ -124,21 +129,27 @@ export class ForegroundRole implements Role {
     if (failure < 0) return io.respond(failure, landed);
     if (done < length) return io.respond(RESULT_SHORT_READ, landed);
     const verdict = verifyBlock(memory.pool, target, length, table, offset);
-    if (!verdict.ok) io.respond(RESULT_CHECKSUM, landed);
-    else if (!this.#decompress(target, length)) io.respond(RESULT_UNDECOMPRESSED, landed);
-    else io.respond(landed);
+    if (!verdict.ok) return io.respond(RESULT_CHECKSUM, landed);
+    const opened = this.#openBlock(target, length, verify);
+    if (opened < 0) return io.respond(opened, landed);
+    io.respond(landed, opened);
   }
 
-  /** Makes a verified block what it was before it was compressed, if it is, within its slot; false if that fails. */
-  #decompress(target: number, length: number): boolean {
+  /**
+   * Makes a verified block what it was before it was compressed, if it is, within its slot, and looks at whether it can be
+   * searched, if nobody knows that yet. Its pages then, or a RESULT_.
+   */
+  #openBlock(target: number, length: number, verify: number): number {
     const { memory } = this.#basics;
+    let opened: number;
     try {
-      decompressBlock(memory.pool, target, length, this.#scratch, memory.slotBytes);
-      return true;
+      opened = decompressBlock(memory.pool, target, length, this.#scratch, memory.slotBytes);
     } catch (error) {
-      if (error instanceof FormatError) return false;
+      if (error instanceof FormatError) return RESULT_UNDECOMPRESSED;
       throw error;
     }
+    if (verify === VERIFY_BOUNDS && !this.#bounds.hold(memory.pool, target, opened)) return RESULT_MALFORMED;
+    return opened / PAGE_BYTES;
   }
 
   /** Reads on until `length` bytes are there, a read fails, or reads make no progress. */
