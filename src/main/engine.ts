@@ -6,6 +6,7 @@
  *     close  writes settled ─ the log's end recorded ─ files closed ─ crew handed on ─ lock released
  *     fail   visibility frozen at what is durable, nothing written or flushed any more, reads go on
  */
+import { join } from 'node:path';
 import { assert } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';

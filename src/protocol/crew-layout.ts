@@ -25,7 +25,6 @@
  *    14 MiB             its read buffers       ┘
  *    22 MiB             block-cache slots        registered by the foreground ring
  */
-import { FRAME_BYTES_MAX } from '../format/limits.ts';
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
 import type { SharedWords } from '../atomics-sync/words.ts';

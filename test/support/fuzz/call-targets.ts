@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { QuadringError, type ErrorCode } from '../../../src/errors.ts';
 import { Database } from '../../../src/main/database.ts';
 import type { DatabaseOptions } from '../../../src/main/options.ts';
-import { MemoryDisk } from '../memory-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from '../memory-environment.ts';
+import { SimulatedDisk } from '../simulated-disk.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../simulated-environment.ts';
 import { Random } from '../random.ts';
 import {
   bytes,
@@ -99,8 +99,8 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
 
 async function openGround(): Promise<Ground> {
   const random = new Random(1);
-  const { environment } = memoryWorld({ disk: new MemoryDisk(), random: () => random.fraction() });
-  return { database: await Database.openIn(environment, MEMORY_DIRECTORY, OPTIONS), model: new Map() };
+  const { environment } = simulatedWorld({ disk: new SimulatedDisk(), random: () => random.fraction() });
+  return { database: await Database.openIn(environment, SIMULATED_DIRECTORY, OPTIONS), model: new Map() };
 }
 
 /** What a call does on the database; iterators are read to their end. */

@@ -9,8 +9,8 @@ import { readFrame } from '../../../src/format/frame.ts';
 import { Database } from '../../../src/main/database.ts';
 import { resolveOptions, type DatabaseOptions } from '../../../src/main/options.ts';
 import type { BatchOperation } from '../../../src/main/write-batch.ts';
-import { MemoryDisk } from '../memory-disk.ts';
-import { MEMORY_DIRECTORY, memoryWorld } from '../memory-environment.ts';
+import { SimulatedDisk } from '../simulated-disk.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../simulated-environment.ts';
 import { Random } from '../random.ts';
 import { accepted, expect, fuzzTarget, type Counter, type FuzzTarget } from './target.ts';
 
@@ -34,7 +34,7 @@ interface Frame {
 }
 
 interface Image {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   readonly files: readonly string[];
   /** Whether the database was closed: then even the end of its log is known. */
   readonly isClosed: boolean;
@@ -50,10 +50,10 @@ function keyAt(place: number): string {
   return `key-${String(place).padStart(3, '0')}`;
 }
 
-async function openIn(disk: MemoryDisk): Promise<Database> {
+async function openIn(disk: SimulatedDisk): Promise<Database> {
   const random = new Random(7);
-  const { environment } = memoryWorld({ disk, pool, random: () => random.fraction() });
-  return Database.openIn({ ...environment, random32: () => SALT }, MEMORY_DIRECTORY, OPTIONS);
+  const { environment } = simulatedWorld({ disk, pool, random: () => random.fraction() });
+  return Database.openIn({ ...environment, random32: () => SALT }, SIMULATED_DIRECTORY, OPTIONS);
 }
 
 function operationsAt(step: number, random: Random): BatchOperation[] {
@@ -88,7 +88,7 @@ const STEPS = 160;
 /** A database with tables on two levels and a log, as a crash leaves it and after it was closed. */
 async function makeImages(): Promise<Image[]> {
   const random = new Random(1);
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const database = await openIn(disk);
   const states: Contents[] = [new Map()];
   for (let step = 1; step <= STEPS; step++) {
@@ -104,7 +104,12 @@ async function makeImages(): Promise<Image[]> {
   return [crashed, imageOf(disk.crashed('everything'), true, states, flushed)];
 }
 
-function imageOf(disk: MemoryDisk, isClosed: boolean, states: readonly Contents[], flushed: number): Image {
+function imageOf(
+  disk: SimulatedDisk,
+  isClosed: boolean,
+  states: readonly Contents[],
+  flushed: number,
+): Image {
   const files = [...disk.names.keys()].sort();
   const logs = files.map((name) => ({ name, frames: framesOf(disk, name) }));
   const log = logs.find(({ frames }) => frames.length === STEPS);
@@ -112,17 +117,18 @@ function imageOf(disk: MemoryDisk, isClosed: boolean, states: readonly Contents[
   return { disk, files, isClosed, states, flushed, log };
 }
 
-function framesOf(disk: MemoryDisk, name: string): Frame[] {
+function framesOf(disk: SimulatedDisk, name: string): Frame[] {
   const file = disk.names.get(name);
   const parsed = parseFileName(name);
   if (file === undefined || parsed?.kind !== 'log') return [];
   const frames: Frame[] = [];
+  const content = file.bytes();
   const place = { salt: SALT, fileNumber: parsed.number };
   for (let offset = 0; ;) {
-    const read = readFrame(file.content, offset, file.size, { ...place, offset });
+    const read = readFrame(content, offset, content.length, { ...place, offset });
     if (read.status !== 'valid') return frames;
     const end = read.payloadStart + read.payloadLength;
-    frames.push({ offset, bytes: file.content.slice(offset, end) });
+    frames.push({ offset, bytes: content.slice(offset, end) });
     offset += read.paddedLength;
   }
 }
@@ -166,35 +172,35 @@ const damage: fc.Arbitrary<Damage> = fc.oneof(
 
 const PAGE = 4096;
 
-function inflict(disk: MemoryDisk, name: string, files: readonly string[], one: Damage): void {
+function inflict(disk: SimulatedDisk, name: string, files: readonly string[], one: Damage): void {
   const file = disk.names.get(name);
   if (file === undefined) return;
-  const { content } = file;
-  let used = file.size;
+  const content = file.bytes();
+  const changed = (): void => file.write(content, 0, true);
+  let used = content.length;
   while (used > 0 && content[used - 1] === 0) used--;
   const at = (fraction: number): number => Math.min(Math.floor(fraction * used), Math.max(used - 1, 0));
   switch (one.kind) {
     case 'bytes':
       for (const fraction of one.places) content[at(fraction)] = one.value;
-      return;
+      return changed();
     case 'bit':
       content[at(one.place)] ^= 1 << one.bit;
-      return;
+      return changed();
     case 'cut':
-      file.size = at(one.place);
-      return;
+      return file.truncate(at(one.place));
     case 'grow':
       file.truncate(file.size + one.bytes);
       return;
     case 'zero': {
       const start = Math.floor(at(one.place) / PAGE) * PAGE;
       content.fill(0, start, start + (one.pages + 1) * PAGE);
-      return;
+      return changed();
     }
     case 'copy': {
       const page = Math.floor(at(one.from) / PAGE) * PAGE;
       content.copyWithin(Math.floor(at(one.to) / PAGE) * PAGE, page, page + PAGE);
-      return;
+      return changed();
     }
     case 'remove':
       disk.names.delete(name);
@@ -211,12 +217,14 @@ function inflict(disk: MemoryDisk, name: string, files: readonly string[], one: 
 }
 
 /** How many frames of the log are as they were, up to the first that is not; −1 if one behind that is. */
-function intactFrames(image: Image, disk: MemoryDisk): number {
+function intactFrames(image: Image, disk: SimulatedDisk): number {
   const file = disk.names.get(image.log.name);
   const isIntact = image.log.frames.map(({ offset, bytes }) => {
     const end = offset + bytes.length;
     if (file === undefined || end > file.size) return false;
-    return Buffer.compare(file.content.subarray(offset, end), bytes) === 0;
+    const found = new Uint8Array(bytes.length);
+    file.read(found, offset);
+    return Buffer.compare(found, bytes) === 0;
   });
   const first = isIntact.indexOf(false);
   if (first < 0) return isIntact.length;
@@ -251,7 +259,7 @@ function agrees(read: ReadonlyMap<string, string | undefined>, state: Contents):
   return [...read].every(([key, value]) => state.get(key) === value);
 }
 
-async function checkImage(image: Image, disk: MemoryDisk, count: Counter): Promise<void> {
+async function checkImage(image: Image, disk: SimulatedDisk, count: Counter): Promise<void> {
   const intact = intactFrames(image, disk);
   let database: Database;
   try {

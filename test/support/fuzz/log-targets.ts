@@ -14,7 +14,9 @@ import { readU32, readU48, writeU32 } from '../../../src/format/integers.ts';
 import { KIND_RANGE_TOMBSTONE, PAGE_BYTES } from '../../../src/format/limits.ts';
 import { LogRecordReader } from '../../../src/format/log-record.ts';
 import { decodeVersionEdit, encodeVersionEdit } from '../../../src/format/version-edit.ts';
+import { nodeFileSystem } from '../../../src/main/file-system.ts';
 import { readFrames, type FrameGroup } from '../../../src/main/frame-groups.ts';
+import { FrameWindow } from '../../../src/main/frame-window.ts';
 import { damaged, inBoundedMemory } from './damaged-bytes.ts';
 import { exampleTable } from './example-table.ts';
 import { accepted, accepts, expect, expectSameBytes, fuzzTarget, type FuzzTarget } from './target.ts';
@@ -142,9 +144,9 @@ const frameGroups = fuzzTarget({
     }
     const bytes = isResealed ? resealed(damagedFile) : damagedFile;
     const recordedEnd = isEndRecorded ? { recordedEnd: exampleFile.length } : {};
-    const place = { salt: SALT, fileNumber: FILE_NUMBER, file: 'file', code: 'LOG_CORRUPT', ...recordedEnd };
+    const place = { salt: SALT, fileNumber: FILE_NUMBER, file: 'file', isRecycled: true, ...recordedEnd };
     const read = accepted(() =>
-      inBoundedMemory(bytes.length, () => readFrames(bytes, { ...place, code: 'LOG_CORRUPT' })),
+      inBoundedMemory(bytes.length, () => readFrames(windowOver(bytes), { ...place, code: 'LOG_CORRUPT' })),
     );
     if (read === undefined) return;
     count('accepted');
@@ -160,6 +162,13 @@ const frameGroups = fuzzTarget({
     if (isEndRecorded) expect(groups.length === exampleGroups.length, 'a loss that was not noticed');
   },
 });
+
+/** The bytes as recovery sees a file's. */
+function windowOver(bytes: Uint8Array): FrameWindow {
+  const read = (_path: string, offset: number, length: number): Uint8Array =>
+    bytes.subarray(offset, offset + length);
+  return new FrameWindow({ ...nodeFileSystem, read }, 'file', bytes.length);
+}
 
 const exampleEdit = encodeVersionEdit({
   databaseSalt: 77,
