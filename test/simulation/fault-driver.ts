@@ -1,14 +1,14 @@
 /**
- * Runs the steps of a simulation on a disk that fails, fills up and loses power. Whatever is refused must be refused with
- * one of the documented codes and must not have happened; whatever is given must be right; and after each power cut and
- * each opening the history says what must be there.
+ * Runs the steps of a simulation on a disk that fails, fills up and loses power, in processes that are killed. Whatever is
+ * refused must be refused with one of the documented codes and must not have happened; whatever is given must be right; and
+ * after each end and each opening the history says what must be there.
  */
 import { unreachable } from '../../src/assert.ts';
 import { QuadringError, type Database, type ErrorCode } from '../../src/index.ts';
 import type { Random } from '../support/random.ts';
 import { boundsOf, operationOf } from '../support/scan-driver.ts';
 import { keyAt, type WriteStep } from '../support/scan-steps.ts';
-import type { SimulatedDisk, UnderWay } from '../support/simulated-disk.ts';
+import type { UnderWay } from '../support/simulated-disk.ts';
 import { Crash } from '../support/simulated-environment.ts';
 import type { WriteHistory } from '../support/write-history.ts';
 import { expectContents, expectNoLeftovers, inMicrotasks } from './crash-points.ts';
@@ -32,11 +32,11 @@ export interface FaultDriverOptions {
 export class FaultDriver {
   readonly #options: FaultDriverOptions;
   #database: Database | undefined;
-  /** I/O steps until the power goes. */
-  #powerSteps = Infinity;
-  /** What the power cut left, once it has come. */
-  #image: SimulatedDisk | undefined;
-  #onPowerCut: () => void = () => undefined;
+  /** I/O steps until the power goes, or the process is killed. */
+  #stepsLeft = Infinity;
+  #ending: 'power' | 'kill' = 'power';
+  #hasEnded = false;
+  #onEnd: () => void = () => undefined;
   #faultsBefore = 0;
 
   constructor(options: FaultDriverOptions) {
@@ -47,9 +47,9 @@ export class FaultDriver {
     await this.#open();
     for (const step of steps) {
       if (step.kind === 'reopen') await this.#reopen();
-      else if (await this.#powerGoesDuring(step.kind, () => this.#step(step))) await this.#restart();
+      else if (await this.#endsDuring(step.kind, () => this.#step(step))) await this.#open();
     }
-    this.#powerSteps = Infinity;
+    this.#stepsLeft = Infinity;
     this.#heal();
     await this.#reopen();
     await inMicrotasks('the last look', async () => {
@@ -87,7 +87,9 @@ export class FaultDriver {
           this.#opened.compactRange(boundsOf(step.range)).then(() => history.durable(moment)),
         );
       case 'power':
-        this.#powerSteps = step.after;
+      case 'kill':
+        this.#stepsLeft = step.after;
+        this.#ending = step.kind;
         return Promise.resolve();
       case 'disk':
         disk.rates = step.rates;
@@ -161,8 +163,8 @@ export class FaultDriver {
   }
 
   async #reopen(): Promise<void> {
-    if (await this.#powerGoesDuring('closing', () => this.#close())) await this.#restart();
-    else await this.#open();
+    await this.#endsDuring('closing', () => this.#close());
+    await this.#open();
   }
 
   async #close(): Promise<void> {
@@ -174,17 +176,8 @@ export class FaultDriver {
   }
 
   async #open(): Promise<void> {
-    for (;;) {
-      await this.#options.beforeOpen();
-      if (!(await this.#powerGoesDuring('opening', () => this.#openTolerantly()))) return;
-      this.#machineRestarts();
-    }
-  }
-
-  /** The machine starts again. */
-  async #restart(): Promise<void> {
-    this.#machineRestarts();
-    await this.#open();
+    do await this.#options.beforeOpen();
+    while (await this.#endsDuring('opening', () => this.#openTolerantly()));
   }
 
   /** A disk that fails may keep a database from being opened, and has changed nothing then; a healed one does not. */
@@ -204,29 +197,29 @@ export class FaultDriver {
     history.opened(database.stats().lastSequence);
   }
 
+  /** Stops the process here once its time has come. */
   #onStep(underWay: () => readonly UnderWay[]): void {
-    if (this.#powerSteps-- > 0) return;
+    if (this.#stepsLeft-- > 0) return;
     const { disk, random } = this.#options;
-    this.#image = disk.afterPowerCut(random, underWay());
-    this.#onPowerCut();
+    if (this.#ending === 'kill') {
+      disk.killProcess(random, underWay());
+    } else {
+      disk.restart(disk.afterPowerCut(random, underWay()));
+      this.#heal();
+    }
+    this.#stepsLeft = Infinity;
+    this.#database = undefined;
+    this.#hasEnded = true;
+    this.#onEnd();
     throw new Crash();
   }
 
-  /** Whether the power went before it was done, or right after. */
-  async #powerGoesDuring(name: string, act: () => Promise<void>): Promise<boolean> {
-    const cut = new Promise<void>((resolve) => (this.#onPowerCut = resolve));
-    await inMicrotasks(name, () => Promise.race([act(), cut]));
-    return this.#image !== undefined;
-  }
-
-  #machineRestarts(): void {
-    const image = this.#image;
-    if (image === undefined) throw new Error('the power has gone');
-    this.#image = undefined;
-    this.#powerSteps = Infinity;
-    this.#database = undefined;
-    this.#options.disk.restart(image);
-    this.#heal();
+  /** Whether the process ended before it was done, or right after. */
+  async #endsDuring(name: string, act: () => Promise<void>): Promise<boolean> {
+    this.#hasEnded = false;
+    const ended = new Promise<void>((resolve) => (this.#onEnd = resolve));
+    await inMicrotasks(name, () => Promise.race([act(), ended]));
+    return this.#hasEnded;
   }
 
   get #isWell(): boolean {

@@ -7,12 +7,12 @@ import { simulationCase, type SimulationCase } from './simulation-case.ts';
 /** One seed in as many is run twice: the same seed must give the same steps. */
 const REPEATED_ONE_IN = 20;
 /** Crash points of a run. */
-const POINTS_MAX = 40;
+const POINTS_MAX = 20;
 /** Looking for a smaller case that fails is worth no more than this. */
 const SHRINK_MS_MAX = 60_000;
 
 export interface SeedOptions {
-  /** Crash points of the run itself. Default 40. */
+  /** Crash points of the run itself. Default 20. */
   readonly pointsMax?: number;
   /** Spent on a smaller case once one has failed, in milliseconds. */
   readonly shrinkMs?: number;

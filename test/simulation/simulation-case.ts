@@ -3,7 +3,8 @@
  * how the disk behaves.
  *
  *     scans     everything that the scan model does, on a disk that is slow and never fails
- *     faults    writes, reads, flushes and compactions on a disk that fails now and then, fills up, and loses power
+ *     faults    writes, reads, flushes and compactions on a disk that fails now and then, fills up, and loses power, by a
+ *               process that is killed
  */
 import fc from 'fast-check';
 import type { DatabaseOptions } from '../../src/index.ts';
@@ -25,8 +26,8 @@ export type FaultStep =
   | { readonly kind: 'reopen' }
   | { readonly kind: 'get'; readonly keys: readonly number[] }
   | { readonly kind: 'compact'; readonly range: StepBounds }
-  /** Power goes after so many more I/O steps, in the middle of what follows. */
-  | { readonly kind: 'power'; readonly after: number }
+  /** The power goes, or the process is killed, after so many more I/O steps, in the middle of what follows. */
+  | { readonly kind: 'power' | 'kill'; readonly after: number }
   /** How the disk is from now on. */
   | { readonly kind: 'disk'; readonly rates: FaultRates; readonly freeBytes: number };
 
@@ -86,7 +87,10 @@ const faultStep: fc.Arbitrary<FaultStep> = fc.oneof(
   { arbitrary: fc.constantFrom<FaultStep>({ kind: 'flush' }, { kind: 'scan' }), weight: 14 },
   { arbitrary: fc.constant<FaultStep>({ kind: 'reopen' }), weight: 5 },
   { arbitrary: fc.record({ kind: fc.constant('compact' as const), range: compacted }), weight: 5 },
-  { arbitrary: fc.record({ kind: fc.constant('power' as const), after: fc.nat(60) }), weight: 7 },
+  {
+    arbitrary: fc.record({ kind: fc.constantFrom('power' as const, 'kill' as const), after: fc.nat(60) }),
+    weight: 12,
+  },
   {
     arbitrary: fc.record({
       kind: fc.constant('disk' as const),

@@ -85,6 +85,22 @@ export class SimulatedDisk {
     return used;
   }
 
+  /**
+   * The process is killed and the machine lives: of what is under way `random` decides what still arrives; all that was
+   * written can be read, and is no more durable than it was.
+   */
+  killProcess(random: Random, underWay: readonly UnderWay[]): void {
+    for (const one of underWay) {
+      if (random.oneIn(2)) continue;
+      if (one.kind === 'rename') this.rename(one.from, one.to);
+      else if (one.kind === 'unlink') this.unlink(one.name);
+      else if (one.kind === 'truncate') this.#file(one.handle)?.truncate(one.size);
+      else this.#file(one.handle)?.write(one.bytes, one.offset, false);
+    }
+    this.#handles.clear();
+    this.locked = false;
+  }
+
   /** The machine goes on with what a crash has left: nothing is open, nothing is locked. */
   restart(image: SimulatedDisk): void {
     this.names = new Map(image.names);
