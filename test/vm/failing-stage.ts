@@ -57,22 +57,30 @@ export class FailingStage {
     this.#device.become(`linear ${this.#disk} 0`);
   }
 
-  /** What an administrator does after a file system has met errors. REQUIRES: the disk is well, nothing is open. */
-  remount(): void {
+  /**
+   * What comes after a disk that failed: the file system is given up, the disk is well, the file system is mounted. In
+   * this order: ext4 (Linux 6.12) marks itself clean if it is unmounted once its disk is well again, although what it
+   * had committed to its journal could not be written to its place before, and the journal is then thrown away.
+   * REQUIRES: nothing is open.
+   */
+  remountHealed(): void {
+    this.fail('writes');
     runInMachine('umount', this.#mount);
+    this.heal();
     this.#mountIt();
   }
 
   /** Whether the file system still lets anybody read: one that cannot write its own log may refuse that as well. */
   canRead(): boolean {
-    const descriptor = openSync(join(this.#mount, CANARY), constants.O_RDONLY | constants.O_DIRECT);
+    let descriptor: number | undefined;
     try {
+      descriptor = openSync(join(this.#mount, CANARY), constants.O_RDONLY | constants.O_DIRECT);
       return readSync(descriptor, this.#block, 0, CANARY_BYTES, 0) === CANARY_BYTES;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
       return false;
     } finally {
-      closeSync(descriptor);
+      if (descriptor !== undefined) closeSync(descriptor);
     }
   }
 
