@@ -9,5 +9,8 @@ export { ERROR_CODES, QuadringError, type ErrorCode } from './errors.ts';
 export type { Bytes } from './main/bytes.ts';
 export type { CompressionName } from './format/compression.ts';
 export type { CompactionOptions, DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
+export { NOTE_CODES, type Finding, type FindingCode, type Note, type NoteCode } from './main/findings.ts';
 export type { DatabaseStats, LevelStatistics, RingStatistics } from './main/statistics.ts';
 export type { BatchOperation, WriteBatch, WriteOptions } from './main/write-batch.ts';
+export type { VerifyOptions } from './main/verify.ts';
+export type { VerifiedFile, VerifyReport } from './main/verify-report.ts';

@@ -6,6 +6,7 @@
  *   MANIFEST-000001     version edits
  *   000002.wal          a log
  *   000003.sst          a table                          000003.sst.tmp     one that is being written
+ *   lost-000001         a directory: what a repair replaced
  *
  * Numbers have at least six digits, more when they need them. A name has exactly one spelling: `parseFileName` of any
  * other spelling (fewer digits, leading zeros beyond six) is undefined, so no two names mean the same file.
@@ -16,6 +17,7 @@ import { FILE_NUMBER_MAX } from './limits.ts';
 export const LOCK_NAME = 'LOCK';
 export const CURRENT_NAME = 'CURRENT';
 export const CURRENT_TEMPORARY_NAME = 'CURRENT.tmp';
+const LOST_PREFIX = 'lost-';
 
 export type FileKind = 'lock' | 'current' | 'manifest' | 'log' | 'table' | 'temporary';
 
@@ -39,6 +41,18 @@ export function tableName(number: number): string {
 
 export function temporaryTableName(number: number): string {
   return `${digits(number)}.sst.tmp`;
+}
+
+export function lostDirectoryName(number: number): string {
+  return `${LOST_PREFIX}${digits(number)}`;
+}
+
+/** The number of a directory that a repair made, or undefined when the name is none of ours. */
+export function parseLostDirectoryName(name: string): number | undefined {
+  const match = /^lost-(\d{6,10})$/.exec(name);
+  if (match === null) return undefined;
+  const number = Number(match[1]);
+  return number <= FILE_NUMBER_MAX && lostDirectoryName(number) === name ? number : undefined;
 }
 
 /** What a file in the directory is, or undefined when it is none of ours. */

@@ -37,13 +37,20 @@ import { headOf } from './key-head.ts';
 import { PAGE_BYTES } from './limits.ts';
 import { ByteWriter } from './varint.ts';
 
-const HEAD_BYTES = 8;
+export const INDEX_HEAD_BYTES = 8;
 const RECORD_BYTES = 12;
 const FLAG_CONTINUES = 1;
 const FLAG_COMPRESSED = 2;
 
 /** In memory, beside the flags of the disk: every key that `locate` leads here begins with the block's prefix. */
 const FLAG_PREFIX_IMPLIED = 128;
+
+/** The length of the section whose head is at `at`, without its checksum; undefined if that is more than `lengthMax`. */
+export function indexLength(bytes: Uint8Array, at: number, lengthMax: number): number | undefined {
+  if (lengthMax < INDEX_HEAD_BYTES) return undefined;
+  const length = INDEX_HEAD_BYTES + readU32(bytes, at) * RECORD_BYTES + readU32(bytes, at + 4);
+  return length <= lengthMax ? length : undefined;
+}
 
 /** Gathers one record for each block while a table is built. */
 export class TableIndexBuilder {
@@ -75,7 +82,7 @@ export class TableIndexBuilder {
 
   /** The section without its checksum. */
   finish(): Uint8Array {
-    const writer = new ByteWriter(HEAD_BYTES + this.#records.length + this.#keys.length);
+    const writer = new ByteWriter(INDEX_HEAD_BYTES + this.#records.length + this.#keys.length);
     writer.u32(this.#count);
     writer.u32(this.#keys.length);
     writer.bytes(this.#records.written());
@@ -109,10 +116,10 @@ export class TableIndex {
    * keeps nothing of `bytes`.
    */
   constructor(bytes: Uint8Array, start: number, end: number, dataBytes: number, decompressedPages: number) {
-    if (end - start < HEAD_BYTES) throw new FormatError('an index without a head', start);
+    if (end - start < INDEX_HEAD_BYTES) throw new FormatError('an index without a head', start);
     const count = readU32(bytes, start);
     const keyBytes = readU32(bytes, start + 4);
-    if (HEAD_BYTES + count * RECORD_BYTES + keyBytes !== end - start) {
+    if (INDEX_HEAD_BYTES + count * RECORD_BYTES + keyBytes !== end - start) {
       throw new FormatError(
         `an index of ${end - start} bytes for ${count} blocks and ${keyBytes} bytes of keys`,
         start,
@@ -127,9 +134,9 @@ export class TableIndex {
     this.#flags = new Uint8Array(count);
     this.#checksums = new Uint32Array(count);
     this.#keyStarts = new Uint32Array(count + 1);
-    const keysStart = start + HEAD_BYTES + count * RECORD_BYTES;
+    const keysStart = start + INDEX_HEAD_BYTES + count * RECORD_BYTES;
     this.#keys = new Uint8Array(bytes.subarray(keysStart, end));
-    this.#readRecords(bytes, start + HEAD_BYTES, keyBytes, dataBytes);
+    this.#readRecords(bytes, start + INDEX_HEAD_BYTES, keyBytes, dataBytes);
     this.#commonLength = count === 0 ? 0 : this.#sharedByKeys(0, count - 1);
     this.#checkKeysAndSetFlags(start);
 

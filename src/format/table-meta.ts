@@ -27,8 +27,8 @@ import { decodeTableProperties } from './table-properties.ts';
 import type { TableProperties } from './table-properties.ts';
 import { compareLargest, isBeforeTable } from './table-range.ts';
 
-const SECTION_CHECKSUM_BYTES = 4;
-const FILTER_LINE_BYTES = 64;
+export const SECTION_CHECKSUM_BYTES = 4;
+export const FILTER_LINE_BYTES = 64;
 
 export interface TableMeta {
   readonly index: TableIndex;
@@ -173,7 +173,7 @@ function decode(bytes: Uint8Array, fileNumber: number, metaOffset: number, fileB
 }
 
 /** Whether the properties say of the range tombstones what is so: how many there are, between which keys. */
-function agree(rangeTombstones: RangeTombstones, properties: TableProperties): boolean {
+export function agree(rangeTombstones: RangeTombstones, properties: TableProperties): boolean {
   const first = rangeTombstones.fragments.at(0);
   const last = rangeTombstones.fragments.at(-1);
   if (first === undefined || last === undefined) return false;
@@ -185,7 +185,8 @@ function agree(rangeTombstones: RangeTombstones, properties: TableProperties): b
   );
 }
 
-function decodeFilter(bytes: Uint8Array, start: number, end: number): Int32Array {
+/** Throws a `FormatError`. */
+export function decodeFilter(bytes: Uint8Array, start: number, end: number): Int32Array {
   const length = end - start;
   if (length % FILTER_LINE_BYTES !== 4 || length < FILTER_LINE_BYTES) {
     throw new FormatError(`a filter of ${length} bytes`, start);

@@ -35,6 +35,8 @@ import { bufferOf, Reads } from './reads.ts';
 import { Scan } from './scan.ts';
 import { Snapshot } from './snapshots.ts';
 import { collectStats, type DatabaseStats } from './statistics.ts';
+import { verifyDatabase, type VerifyOptions } from './verify.ts';
+import type { VerifyReport } from './verify-report.ts';
 import {
   BatchEncoder,
   WriteBatch,
@@ -78,6 +80,15 @@ export class Database implements AsyncDisposable {
       throw new QuadringError('INVALID_ARGUMENT', 'the directory must be a path');
     }
     return new Database(await openEngine(directory, resolveOptions(options), environment));
+  }
+
+  /**
+   * Looks at every byte of every file of a database that nobody has open, and changes nothing. Goes on after what it finds:
+   * `report.isSound`, `report.findings`. Rejects where nothing can be said: INVALID_ARGUMENT, PARENT_MISSING, NOT_FOUND,
+   * NOT_A_DATABASE, LOCKED, READ_ONLY (the lock cannot be taken), ABORTED or IO_ERROR.
+   */
+  static async verify(directory: string, options?: VerifyOptions): Promise<VerifyReport> {
+    return verifyDatabase(productionEnvironment, directory, options);
   }
 
   /**

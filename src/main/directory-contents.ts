@@ -9,6 +9,7 @@ import {
   CURRENT_TEMPORARY_NAME,
   LOCK_NAME,
   parseFileName,
+  parseLostDirectoryName,
   type ParsedFileName,
 } from '../format/file-names.ts';
 import type { TableDescription } from '../format/version-edit.ts';
@@ -19,28 +20,52 @@ export interface DirectoryContents {
   readonly present: boolean;
   /** Whether it holds a database. */
   readonly database: boolean;
-  readonly files: readonly (ParsedFileName & { readonly name: string })[];
+  readonly files: readonly DirectoryFile[];
+  /** Numbers of the directories in which repairs have put what they replaced. */
+  readonly lost: readonly number[];
+}
+
+export interface DirectoryFile extends ParsedFileName {
+  readonly name: string;
 }
 
 /** Looks before anything is touched. Throws NOT_A_DATABASE, PARENT_MISSING, CURRENT_CORRUPT or READ_ONLY. */
 export function inspectDirectory(fileSystem: FileSystem, directory: string): DirectoryContents {
+  const contents = listDirectory(fileSystem, directory);
+  const orphan = contents.files.find(({ kind }) => kind === 'table' || kind === 'log');
+  if (!contents.database && orphan !== undefined) {
+    // A crash while a database is created leaves a manifest at most.
+    const message = `${directory} holds ${orphan.name} but no CURRENT`;
+    throw new QuadringError('CURRENT_CORRUPT', message, { file: join(directory, CURRENT_NAME) });
+  }
+  return contents;
+}
+
+/** The same where CURRENT may be what is missing. Throws NOT_A_DATABASE, PARENT_MISSING or READ_ONLY. */
+export function listDirectory(fileSystem: FileSystem, directory: string): DirectoryContents {
   const isDirectory = fileSystem.isDirectory(directory);
   if (isDirectory === undefined) {
     const parent = join(directory, '..');
     if (fileSystem.isDirectory(parent) !== true) {
       throw new QuadringError('PARENT_MISSING', `${parent} is not a directory`, { path: directory });
     }
-    return { present: false, database: false, files: [] };
+    return { present: false, database: false, files: [], lost: [] };
   }
   if (!isDirectory) {
     throw new QuadringError('NOT_A_DATABASE', `${directory} is not a directory`, { path: directory });
   }
   const files = [];
+  const lost = [];
   for (const name of fileSystem.list(directory)) {
     const parsed = parseFileName(name);
     const status = fileSystem.status(join(directory, name));
     // Whoever holds the directory may have renamed or removed it since; the lock will say so.
     if (parsed !== undefined && status === undefined) continue;
+    const lostNumber = parseLostDirectoryName(name);
+    if (lostNumber !== undefined && status?.kind === 'directory') {
+      lost.push(lostNumber);
+      continue;
+    }
     if (parsed === undefined || status?.kind !== 'file') {
       const message = `${directory} holds ${name}, which is not a file of a database`;
       throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
@@ -52,13 +77,7 @@ export function inspectDirectory(fileSystem: FileSystem, directory: string): Dir
     files.push({ ...parsed, name });
   }
   const database = files.some(({ kind }) => kind === 'current');
-  const orphan = files.find(({ kind }) => kind === 'table' || kind === 'log');
-  if (!database && orphan !== undefined) {
-    // A crash while a database is created leaves a manifest at most.
-    const message = `${directory} holds ${orphan.name} but no CURRENT`;
-    throw new QuadringError('CURRENT_CORRUPT', message, { file: join(directory, CURRENT_NAME) });
-  }
-  return { present: true, database, files };
+  return { present: true, database, files, lost };
 }
 
 /** The highest number that a file of the directory has; it is not given again. */

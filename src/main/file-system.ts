@@ -1,12 +1,14 @@
 /**
- * The seam `FileSystem`: what open and recovery do to a directory before any ring runs, and the implementation over
- * Node's own calls. Owner only. Everything that must be durable goes through a ring instead.
+ * The seam `FileSystem`: what open and recovery do to a directory before any ring runs, and what verification and repair
+ * read, with the implementation over Node's own calls. Owner only. Everything that an open database must have durable goes
+ * through a ring instead; what a repair writes goes through repair-files.ts.
  */
 import {
   closeSync,
   constants,
   fstatSync,
   fsyncSync,
+  futimesSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -15,8 +17,10 @@ import {
   readSync,
   statSync,
   unlinkSync,
+  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
 
 export interface FileStatus {
@@ -32,6 +36,14 @@ export interface DirectoryLock {
   release(): void;
 }
 
+/** A regular file that is open to be read in pieces. */
+export interface ReadableFile {
+  readonly bytes: number;
+  /** Fills as much of `target` as the file has from `offset` on, and returns how much that is. */
+  read(target: Uint8Array, offset: number): number;
+  close(): void;
+}
+
 export interface FileSystem {
   /** Undefined if there is nothing at the path. Symbolic links are not followed: 'other'. */
   status(path: string): FileStatus | undefined;
@@ -45,9 +57,14 @@ export interface FileSystem {
   closeDirectory(handle: number): void;
   /** Bytes of a file from `offset` on, `length` of them or as many as there are. */
   read(path: string, offset: number, length: number): Uint8Array;
+  /** Throws where there is no regular file; follows no link and waits for nobody, whatever is there. */
+  openFile(path: string): ReadableFile;
   remove(path: string): void;
-  /** A lock, or the pid of who holds it (0 where it is not known). */
-  lock(path: string): DirectoryLock | number;
+  /**
+   * A lock, or the pid of who holds it (0 where it is not known). The file is made if it is not there, and names this process
+   * from then on; with `restoresText` it says again what it said before when the lock is released.
+   */
+  lock(path: string, restoresText?: boolean): DirectoryLock | number;
   /** Whether O_DIRECT with pages of 4 KiB works in the directory. */
   supportsDirectIo(directory: string): boolean;
 }
@@ -57,6 +74,9 @@ const PAGE_BYTES = 4096;
 const STATUS_BLOCK_BYTES = 512;
 /** What the owner of a database's files must be able to do, as they are made (0600, in a directory of 0700). */
 const OWNER_MODE = 0o700;
+/** A lock file holds a number; what is longer is none, and is not put back. */
+const LOCK_TEXT_BYTES_MAX = 64;
+const RESTORING = constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 export const nodeFileSystem: FileSystem = {
   status(path) {
@@ -104,27 +124,45 @@ export const nodeFileSystem: FileSystem = {
     try {
       const { size } = fstatSync(handle);
       const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
-      let done = 0;
-      while (done < bytes.length) {
-        const read = readSync(handle, bytes, done, bytes.length - done, offset + done);
-        if (read === 0) break;
-        done += read;
-      }
-      return bytes.subarray(0, done);
+      return bytes.subarray(0, readInto(handle, bytes, offset));
     } finally {
       closeSync(handle);
     }
+  },
+
+  openFile(path) {
+    // O_NONBLOCK: a pipe would wait for somebody to write.
+    const handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const status = fstatSync(handle);
+    if (!status.isFile()) {
+      closeSync(handle);
+      throw new QuadringError('NOT_A_DATABASE', `${path} is not a regular file`, { file: path });
+    }
+    return {
+      bytes: status.size,
+      read: (target, offset) => readInto(handle, target, offset),
+      close: () => closeSync(handle),
+    };
   },
 
   remove(path) {
     unlinkSync(path);
   },
 
-  lock(path) {
+  lock(path, restoresText = false) {
     requireUsableMask(path);
+    const restore = restoresText ? textOf(path) : undefined;
     const { descriptor, holder } = native.lockFile(path);
     if (descriptor < 0) return holder;
-    return { release: () => native.closeDescriptor(descriptor) };
+    return {
+      release: () => {
+        try {
+          restore?.();
+        } finally {
+          native.closeDescriptor(descriptor);
+        }
+      },
+    };
   },
 
   supportsDirectIo(directory) {
@@ -160,5 +198,38 @@ function processMask(): number {
   } catch (error) {
     if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0;
     throw error;
+  }
+}
+
+/** Reads until the target is full or the file ends. */
+function readInto(handle: number, target: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < target.length) {
+    const read = readSync(handle, target, done, target.length - done, offset + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
+/** What puts a lock file's text and times back; undefined where it has none that a database wrote. */
+function textOf(path: string): (() => void) | undefined {
+  const file = nodeFileSystem.openFile(path);
+  try {
+    if (file.bytes > LOCK_TEXT_BYTES_MAX) return undefined;
+    const { atime, mtime } = lstatSync(path);
+    const text = new Uint8Array(file.bytes);
+    const length = file.read(text, 0);
+    return () => {
+      const handle = openSync(path, RESTORING);
+      try {
+        writeSync(handle, text, 0, length);
+        futimesSync(handle, atime, mtime);
+      } finally {
+        closeSync(handle);
+      }
+    };
+  } finally {
+    file.close();
   }
 }

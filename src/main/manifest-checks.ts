@@ -6,14 +6,13 @@
 import { QuadringError } from '../errors.ts';
 import {
   FILE_NUMBER_MAX,
-  LEVEL_COUNT,
-  LEVEL_MAX,
   PAGE_BYTES,
   SEQUENCE_MAX,
   TABLE_TAIL_BYTES_MAX,
 } from '../format/limits.ts';
 import type { TableProperties } from '../format/table-properties.ts';
 import type { TableDescription } from '../format/version-edit.ts';
+import { levelContradictions } from './manifest-replay.ts';
 import { compareKeys } from './range.ts';
 import type { ManifestState } from './version-set.ts';
 
@@ -45,28 +44,8 @@ export function checkManifestState(state: ManifestState, file: string): void {
     const message = `table ${number} has sequence numbers up to ${largestSequence}, tables end at ${flushedSequence}`;
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
   }
-  checkLevels(tables, file);
-}
-
-/** Below level 0 tables do not overlap. */
-function checkLevels(tables: readonly TableDescription[], file: string): void {
-  for (let level = 1; level <= LEVEL_MAX; level++) {
-    const sorted = tables
-      .filter((table) => table.level === level)
-      .sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
-    if (sorted.length > 0 && level >= LEVEL_COUNT)
-      throw new QuadringError('MANIFEST_CORRUPT', `there is no level ${level}`, { file });
-    for (let i = 1; i < sorted.length; i++) {
-      if (isBehindTable(sorted[i].smallestKey, sorted[i - 1])) continue;
-      const message = `tables ${sorted[i - 1].number} and ${sorted[i].number} of level ${level} overlap`;
-      throw new QuadringError('MANIFEST_CORRUPT', message, { file });
-    }
-  }
-}
-
-function isBehindTable(key: Uint8Array, { largestKey, largestKeyIsExclusive }: TableDescription): boolean {
-  if (!largestKeyIsExclusive) return compareKeys(key, largestKey) > 0;
-  return largestKey.length > 0 && compareKeys(key, largestKey) >= 0;
+  for (const message of levelContradictions(tables))
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file });
 }
 
 /**

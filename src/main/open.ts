@@ -2,10 +2,10 @@
  * Opens a database: checks that change nothing first, then the crew, the directory, the lock, and what the directory
  * holds. Owner only.
  */
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
-import { LOCK_NAME } from '../format/file-names.ts';
 import { highestNumber, inspectDirectory, type DirectoryContents } from './directory-contents.ts';
+import { takeLock } from './directory-lock.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
@@ -13,9 +13,6 @@ import { translated } from './io-errors.ts';
 import { checkNumbersLeft } from './manifest-checks.ts';
 import type { Settings } from './options.ts';
 import { checkUnnamedTables, freshState, readLogs, readManifest } from './recovery.ts';
-
-/** Time between two tries to take a lock that somebody holds. */
-const LOCK_RETRY_MS = 20;
 
 export async function openEngine(
   path: string,
@@ -31,7 +28,7 @@ export async function openEngine(
   let taken = false;
   try {
     if (!before.present) translated(directory, () => fileSystem.makeDirectory(directory));
-    lock = await takeLock(directory, settings, environment);
+    lock = await takeLock(directory, settings.lockTimeoutMs, environment);
     const found = translated(directory, () => readDirectory(directory, settings, environment));
     const engine = new Engine({ directory, settings, environment, crew, lock, ...found });
     taken = true;
@@ -71,32 +68,5 @@ function checkPresence({ database }: DirectoryContents, settings: Settings, dire
   }
   if (!database && !settings.createIfMissing) {
     throw new QuadringError('NOT_FOUND', `${directory} holds no database`, { path: directory });
-  }
-}
-
-/** A lock may outlive the process that held it for a moment, so it is tried for a bounded time. */
-async function takeLock(
-  directory: string,
-  settings: Settings,
-  environment: Environment,
-): Promise<DirectoryLock> {
-  const path = join(directory, LOCK_NAME);
-  const deadline = environment.now() + settings.lockTimeoutMs;
-  for (;;) {
-    const lock = translated(directory, () => environment.fileSystem.lock(path));
-    if (typeof lock !== 'number') return lock;
-    if (environment.now() >= deadline) {
-      const holder =
-        lock === process.pid
-          ? `this process (pid ${lock})`
-          : lock === 0
-            ? 'another process'
-            : `process ${lock}`;
-      throw new QuadringError('LOCKED', `${directory} is held open by ${holder}`, {
-        path: directory,
-        pid: lock,
-      });
-    }
-    await environment.delay(LOCK_RETRY_MS);
   }
 }

@@ -17,12 +17,13 @@ import { FormatError } from '../format/format-error.ts';
 import { LOG_BYTES_MAX, MANIFEST_BYTES_MAX, PAGE_BYTES, TABLE_TAIL_BYTES_MAX } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { decodeTableMeta } from '../format/table-meta.ts';
-import { decodeVersionEdit, type TableDescription, type VersionEdit } from '../format/version-edit.ts';
+import { decodeVersionEdit, type TableDescription } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import type { FileStatus, FileSystem } from './file-system.ts';
 import { decodeOr, readFrames, type FrameGroup } from './frame-groups.ts';
 import { FrameWindow } from './frame-window.ts';
 import { checkAddedTable, checkManifestState } from './manifest-checks.ts';
+import { ManifestReplay } from './manifest-replay.ts';
 import type { ManifestState } from './version-set.ts';
 
 /** The state of a database that is to be created. */
@@ -80,19 +81,7 @@ function checkTableFile(fileSystem: FileSystem, directory: string, table: TableD
 }
 
 function replayEdits(window: FrameWindow, number: number, file: string): ManifestState {
-  const state = {
-    manifestNumber: number,
-    databaseSalt: 0,
-    logNumber: 0,
-    nextFileNumber: 0,
-    lastSequence: 0,
-    flushedSequence: 0,
-    cleanClose: false,
-  };
-  const tables = new Map<number, TableDescription>();
-  const compactionPointers = new Map<number, Uint8Array>();
-  const logEnds = new Map<number, number>();
-  let snapshotEdits = 1;
+  const replay = new ManifestReplay(number, file);
   const place = { salt: 0, fileNumber: number, file, code: 'MANIFEST_CORRUPT', isRecycled: false } as const;
   const { groups, end } = readFrames(window, place);
   if (groups.length === 0) {
@@ -101,61 +90,24 @@ function replayEdits(window: FrameWindow, number: number, file: string): Manifes
       offset: end,
     });
   }
-  for (const group of groups) {
-    const { payload } = group;
+  for (const { payload, offset } of groups) {
     const edit = decodeOr(
       'MANIFEST_CORRUPT',
       file,
       () => decodeVersionEdit(payload, 0, payload.length),
-      group.offset,
+      offset,
     );
-    applyEdit(state, tables, edit, file, group.offset);
-    for (const log of edit.logEnds) logEnds.set(log.number, log.end);
-    for (const { level, key } of edit.compactionPointers) compactionPointers.set(level, key);
-    snapshotEdits = Math.max(snapshotEdits, edit.snapshotEdits ?? 0);
+    for (const table of edit.added) checkAddedTable(table, file, offset);
+    replay.apply(edit, offset);
   }
   // The edits that a manifest began with were durable before CURRENT named it: if one is missing, it was damaged.
-  if (groups.length < snapshotEdits) {
-    const message = `${manifestName(number)} has ${groups.length} valid edits, it began with ${snapshotEdits}`;
+  if (groups.length < replay.snapshotEdits) {
+    const message = `${manifestName(number)} has ${groups.length} valid edits, it began with ${replay.snapshotEdits}`;
     throw new QuadringError('MANIFEST_CORRUPT', message, { file, offset: end });
   }
-  const whole = { ...state, tables: [...tables.values()], compactionPointers, logEnds };
-  checkManifestState(whole, file);
-  return whole;
-}
-
-function applyEdit(
-  state: { -readonly [K in keyof ManifestState]?: ManifestState[K] },
-  tables: Map<number, TableDescription>,
-  edit: VersionEdit,
-  file: string,
-  offset: number,
-): void {
-  const { databaseSalt, logNumber, nextFileNumber, lastSequence, flushedSequence } = edit;
-  if (databaseSalt !== undefined) state.databaseSalt = databaseSalt;
-  if (logNumber !== undefined) state.logNumber = logNumber;
-  if (nextFileNumber !== undefined)
-    state.nextFileNumber = Math.max(nextFileNumber, state.nextFileNumber ?? 0);
-  if (lastSequence !== undefined) state.lastSequence = lastSequence;
-  if (flushedSequence !== undefined) state.flushedSequence = flushedSequence;
-  for (const { number } of edit.deleted) {
-    if (tables.delete(number)) continue;
-    throw new QuadringError('MANIFEST_CORRUPT', `an edit deletes table ${number}, which is not there`, {
-      file,
-      offset,
-    });
-  }
-  for (const table of edit.added) {
-    if (tables.has(table.number)) {
-      throw new QuadringError('MANIFEST_CORRUPT', `an edit adds table ${table.number} again`, {
-        file,
-        offset,
-      });
-    }
-    checkAddedTable(table, file, offset);
-    tables.set(table.number, table);
-  }
-  state.cleanClose = edit.cleanClose === true;
+  const { state } = replay;
+  checkManifestState(state, file);
+  return state;
 }
 
 /** What one log holds. */

@@ -163,6 +163,19 @@ function fileSystemOver(disk: SimulatedDisk): FileSystem {
       file.read(bytes, offset);
       return bytes;
     },
+    openFile(path) {
+      const file = disk.names.get(nameOf(path));
+      if (file === undefined) throw Object.assign(new Error(`${path} does not exist`), { code: 'ENOENT' });
+      return {
+        bytes: file.size,
+        read(target, offset) {
+          const part = file.content.subarray(offset, Math.min(offset + target.length, file.size));
+          target.set(part);
+          return part.length;
+        },
+        close: () => undefined,
+      };
+    },
     remove(path) {
       const result = disk.unlink(nameOf(path));
       if (result === 0) return;
