@@ -12,5 +12,7 @@ export type { CompactionOptions, DatabaseOptions, IoOptions, ReadAheadOptions } 
 export { NOTE_CODES, type Finding, type FindingCode, type Note, type NoteCode } from './main/findings.ts';
 export type { DatabaseStats, LevelStatistics, RingStatistics } from './main/statistics.ts';
 export type { BatchOperation, WriteBatch, WriteOptions } from './main/write-batch.ts';
+export type { RepairOptions } from './main/repair.ts';
+export type { LostPart, RepairReport } from './main/repair-report.ts';
 export type { VerifyOptions } from './main/verify.ts';
 export type { VerifiedFile, VerifyReport } from './main/verify-report.ts';

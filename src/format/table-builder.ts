@@ -61,7 +61,7 @@ export interface TableBuilderOptions {
   /** Of ordinary data blocks that take at least a page less with it. */
   readonly compression: CompressionName;
   readonly createdAtSeconds: number;
-  /** The database's last sequence number. */
+  /** See TableDescription. */
   readonly createdAtSequence: number;
   /** Where blocks are made, at least `blockBuilderBytes`; see BlockBuilder. Memory of its own by itself. */
   readonly memory?: Uint8Array;

@@ -53,7 +53,10 @@ export interface TableDescription {
   /** Keys and values, before any encoding. */
   readonly rawBytes: number;
   readonly createdAtSeconds: number;
-  /** The last sequence number of the database when the table was begun. */
+  /**
+   * Everything up to it was in tables when this one was there, and no entry of this one had a greater number before a
+   * compaction made it 0: where the manifest is lost, this says from where on the logs are needed.
+   */
   readonly createdAtSequence: number;
 }
 

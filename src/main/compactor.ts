@@ -303,10 +303,9 @@ export class Compactor {
   }
 
   #mannerOf({ outputLevel }: Compaction): CompactionManner {
-    const { settings, environment, snapshots, lastSequence } = this.#options;
+    const { settings, environment, snapshots, lastSequence, versions } = this.#options;
     const { policy, ioPriority } = settings.compaction;
     const sequences = snapshots();
-    const createdAtSequence = lastSequence();
     const isCut = sequences.length > SNAPSHOTS_MAX;
     return {
       tableBytes: policy.tableBytes,
@@ -315,9 +314,9 @@ export class Compactor {
       filterBitsPerKey: forLevel(settings.filterBitsPerKey, outputLevel),
       compression: forLevel(settings.compression, outputLevel),
       createdAtSeconds: environment.wallClockSeconds(),
-      createdAtSequence,
+      createdAtSequence: versions.flushedSequence,
       snapshots: sequences.slice(0, SNAPSHOTS_MAX),
-      keepAbove: isCut ? sequences[SNAPSHOTS_MAX - 1] : createdAtSequence,
+      keepAbove: isCut ? sequences[SNAPSHOTS_MAX - 1] : lastSequence(),
       ioPriority,
     };
   }

@@ -35,6 +35,9 @@ import { bufferOf, Reads } from './reads.ts';
 import { Scan } from './scan.ts';
 import { Snapshot } from './snapshots.ts';
 import { collectStats, type DatabaseStats } from './statistics.ts';
+import { repairDatabase, type RepairOptions } from './repair.ts';
+import { nodeRepairFiles } from './repair-files.ts';
+import type { RepairReport } from './repair-report.ts';
 import { verifyDatabase, type VerifyOptions } from './verify.ts';
 import type { VerifyReport } from './verify-report.ts';
 import {
@@ -89,6 +92,16 @@ export class Database implements AsyncDisposable {
    */
   static async verify(directory: string, options?: VerifyOptions): Promise<VerifyReport> {
     return verifyDatabase(productionEnvironment, directory, options);
+  }
+
+  /**
+   * Makes what still verifies of a damaged database, which nobody has open, into one that opens. Nothing is deleted: what is
+   * replaced is put aside, in a directory `lost-NNNNNN`. The report says what was lost. Rejects with INVALID_ARGUMENT,
+   * PARENT_MISSING, NOT_FOUND, NOT_A_DATABASE, LOCKED, READ_ONLY, UNKNOWN_FORMAT, NO_SPACE, ABORTED or IO_ERROR; whenever it
+   * does, it can be called again, and nothing more is lost.
+   */
+  static async repair(directory: string, options?: RepairOptions): Promise<RepairReport> {
+    return repairDatabase({ ...productionEnvironment, files: nodeRepairFiles }, directory, options);
   }
 
   /**

@@ -46,6 +46,12 @@ export class Findings {
   /** How many were not kept. */
   leftOut = 0;
   notesLeftOut = 0;
+  readonly #onlyMedia: boolean;
+
+  /** `onlyMedia`: what the system refuses for another reason than a disk that cannot be read is thrown, and is no damage. */
+  constructor(onlyMedia = false) {
+    this.#onlyMedia = onlyMedia;
+  }
 
   get count(): number {
     return this.all.length + this.leftOut;
@@ -76,6 +82,7 @@ export class Findings {
   /** What the system says where a file, or a part of it, should be read. Throws everything else again. */
   addSystemError(file: string, error: unknown, offset?: number): void {
     if (error instanceof QuadringError || !(error instanceof Error) || !('code' in error)) throw error;
+    if (this.#onlyMedia && error.code !== 'EIO') throw error;
     this.add({
       code: 'IO_ERROR',
       message: `it cannot be read: ${error.message}`,

@@ -139,6 +139,15 @@ function frameAt(
   }
 }
 
+/** Whether some page begins as a frame of this file does, valid or not. */
+export function mayHoldFrames(reader: PieceReader, fileNumber: number): boolean {
+  for (let offset = 0; offset < reader.bytes; offset += PAGE_BYTES) {
+    const head = headAt(reader, offset);
+    if (head !== undefined && isOurs(head, { salt: 0, fileNumber })) return true;
+  }
+  return false;
+}
+
 /** The next page from `from` on at which a valid frame begins, of whatever version. */
 async function nextValid(
   reader: PieceReader,

@@ -67,6 +67,9 @@ export interface TableExamination {
   readonly gaps: readonly TableGap[];
   /** Of the blocks that are sound. */
   readonly tally: TableTally;
+  /** Their first key and their last one; undefined where there are none. */
+  readonly firstKey: Uint8Array | undefined;
+  readonly lastKey: Uint8Array | undefined;
 }
 
 /** Examines one table after another; what it needs for that it takes once. */
@@ -175,6 +178,8 @@ class Examination {
       blocks: this.#blocks,
       gaps: this.#gaps,
       tally: this.#tally,
+      firstKey: this.#firstKey,
+      lastKey: this.#examiner.hasLast ? this.#examiner.lastKey() : undefined,
     };
   }
 
@@ -379,5 +384,7 @@ function unreadable(
     blocks: [],
     gaps: [gap],
     tally: new TableTally(),
+    firstKey: undefined,
+    lastKey: undefined,
   };
 }

@@ -15,6 +15,7 @@ import type { FrameGroup } from './frame-groups.ts';
 import { PieceReader } from './piece-reader.ts';
 import type { ExaminationGround } from './table-examination.ts';
 import { wasChangedInLog } from './torn-frames.ts';
+import { sumsOf } from './verify-manifest.ts';
 import type { VerifiedFile } from './verify-report.ts';
 import type { ManifestState } from './version-set.ts';
 
@@ -176,9 +177,9 @@ class LogVerification {
         this.#sequences.isBroken = true;
         break;
       case 'break': {
-        const { expected, actual, reason } = event.frame;
+        const { reason } = event.frame;
         const message = `no valid frame, before one at ${event.resumesAt}: ${reason}`;
-        this.#add(message, event.offset, { expected, actual });
+        this.#add(message, event.offset, sumsOf(event.frame));
         this.#sequences.isBroken = true;
         break;
       }
@@ -188,7 +189,7 @@ class LogVerification {
   }
 
   #takeEnd({ from, offset, frame }: Extract<FrameEvent, { type: 'end' }>, reader: PieceReader): void {
-    const sums = frame?.status === 'bad' ? { expected: frame.expected, actual: frame.actual } : {};
+    const sums = sumsOf(frame);
     if (this.#recordedEnd !== undefined) {
       if (from >= Math.min(this.#recordedEnd, reader.bytes)) return;
       const reason = frame?.reason ?? 'a batch without its end';

@@ -9,7 +9,8 @@ import { QuadringError } from '../errors.ts';
 import { decodeCurrent } from '../format/current.ts';
 import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
 import { FormatError, UnknownVersionError } from '../format/format-error.ts';
-import { decodeVersionEdit } from '../format/version-edit.ts';
+import type { FrameRead } from '../format/frame.ts';
+import { decodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import type { DirectoryContents } from './directory-contents.ts';
 import { firstNonZero, scanFrames, type FrameEvent, type FrameFile } from './frame-scan.ts';
 import { levelContradictions, ManifestReplay } from './manifest-replay.ts';
@@ -61,6 +62,8 @@ export function verifyCurrent(ground: ExaminationGround, files: VerifiedFile[]):
 /** What a manifest adds up to. */
 export interface VerifiedManifest {
   readonly state: ManifestState;
+  /** Those that are valid. */
+  readonly edits: readonly VersionEdit[];
   /** All of it is there: the state is the one in force. */
   readonly isWhole: boolean;
 }
@@ -80,7 +83,8 @@ export async function verifyManifest(
     return undefined;
   }
   const before = findings.count;
-  const replay = await readEdits(ground, number, file, files);
+  const edits: VersionEdit[] = [];
+  const replay = await readEdits(ground, number, file, files, edits);
   if (replay === undefined) return undefined;
   const { state } = replay;
   if (replay.edits < replay.snapshotEdits) {
@@ -89,7 +93,7 @@ export async function verifyManifest(
   }
   for (const message of levelContradictions(state.tables))
     findings.add({ code: 'MANIFEST_CORRUPT', message, file });
-  return { state, isWhole: findings.count === before };
+  return { state, edits, isWhole: findings.count === before };
 }
 
 async function readEdits(
@@ -97,6 +101,7 @@ async function readEdits(
   number: number,
   file: string,
   files: VerifiedFile[],
+  edits: VersionEdit[],
 ): Promise<ManifestReplay | undefined> {
   const { fileSystem, findings, breather } = ground;
   const replay = new ManifestReplay(number, file);
@@ -117,7 +122,7 @@ async function readEdits(
         await checkTail(ground, reader, file, place, event, replay.state.cleanClose);
       } else {
         if (event.type === 'group') paddingBytes += event.paddingBytes;
-        takeEvent(ground, file, event, replay);
+        takeEvent(ground, file, event, replay, edits);
       }
     }
     const { bytes } = reader;
@@ -151,13 +156,15 @@ function takeEvent(
   file: string,
   event: Exclude<FrameEvent, { type: 'end' }>,
   replay: ManifestReplay,
+  edits: VersionEdit[],
 ): void {
   const add = (message: string, offset: number, sums = {}): void =>
     findings.add({ code: 'MANIFEST_CORRUPT', message, file, offset, ...sums });
   switch (event.type) {
     case 'group':
       try {
-        replay.apply(decodeVersionEdit(event.payload, 0, event.payload.length), event.offset);
+        edits.push(decodeVersionEdit(event.payload, 0, event.payload.length));
+        replay.apply(edits[edits.length - 1], event.offset);
       } catch (error) {
         if (error instanceof FormatError) add(error.message, event.offset);
         else if (error instanceof QuadringError) add(error.message, event.offset);
@@ -181,10 +188,16 @@ function takeEvent(
       add('the frames of an edit are out of order', event.offset);
       break;
     case 'break': {
-      const { expected, actual, reason } = event.frame;
-      add(`no valid frame, before one at ${event.resumesAt}: ${reason}`, event.offset, { expected, actual });
+      const { reason } = event.frame;
+      add(`no valid frame, before one at ${event.resumesAt}: ${reason}`, event.offset, sumsOf(event.frame));
     }
   }
+}
+
+/** Where a frame is one but for its checksum. */
+export function sumsOf(frame: FrameRead | undefined): { readonly expected?: number; readonly actual?: number } {
+  if (frame === undefined || frame.expected === frame.actual) return {};
+  return { expected: frame.expected, actual: frame.actual };
 }
 
 /** What stands behind the last valid frame. */
@@ -207,7 +220,7 @@ async function checkTail(
     findings.note({ code: 'TORN_TAIL', message: 'an append that a crash cut short', file, offset: from });
     return;
   }
-  const sums = frame?.status === 'bad' ? { expected: frame.expected, actual: frame.actual } : {};
+  const sums = sumsOf(frame);
   const message = `what follows the last valid edit is neither zeros nor a torn append: ${frame?.reason ?? ''}`;
   findings.add({ code: 'MANIFEST_CORRUPT', message, file, offset: Math.min(from, odd ?? offset), ...sums });
 }

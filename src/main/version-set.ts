@@ -124,7 +124,7 @@ export class VersionSet {
 }
 
 /** Tables in groups with few enough bytes of keys for one edit. */
-function groupsOf(tables: readonly TableDescription[]): TableDescription[][] {
+export function groupsOf(tables: readonly TableDescription[]): TableDescription[][] {
   const groups: TableDescription[][] = [];
   let bytes = Infinity;
   for (const table of tables) {

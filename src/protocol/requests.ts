@@ -174,7 +174,7 @@ export interface CompactionParameters {
   readonly filterBitsPerKey: number;
   readonly compression: CompressionName;
   readonly createdAtSeconds: number;
-  /** The last sequence number of the database when the compaction was picked. */
+  /** Everything up to it was in tables when the compaction was picked. */
   readonly createdAtSequence: number;
   /** See WriteTableParameters. */
   readonly snapshots: readonly number[];
