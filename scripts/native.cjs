@@ -251,5 +251,5 @@ function main(argument) {
   return existsSync(join(root, 'prebuilds')) && loadsHere() ? 0 : compile(false);
 }
 
-module.exports = { isUpToDate, missing };
+module.exports = { headersDirectory, isUpToDate, missing, nodeGyp };
 if (require.main === module) process.exitCode = main(process.argv[2]);

@@ -29,6 +29,7 @@ import {
   WORD_OPCODE,
   WORD_USER_DATA,
 } from '../../src/workers/ring.ts';
+import { PATIENCE } from '../support/children.ts';
 
 export const BACKENDS = ['Ring', 'SystemCalls'] as const;
 export type Backend = (typeof BACKENDS)[number];
@@ -260,7 +261,7 @@ export function runChild(
     ${body}`;
   const node = [process.execPath, ...nodeArguments, '--input-type=module', '-e', script];
   const [command, ...rest] = hostile === null ? node : ['python3', REFUSE_IO_URING, ...hostile, ...node];
-  const result = spawnSync(command, rest, { encoding: 'utf8', timeout: 60_000 });
+  const result = spawnSync(command, rest, { encoding: 'utf8', timeout: 60_000 * PATIENCE });
   return { status: result.status, signal: result.signal, stdout: result.stdout, stderr: result.stderr };
 }
 

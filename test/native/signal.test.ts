@@ -4,6 +4,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { native } from '../../src/native.ts';
+import { PATIENCE } from '../support/children.ts';
 import { childAnswer, runChild } from './ring-fixture.ts';
 import type { SignallerData } from './signaller.ts';
 
@@ -15,7 +16,7 @@ function startSignaller(workerData: SignallerData): Worker {
 
 /** Lets the event loop turn until `condition` holds; the bound is for a test that fails. */
 async function until(condition: () => boolean): Promise<boolean> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 30_000 * PATIENCE;
   while (!condition()) {
     if (Date.now() > deadline) return false;
     await immediate();

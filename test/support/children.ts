@@ -5,15 +5,23 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 
+/** `QUADRING_TEST_PATIENCE` multiplies bounds of time where everything takes longer, under sanitizers for example. */
+export const PATIENCE = Number(process.env['QUADRING_TEST_PATIENCE'] ?? 1);
+
 /** A child that has not ended by now hangs; it is killed and its test fails. */
-const CHILD_MS_MAX = 30_000;
+const CHILD_MS_MAX = 30_000 * PATIENCE;
 
 export interface ChildEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
 }
+
+/** Whom a child belongs to: a test, or whatever else can end it at its own end. */
+export type ChildOwner = Pick<ExecutionContext, 'teardown'>;
 
 export interface Child {
   readonly process: ChildProcess;
@@ -38,7 +46,7 @@ export function scriptBeside(importUrl: string, name: string): string {
 
 /** Starts a child, which is killed at the latest when the test ends. */
 export function startChild(
-  t: ExecutionContext,
+  t: ChildOwner,
   script: string,
   scriptArguments: readonly string[],
   { nodeArguments = [], wrapper = [], limitMs = CHILD_MS_MAX }: ChildOptions = {},
@@ -62,10 +70,14 @@ export function startChild(
     child.kill('SIGKILL');
   }, limitMs);
   const ended = new Promise<ChildEnd>((resolve, reject) => {
+    let at = 0;
     child.once('error', reject);
+    child.once('exit', () => {
+      at = Date.now();
+    });
     child.once('close', (code, signal) => {
       clearTimeout(timer);
-      resolve({ code, signal, stdout, stderr });
+      resolve({ code, signal, stdout, stderr, at });
     });
   });
   t.teardown(async () => {
