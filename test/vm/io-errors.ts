@@ -101,7 +101,7 @@ const SCENARIOS: readonly Scenario[] = [
       world.stage.fail('writes');
       const error = await refusalOf('a put on a failing disk', () => world.history.put(database));
       expect(
-        error.code === 'IO_ERROR' && comesFromEio(error),
+        error.code === 'FAILED' && comesFromEio(error),
         `it is refused with ${error.code}: ${error.message}`,
       );
       await expectReads(world, database);
