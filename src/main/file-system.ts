@@ -72,8 +72,8 @@ export interface FileSystem {
 const PAGE_BYTES = 4096;
 /** What `st_blocks` counts in, whatever the file system's blocks are. */
 const STATUS_BLOCK_BYTES = 512;
-/** What the owner of a database's files must be able to do, as they are made (0600, in a directory of 0700). */
-const OWNER_MODE = 0o700;
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
 /** A lock file holds a number; what is longer is none, and is not put back. */
 const LOCK_TEXT_BYTES_MAX = 64;
 const RESTORING = constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW;
@@ -96,9 +96,9 @@ export const nodeFileSystem: FileSystem = {
   },
 
   makeDirectory(path) {
-    requireUsableMask(path);
+    requireFromMask(DIRECTORY_MODE, path);
     try {
-      mkdirSync(path, { mode: 0o700 });
+      mkdirSync(path, { mode: DIRECTORY_MODE });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
@@ -150,7 +150,7 @@ export const nodeFileSystem: FileSystem = {
   },
 
   lock(path, restoresText = false) {
-    requireUsableMask(path);
+    requireFromMask(FILE_MODE, path);
     const restore = restoresText ? textOf(path) : undefined;
     const { descriptor, holder } = native.lockFile(path);
     if (descriptor < 0) return holder;
@@ -180,13 +180,13 @@ export const nodeFileSystem: FileSystem = {
 };
 
 /**
- * Files get the mode 0600 less what the process's umask takes away. One that takes it from the owner would make files that
- * the next open cannot read; so it is refused before there are any.
+ * What is made gets its mode less what the process's umask takes away. One that takes some of it from the owner would make
+ * files that the next open cannot read; so it is refused before there are any.
  */
-function requireUsableMask(path: string): void {
+function requireFromMask(mode: number, path: string): void {
   const mask = processMask();
-  if ((mask & OWNER_MODE) === 0) return;
-  const message = `the umask 0${mask.toString(8)} takes from the owner what files of a database need`;
+  if ((mask & mode) === 0) return;
+  const message = `the umask 0${mask.toString(8)} takes from the owner what a database needs (0${mode.toString(8)})`;
   throw Object.assign(new Error(message), { code: 'EACCES', path });
 }
 
