@@ -4,12 +4,7 @@
  * is changed.
  */
 import { QuadringError } from '../errors.ts';
-import {
-  FILE_NUMBER_MAX,
-  PAGE_BYTES,
-  SEQUENCE_MAX,
-  TABLE_TAIL_BYTES_MAX,
-} from '../format/limits.ts';
+import { FILE_NUMBER_MAX, PAGE_BYTES, SEQUENCE_MAX, TABLE_TAIL_BYTES_MAX } from '../format/limits.ts';
 import type { TableProperties } from '../format/table-properties.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { levelContradictions } from './manifest-replay.ts';

@@ -195,7 +195,10 @@ function takeEvent(
 }
 
 /** Where a frame is one but for its checksum. */
-export function sumsOf(frame: FrameRead | undefined): { readonly expected?: number; readonly actual?: number } {
+export function sumsOf(frame: FrameRead | undefined): {
+  readonly expected?: number;
+  readonly actual?: number;
+} {
   if (frame === undefined || frame.expected === frame.actual) return {};
   return { expected: frame.expected, actual: frame.actual };
 }
