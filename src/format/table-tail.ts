@@ -112,8 +112,9 @@ class TailInspection {
     sections: Sections | undefined,
     properties: TableProperties | undefined,
   ): RangeTombstones | null | undefined {
-    if (sections === undefined || properties === undefined) return undefined;
+    if (sections === undefined) return undefined;
     const start = sections.properties.end;
+    if (properties === undefined) return this.#findRangeTombstones(start);
     const end = start + properties.rangeTombstoneBytes;
     if (end > this.#footerAt || roundUpToPage(end + FOOTER_BYTES) !== this.#bytes.length) {
       this.#problems.push(new FormatError('a table whose sections do not fit its tail', start));
@@ -126,6 +127,24 @@ class TailInspection {
       if (agree(tombstones, properties)) return tombstones;
       throw new FormatError('a table whose properties contradict its range tombstones', dataStart);
     });
+  }
+
+  /** Without properties nobody says how long they are: none if there are only zeros, else what verifies. */
+  #findRangeTombstones(start: number): RangeTombstones | null | undefined {
+    if (this.#isZeroFrom(start)) return null;
+    const end = this.#endOf(start, 1, 1, this.#footerAt);
+    if (end === undefined || !this.#isZeroFrom(end)) return undefined;
+    try {
+      return decodeRangeTombstones(this.#bytes, start, end - SECTION_CHECKSUM_BYTES);
+    } catch (error) {
+      if (error instanceof FormatError) return undefined;
+      throw error;
+    }
+  }
+
+  #isZeroFrom(start: number): boolean {
+    for (let at = start; at < this.#footerAt; at++) if (this.#bytes[at] !== 0) return false;
+    return true;
   }
 
   #checkPadding(start: number): void {

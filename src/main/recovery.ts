@@ -12,11 +12,8 @@ import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { CURRENT_BYTES_MAX, decodeCurrent } from '../format/current.ts';
 import { CURRENT_NAME, logName, manifestName, tableName } from '../format/file-names.ts';
-import { FOOTER_BYTES, readFooter } from '../format/footer.ts';
-import { FormatError } from '../format/format-error.ts';
-import { LOG_BYTES_MAX, MANIFEST_BYTES_MAX, PAGE_BYTES, TABLE_TAIL_BYTES_MAX } from '../format/limits.ts';
+import { LOG_BYTES_MAX, MANIFEST_BYTES_MAX } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
-import { decodeTableMeta } from '../format/table-meta.ts';
 import { decodeVersionEdit, type TableDescription } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import type { FileStatus, FileSystem } from './file-system.ts';
@@ -24,6 +21,7 @@ import { decodeOr, readFrames, type FrameGroup } from './frame-groups.ts';
 import { FrameWindow } from './frame-window.ts';
 import { checkAddedTable, checkManifestState } from './manifest-checks.ts';
 import { ManifestReplay } from './manifest-replay.ts';
+import { readUnnamedMeta } from './table-tails.ts';
 import type { ManifestState } from './version-set.ts';
 
 /** The state of a database that is to be created. */
@@ -193,8 +191,9 @@ export function isReusableLog({ isShared, hasHoles }: FileStatus, { cleanClose }
 }
 
 /**
- * A table that no version names is what a crash left of a flush: the logs still hold all of it. If they do not, then the
- * manifest lost the edit that named the table, and it is the only copy. Throws MANIFEST_CORRUPT.
+ * A table that no version names is what a crash left of a flush or a compaction: the logs and the other tables still hold
+ * all of it. If they do not, then the manifest lost the edit that named the table, and it is the only copy. Throws
+ * MANIFEST_CORRUPT.
  *
  * Unless the flush was that of a recovery: what can be read of a log that nobody closed need not be durable, is written
  * into tables all the same, and may be gone from the log after a power cut in the middle of that. Such a recovery has
@@ -214,36 +213,29 @@ export function checkUnnamedTables(
   const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
     if (kind !== 'table' || named.has(number)) continue;
-    const largest = largestSequenceOf(fileSystem, join(directory, name), number);
-    if (largest === undefined || largest <= lastSequence) continue;
+    const known = sequenceKnownTo(fileSystem, directory, number);
+    if (known === undefined || known <= lastSequence) continue;
     if (isUnfinished && number > state.manifestNumber) {
       unfinished.push(name);
       continue;
     }
-    const message = `${name} holds sequence numbers up to ${largest}, which neither the manifest nor the logs know of`;
+    const message = `${name} holds sequence numbers up to ${known}, which neither the manifest nor the logs know of`;
     const file = join(directory, manifestName(state.manifestNumber));
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
   }
   return unfinished;
 }
 
-/** Undefined if the file is no whole table. */
-function largestSequenceOf(fileSystem: FileSystem, file: string, number: number): number | undefined {
-  const bytes = fileSystem.status(file)?.bytes ?? 0;
-  if (bytes < FOOTER_BYTES) return undefined;
-  try {
-    const footerAt = bytes - FOOTER_BYTES;
-    const footer = readFooter(fileSystem.read(file, footerAt, FOOTER_BYTES), 0, number, footerAt);
-    const metaOffset = footer.metaPage * PAGE_BYTES;
-    const tailBytes = bytes - metaOffset;
-    if (tailBytes <= 0 || tailBytes > TABLE_TAIL_BYTES_MAX) return undefined;
-    const tail = fileSystem.read(file, metaOffset, tailBytes);
-    return decodeTableMeta(tail, number, metaOffset, bytes).properties.largestSequence;
-  } catch (error) {
-    const isDamaged = error instanceof QuadringError && error.code === 'TABLE_CORRUPT';
-    if (isDamaged || error instanceof FormatError) return undefined;
-    throw error;
-  }
+/**
+ * The last sequence number that whoever made an unnamed table knew to be in tables; undefined if it is no whole table. Not
+ * the largest in it: compactions give old entries the number 0.
+ */
+export function sequenceKnownTo(
+  fileSystem: FileSystem,
+  directory: string,
+  number: number,
+): number | undefined {
+  return readUnnamedMeta(fileSystem, directory, number)?.meta.properties.createdAtSequence;
 }
 
 /** A log whose end was recorded is there. */

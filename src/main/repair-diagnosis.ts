@@ -156,7 +156,7 @@ class Diagnostician {
       ...adopted.map(({ createdAtSequence }) => createdAtSequence),
     );
     const last = Math.max(await verifyLogs(ground, this.#contents, state, true, []), flushedSequence);
-    if (unnamed.some((number) => this.#holdsNewer(number, last))) return undefined;
+    if (unnamed.some((number) => this.#isAhead(number, state.flushedSequence, last))) return undefined;
     return {
       isSound: ground.findings.count === 0,
       isTrusted: true,
@@ -205,8 +205,14 @@ class Diagnostician {
     return !this.#evidence.replaced.has(number) && this.#describe(number) !== undefined;
   }
 
-  #holdsNewer(number: number, last: number): boolean {
-    return (this.#describe(number)?.largestSequence ?? 0) > last;
+  /**
+   * Whether a table that is not adopted was made when more was in tables than the manifest knows of, though nothing says that
+   * it was replaced: then edits are missing at the manifest's end.
+   */
+  #isAhead(number: number, flushed: number, last: number): boolean {
+    const table = this.#describe(number);
+    if (table === undefined || this.#evidence.replaced.has(number)) return false;
+    return table.createdAtSequence > (table.level === 0 ? last : flushed);
   }
 
   /** Without a manifest: what tables and logs say of themselves. */

@@ -42,8 +42,10 @@ export function lostPartsOf(
 
 /** The keys that range tombstones of the table may have deleted, if those are lost: anything between its ends. */
 export function lostTombstones({ tail, description }: TableExamination): TableGap | undefined {
-  if (tail?.rangeTombstones !== undefined) return undefined;
   const known = tail?.properties ?? description;
+  const isThere = tail?.rangeTombstones !== undefined && tail.rangeTombstones !== null;
+  const hasNone = tail?.rangeTombstones === null && (known?.rangeTombstones ?? 0) === 0;
+  if (isThere || hasNone) return undefined;
   if (known === undefined)
     return { offset: 0, length: 0, lower: undefined, upper: undefined, upperIsExclusive: false };
   return known.rangeTombstones === 0 ? undefined : gapOver(known);

@@ -205,7 +205,8 @@ class Examination {
       else this.#tail = this.#inspectTail(metaOffset);
       if (this.#tail?.index !== undefined) return slotsOf(placesByIndex(this.#tail.index));
     }
-    return withHoles(places, metaOffset ?? limit);
+    // Of a file that was cut the manifest says how far its blocks should go.
+    return withHoles(places, metaOffset ?? this.#description?.metaOffset ?? limit);
   }
 
   /** Where the blocks end, as the manifest says, or else the footer. */

@@ -17,7 +17,7 @@ import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { Findings } from './findings.ts';
 import { translated } from './io-errors.ts';
-import { readUnnamedMeta } from './table-tails.ts';
+import { sequenceKnownTo } from './recovery.ts';
 import { TableExaminer, type ExaminationGround, type TableExamination } from './table-examination.ts';
 import { verifyLogs } from './verify-logs.ts';
 import { verifyCurrent, verifyManifest } from './verify-manifest.ts';
@@ -227,26 +227,26 @@ class Verification {
         paddingBytes: 0,
         staleBytes: bytes,
       });
-      const largest = kind === 'table' ? this.#largestSequenceOf(number, file) : undefined;
-      if (largest === undefined || largest <= this.#lastSequence) {
+      const known = kind === 'table' ? this.#sequenceKnownTo(number, file) : undefined;
+      if (known === undefined || known <= this.#lastSequence) {
         findings.note({ code: 'UNNAMED', message: 'no version names it', file });
         continue;
       }
-      const message = `${tableName(number)} holds sequence numbers up to ${largest}, which neither the manifest nor the logs know of`;
+      const message = `${tableName(number)} holds sequence numbers up to ${known}, which neither the manifest nor the logs know of`;
       findings.add({
         code: 'MANIFEST_CORRUPT',
         message,
         file,
         expected: this.#lastSequence,
-        actual: largest,
+        actual: known,
       });
     }
   }
 
-  #largestSequenceOf(number: number, file: string): number | undefined {
+  #sequenceKnownTo(number: number, file: string): number | undefined {
     const { fileSystem, directory, findings } = this.#ground;
     try {
-      return readUnnamedMeta(fileSystem, directory, number)?.meta.properties.largestSequence;
+      return sequenceKnownTo(fileSystem, directory, number);
     } catch (error) {
       if (error instanceof QuadringError && error.code === 'UNKNOWN_FORMAT') {
         findings.add({ code: 'UNKNOWN_FORMAT', message: error.message, file });

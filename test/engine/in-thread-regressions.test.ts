@@ -328,3 +328,25 @@ test.serial('closing lets go of the arena of an oversize batch', async (t) => {
     [],
   );
 });
+
+test.serial(
+  'a manifest cut to its beginning is no empty database where compactions made all numbers 0',
+  async (t) => {
+    const world = new HeldWorld();
+    const options = { writeBufferBytes: 65_536, compaction: { automatic: false } };
+    const database = await world.open(options);
+    for (let i = 0; i < 100; i++) await database.put(`key ${i % 50}`, `value ${i}`);
+    await database.flush();
+    for (let i = 0; i < 100; i++) await database.put(`key ${i % 50}`, `value ${i}`);
+    await database.compactRange();
+    await database.close();
+    const { disk } = world;
+    const [table] = [...disk.names.keys()].filter((name) => name.endsWith('.sst'));
+    const [manifest] = [...disk.names.keys()].filter((name) => name.startsWith('MANIFEST'));
+    // All writes are in the table, and no log is left that says so.
+    for (const name of disk.names.keys()) if (name.endsWith('.wal')) disk.names.delete(name);
+    disk.names.get(manifest)?.truncate(4096);
+    await expectCode(t, 'MANIFEST_CORRUPT', () => new HeldWorld(disk).open(options));
+    t.true(disk.names.has(table), 'the only copy is still there');
+  },
+);

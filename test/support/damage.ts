@@ -74,7 +74,11 @@ export function logFrames(directory: string): PlacedFrame[] {
 }
 
 function framesOf(file: string, salt: number): PlacedFrame[] {
-  const bytes = readFileSync(file);
+  return framesIn(readFileSync(file), file, salt);
+}
+
+/** Valid frames of a file, from its beginning on. */
+export function framesIn(bytes: Uint8Array, file: string, salt: number): PlacedFrame[] {
   const name = file.slice(file.lastIndexOf('/') + 1);
   const fileNumber = parseFileName(name)?.number;
   if (fileNumber === undefined) throw new Error(`${name} has no frames`);

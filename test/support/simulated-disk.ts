@@ -35,14 +35,17 @@ export type UnderWay =
   | { readonly kind: 'truncate'; readonly handle: number; readonly size: number };
 
 export class SimulatedDisk {
-  /** Names in the one directory there is. */
+  /** Names in the one directory that an engine has; those in a directory of it behind the name of that and a slash. */
   names = new Map<string, SimulatedFile>();
+  /** Directories in it, which only a repair makes. */
+  directories = new Set<string>();
   /** Whether the directory exists. */
   present = false;
   locked = false;
   /** Bytes of all files together beyond which nothing more fits. */
   capacityBytes = Infinity;
   #durableNames = new Map<string, SimulatedFile>();
+  #durableDirectories = new Set<string>();
   #nameChanges: NameChange[] = [];
   /** The first so many of them a failed sync has dropped. */
   #doomedChanges = 0;
@@ -52,7 +55,24 @@ export class SimulatedDisk {
   /** The disk as the next process finds it, where what had to be kept was, or everything. */
   crashed(keep: 'durable' | 'everything'): SimulatedDisk {
     const names = keep === 'durable' ? this.#durableNames : this.names;
-    return this.#after(names, (file) => file.afterKill(keep));
+    const after = this.#after(names, (file) => file.afterKill(keep));
+    after.directories = new Set(keep === 'durable' ? this.#durableDirectories : this.directories);
+    after.#durableDirectories = new Set(after.directories);
+    for (const name of names.keys()) {
+      const directory = name.slice(0, name.indexOf('/'));
+      if (!name.includes('/') || after.directories.has(directory)) continue;
+      after.names.delete(name);
+      after.#durableNames.delete(name);
+    }
+    return after;
+  }
+
+  /** Names that begin so are durable as they are now; '': those in the directory itself, and which directories there are. */
+  syncDirectory(prefix: string): void {
+    const isIn = (name: string): boolean => (prefix === '' ? !name.includes('/') : name.startsWith(prefix));
+    for (const name of [...this.#durableNames.keys()]) if (isIn(name)) this.#durableNames.delete(name);
+    for (const [name, file] of this.names) if (isIn(name)) this.#durableNames.set(name, file);
+    if (prefix === '') this.#durableDirectories = new Set(this.directories);
   }
 
   /** The disk as the next process finds it after a power cut, of which `random` decides what it may. */

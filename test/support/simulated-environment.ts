@@ -141,16 +141,23 @@ async function inTurns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
+/** As the disk has it: a path within the directory. */
+export function nameOf(path: string): string {
+  const prefix = `${SIMULATED_DIRECTORY}/`;
+  return path.startsWith(prefix) ? path.slice(prefix.length) : path.slice(path.lastIndexOf('/') + 1);
+}
+
 function fileSystemOver(disk: SimulatedDisk): FileSystem {
-  const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
   return {
     status(path) {
+      if (disk.directories.has(nameOf(path)))
+        return { kind: 'directory', bytes: 0, isShared: false, hasHoles: false };
       const file = disk.names.get(nameOf(path));
       if (file === undefined) return undefined;
       return { kind: 'file', bytes: file.size, isShared: false, hasHoles: false };
     },
     isDirectory: (path) => (path === SIMULATED_DIRECTORY && !disk.present ? undefined : true),
-    list: () => [...disk.names.keys()],
+    list: () => [...disk.names.keys()].filter((name) => !name.includes('/')).concat(...disk.directories),
     makeDirectory: () => {
       disk.present = true;
     },
