@@ -26,7 +26,7 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1 2>&1 </dev/null
 
 modprobe -a $(cat /etc/modules)
-mount -o ro /dev/disk/project /project
+mount /dev/disk/project /project
 # No further than what was put there can be: tar would read the disk to its end.
 head -c 1048576 /dev/disk/exchange | tar xf - -C /exchange
 mkdir -p /exchange/results

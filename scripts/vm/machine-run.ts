@@ -1,6 +1,7 @@
 /** From nothing to a machine that has run a command: packages, kernel, images, disks, and what it left. */
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MachineError } from './commands.ts';
 import { makeEmptyDisk } from './disk-image.ts';
 import { ensureKernel, type KernelVersion } from './kernel.ts';
 import { runMachine, type MachineResult } from './machine.ts';
@@ -28,6 +29,7 @@ export function say(text: string): void {
 
 /** Throws MachineError when something that it needs is not to be had, or when the machine does not end well. */
 export async function runInNewMachine(task: RunTask): Promise<MachineResult> {
+  claimMachine();
   ensureSystemPackages(say);
   const kernel = ensureKernel(task.kernel, say);
   const rootImage = ensureRootImage(kernel, say);
@@ -56,6 +58,18 @@ export function keepEvidence(name: string): string {
   renameSync(diskFolder(), join(folder, 'disks'));
   renameSync(join(cacheFolder('machine'), 'results'), join(folder, 'results'));
   return folder;
+}
+
+/** One machine at a time: two would write to the same disks, and each would be as slow as two. */
+function claimMachine(): void {
+  const path = join(cacheFolder('machine'), 'owner');
+  const owner = existsSync(path) ? Number(readFileSync(path, 'utf8')) : process.pid;
+  if (owner !== process.pid && existsSync(`/proc/${owner}`)) {
+    throw new MachineError(
+      `process ${owner} runs the machine of this checkout; if it does not, remove ${path}`,
+    );
+  }
+  writeFileSync(path, String(process.pid));
 }
 
 function diskFolder(): string {

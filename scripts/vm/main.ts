@@ -57,6 +57,12 @@ function disksOf(text: string): Record<string, number> {
   );
 }
 
+/** One word is a script for `sh`; several are a program and its arguments. */
+function commandOf(words: readonly string[]): string {
+  if (words.length === 1) return words[0] ?? '';
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+}
+
 async function main(): Promise<number> {
   const [what, ...rest] = positionals;
   const kernel = oneOf('kernel', values.kernel, KERNEL_VERSIONS);
@@ -68,7 +74,7 @@ async function main(): Promise<number> {
       const modules = oneOf('modules', values.modules, ['production', 'all']);
       const timeoutMs = wholeNumber('timeout', values.timeout, 1) * 1000;
       const disks = disksOf(values.disks);
-      const task = { kernel, modules, disks, command: rest.join(' '), timeoutMs };
+      const task = { kernel, modules, disks, command: commandOf(rest), timeoutMs };
       return (await runInNewMachine(task)).exitCode;
     }
     case 'power-cuts': {

@@ -1,8 +1,9 @@
 /** Power cuts, as the side outside of the machine sees them: one machine for each file system, and the figures of all. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileSystemKind } from '../../test/vm/devices.ts';
-import type { PowerCutTask, PowerCutTotals } from '../../test/vm/power-cuts.ts';
+import { BROKEN, TOTALS_FILE, type PowerCutTask, type PowerCutTotals } from '../../test/vm/power-cut-task.ts';
+import { MachineError } from './commands.ts';
 import type { KernelVersion } from './kernel.ts';
 import { keepEvidence, runInNewMachine } from './machine-run.ts';
 import type { Mutation } from './mutations.ts';
@@ -43,7 +44,14 @@ export async function cutPower(run: PowerCutRun): Promise<number> {
       command: `node dist/test/vm/power-cuts.js '${JSON.stringify(task)}'`,
       timeoutMs: TIMEOUT_MS + share * TIMEOUT_MS_PER_CUT,
     });
-    const totals = JSON.parse(readFileSync(join(results, 'totals.json'), 'utf8')) as PowerCutTotals;
+    const totalsFile = join(results, TOTALS_FILE);
+    if ((exitCode !== 0 && exitCode !== BROKEN) || !existsSync(totalsFile)) {
+      const kept = keepEvidence(`power-cut-${fileSystem}-${seed}`);
+      throw new MachineError(
+        `the power could not be cut as it was to be (status ${exitCode}); kept: ${kept}`,
+      );
+    }
+    const totals = JSON.parse(readFileSync(totalsFile, 'utf8')) as PowerCutTotals;
     console.log(describeTotals(fileSystem, totals, performance.now() - began).join('\n'));
     if (exitCode === 0) continue;
     failed++;

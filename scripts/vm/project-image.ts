@@ -1,6 +1,6 @@
 /**
- * The project as the machine has it: what is compiled, the addon, and the packages that it needs, read-only under
- * /project. It is made anew for each boot. A mutation changes what is compiled on the way; the checkout stays as it is.
+ * The project as the machine has it: what is compiled, the addon, and the packages that it needs, under /project. It is
+ * made anew for each boot, so that nothing that happens to it there matters. A mutation changes what is compiled on the way; the checkout stays as it is.
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -70,8 +70,8 @@ function programFile(name: string): string {
 
 /** Programs are told apart by size and time: hashing all of them would take longer than it may save. */
 function fingerprint(kernel: Kernel, programs: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const path of [...programs, kernel.image]) {
+  const hash = createHash('sha256').update(kernel.release);
+  for (const path of programs) {
     const { size, mtimeMs } = statSync(path);
     hash.update(`${path} ${size} ${mtimeMs}\n`);
   }

@@ -4,53 +4,25 @@
  *
  *     recording ──► cut, open, compare ──► … ──► the last cut's disk is where the next recording begins
  *
- * So later recordings begin with a recovery, and the power goes in the middle of those as well. Exits with 1 when anything
- * acknowledged is missing; the copy of the disk is then as the cut left it.
+ * So later recordings begin with a recovery, and the power goes in the middle of those as well. Exits with BROKEN when what
+ * a cut left is not what it must be; the copy of the disk is then as the cut left it. With 1 when something else is wrong.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { must } from '../../src/assert.ts';
-import { Database } from '../../src/index.ts';
+import { Database, QuadringError } from '../../src/index.ts';
 import { checkContents } from '../support/kill-contents.ts';
 import { checkFiles, checkFilesOfOpen } from '../support/kill-files.ts';
-import type { Oracle, Settlement } from '../support/kill-oracle.ts';
+import { OracleFailure, type Oracle, type Settlement } from '../support/kill-oracle.ts';
 import { optionsOf, WORKLOAD_KINDS } from '../support/kill-workload.ts';
 import { mix, Random } from '../support/random.ts';
-import { makeFileSystem, whileMounted, type FileSystemKind } from './devices.ts';
+import { makeFileSystem, whileMounted } from './devices.ts';
 import { chooseCut, momentsOf, type PowerCut } from './disk-states.ts';
 import { acknowledgedOf, oracleAfter, type EndedChapter } from './history.ts';
+import { BROKEN, TOTALS_FILE, type PowerCutTask, type PowerCutTotals } from './power-cut-task.ts';
 import { record, vouchedFor, type Recording, type RecordingTask } from './recording.ts';
 import { copyWritten, copyDisk, Replay } from './replay.ts';
-
-/** Given as JSON in the first argument. */
-export interface PowerCutTask {
-  readonly fileSystem: FileSystemKind;
-  readonly cuts: number;
-  readonly seed: number;
-  readonly backend: 'auto' | 'uring' | 'syscall';
-}
-
-/** Of one machine's life. */
-export interface PowerCutTotals {
-  recordings: number;
-  cuts: number;
-  /** By what the disk had kept of what it need not have: 'nothing', 'everything' … */
-  cutsByRemainder: Record<string, number>;
-  /** Cuts with a FUA write in flight, and in recordings that began with a recovery, before it was done. */
-  cutsInFlight: number;
-  cutsDuringRecovery: number;
-  opens: number;
-  /** Operations that the open after a cut had to have, of the recording that was cut, summed over the cuts. */
-  acknowledged: number;
-  /** What became of the others. */
-  keptUnacknowledged: number;
-  dropped: number;
-  tornFrames: number;
-  logEntries: number;
-  /** Behind a place where a log does not say which of two writes came first. */
-  notReplayed: number;
-  markers: number;
-}
 
 const PLACES = {
   data: '/dev/disk/data',
@@ -61,7 +33,6 @@ const PLACES = {
   cutMount: '/mnt/cut',
 };
 const RESULTS = '/exchange/results';
-const TOTALS_FILE = 'totals.json';
 const CUTS_PER_RECORDING = 16;
 /** How long a process lives on after its first acknowledgement, or after it has begun to open. */
 const WRITE_MS = { least: 6000, most: 20_000 };
@@ -70,6 +41,11 @@ const MOUNT_OPTIONS = ['rw', 'discard'];
 /** Of the opens that verify: always the same, so that they hand their threads on. */
 const SHAPE = { writeBufferBytes: 65_536, blockBytes: 16_384, blockCacheBytes: 4 * 1024 * 1024 };
 const DATABASE_NAME = 'database';
+
+/** What a cut left is not what it must be. */
+class BrokenDatabase extends Error {
+  override readonly name = 'BrokenDatabase';
+}
 
 class PowerCuts {
   readonly totals: PowerCutTotals = {
@@ -150,10 +126,8 @@ class PowerCuts {
         lastSequence = await replay.whileCut(cut, seed, (device) => this.#verify(device, oracle));
       } catch (error) {
         replay.keep(cut, seed);
-        throw new Error(
-          `${describeCut(recording, cut, known)}: ${error instanceof Error ? error.message : String(error)}`,
-          { cause: error },
-        );
+        if (!(error instanceof OracleFailure || error instanceof QuadringError)) throw error;
+        throw new BrokenDatabase(`${describeCut(recording, cut, known)}: ${error.message}`, { cause: error });
       }
       this.#count(recording, cut, known);
       if (i === cuts.length - 1) {
@@ -221,8 +195,9 @@ async function writeOnce(directory: string, backend: PowerCutTask['backend']): P
   let liveLogs: number;
   try {
     await database.put('after the cut', 'written');
-    if (database.getString('after the cut') !== 'written')
-      throw new Error('a write after the cut is not there');
+    if (database.getString('after the cut') !== 'written') {
+      throw new OracleFailure('a write after the cut is not there');
+    }
     liveLogs = database.stats().log.live;
   } finally {
     await database.close();
@@ -256,11 +231,9 @@ mkdirSync(RESULTS, { recursive: true });
 try {
   await cuts.run();
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error));
-  writeFileSync(
-    join(RESULTS, 'failure.txt'),
-    error instanceof Error ? `${error.stack}\n${String(error.cause)}` : '',
-  );
-  process.exitCode = 1;
+  const isBroken = error instanceof BrokenDatabase;
+  say(isBroken ? error.message : inspect(error));
+  writeFileSync(join(RESULTS, 'failure.txt'), inspect(error));
+  process.exitCode = isBroken ? BROKEN : 1;
 }
 writeFileSync(join(RESULTS, TOTALS_FILE), JSON.stringify(cuts.totals));
