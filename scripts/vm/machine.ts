@@ -103,7 +103,8 @@ function boot(machine: readonly string[], { timeoutMs, onOutput }: MachineTask):
     child.on('close', (code, signal) => {
       living.delete(child);
       clearTimeout(timer);
-      if (problem === undefined && code !== 0) {
+      // It also ends with 0 when somebody ends it by a signal, and says so.
+      if (problem === undefined && (code !== 0 || complaints.includes('terminating on signal'))) {
         problem = `the machine ended with ${code ?? signal}: ${complaints.trim()}`;
       }
       resolve(problem);
