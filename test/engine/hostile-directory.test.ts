@@ -21,7 +21,7 @@ import { Database, type DatabaseOptions } from '../../src/index.ts';
 import { must } from '../../src/assert.ts';
 import { parseFileName } from '../../src/format/file-names.ts';
 import { readU48 } from '../../src/format/integers.ts';
-import { eventually } from '../support/at-rest.ts';
+import { atRest, eventually } from '../support/at-rest.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
 import { manifestPath } from '../support/damage.ts';
 import { contentsOf, namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
@@ -171,9 +171,12 @@ testBackends(
   'a table and a log that get another name while they are in use are not written over',
   async (t, backend) => {
     const { directory, outside } = await makeDatabase(t, backend);
-    const database = await openDatabase(t, directory, backend, OPTIONS);
+    // Nothing is replaced while its names are taken down.
+    const compaction = { ...OPTIONS.compaction, automatic: false };
+    const database = await openDatabase(t, directory, backend, { ...OPTIONS, compaction });
     for (let i = 0; i < 4 * ENTRIES; i++) void database.put(keyOf(i), valueOf(VALUE_BYTES, i + 1));
     await database.flush();
+    await atRest(database);
     const linked = [...namesEnding(directory, '.sst'), ...namesEnding(directory, '.wal')];
     for (const name of linked) linkSync(join(directory, name), join(outside, name));
     // The log in use is written to; what it had stays.
