@@ -148,7 +148,7 @@ test.serial(
       await database.close();
       const damage = (copy: SimulatedDisk): void => void copy.names.delete(manifestOn(copy));
       const { report, contents } = await repaired(t, disk, damage);
-      t.deepEqual(difference(contents, frames === 1 ? new Map() : writer.contents), []);
+      t.deepEqual(difference(contents, frames === 1 ? new Map<string, never>() : writer.contents), []);
       t.deepEqual(
         report.lost.map(({ what, count }) => ({ what, count })),
         frames === 1 ? [{ what: 'log records', count: null }] : [],
