@@ -51,8 +51,6 @@ function wholeNumber(name: string, text: string): number {
 
 /** The child's side: runs the seeds of a chunk and tells of each. */
 async function runChunk(from: number, count: number): Promise<void> {
-  // Iterators of databases that a power cut stopped are collected like any others.
-  process.removeAllListeners('warning');
   const say = (message: Message): void => void process.send?.(message);
   for (let seed = from; seed < from + count; seed++) {
     say({ kind: 'begin', seed });
@@ -178,6 +176,8 @@ class Campaign {
 }
 
 async function main(): Promise<void> {
+  // Iterators of databases that a power cut stopped are collected like any others.
+  process.removeAllListeners('warning');
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '1000' },

@@ -61,8 +61,7 @@ export class FaultDriver {
 
   /** Whether nothing has gone wrong since the database was opened. */
   get #isUnharmed(): boolean {
-    const { disk } = this.#options;
-    return disk.faults === this.#faultsBefore && disk.capacityBytes === Infinity;
+    return this.#options.disk.faults === this.#faultsBefore;
   }
 
   get #opened(): Database {

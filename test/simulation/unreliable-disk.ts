@@ -13,7 +13,7 @@
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import type { SelectFault, SelectFaults } from '../support/simulated-ring.ts';
 import type { Random } from '../support/random.ts';
-import { PAGE } from '../support/simulated-file.ts';
+import { PAGE, type SimulatedFile } from '../support/simulated-file.ts';
 
 const EIO = 5;
 
@@ -32,7 +32,7 @@ const KEPT_MAX = 2;
 
 export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
   rates: FaultRates = NO_FAULTS;
-  /** What went wrong so far. */
+  /** What went wrong so far, writes included that found no space. */
   faults = 0;
   readonly #random: Random;
   #kept = 0;
@@ -89,6 +89,12 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
 
   override unlink(name: string): number {
     return this.#fails(this.rates.nameOneIn) ? -EIO : super.unlink(name);
+  }
+
+  protected override fits(file: SimulatedFile, end: number): boolean {
+    const fits = super.fits(file, end);
+    if (!fits) this.faults++;
+    return fits;
   }
 
   #fails(oneIn: number): boolean {

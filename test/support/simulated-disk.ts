@@ -160,7 +160,7 @@ export class SimulatedDisk {
   write(handle: number, bytes: Uint8Array, offset: number, durable: boolean): number {
     const file = this.#file(handle);
     if (file === undefined) return -EBADF;
-    if (!this.#fits(file, offset + bytes.length)) return -ENOSPC;
+    if (!this.fits(file, offset + bytes.length)) return -ENOSPC;
     file.write(bytes, offset, durable);
     return bytes.length;
   }
@@ -192,7 +192,7 @@ export class SimulatedDisk {
   reserve(handle: number, end: number): number {
     const file = this.#file(handle);
     if (file === undefined) return -EBADF;
-    return this.#fits(file, end) ? 0 : -ENOSPC;
+    return this.fits(file, end) ? 0 : -ENOSPC;
   }
 
   rename(from: string, to: string): number {
@@ -268,7 +268,7 @@ export class SimulatedDisk {
     return after;
   }
 
-  #fits(file: SimulatedFile, end: number): boolean {
+  protected fits(file: SimulatedFile, end: number): boolean {
     if (this.capacityBytes === Infinity) return true;
     return this.usedBytes + Math.max(0, end - file.size) <= this.capacityBytes;
   }
