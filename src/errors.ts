@@ -26,6 +26,8 @@ export const ERROR_CODES = {
   LOG_CORRUPT: 'the write-ahead log is damaged before its end',
   TABLE_CORRUPT: 'a table file is damaged or has the wrong length',
   NO_SPACE: 'the file system is full; the write was refused and nothing was lost',
+  TOO_MANY_FILES:
+    'the process, or the machine, may not open another file (`ulimit -n`); what needed one was refused and nothing was lost',
   IO_ERROR: 'the kernel reported an I/O error; `cause` has the errno',
   FAILED: 'an earlier I/O failure was final for this open database (`cause`); reopen it',
   WORKER_FAILED: 'a ring thread died; the open database can only be closed and reopened',

@@ -21,8 +21,8 @@ import type { DirectoryContents } from './directory-contents.ts';
 import { ExtentReader } from './extent-reader.ts';
 import { Flusher } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
-import { translated } from './io-errors.ts';
 import { removeFiles, removeGarbage } from './garbage.ts';
+import { isRefusal, translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
@@ -438,7 +438,7 @@ export class Engine implements CrewListener {
         await this.manifest.append(makeEdit, () => undefined);
       } catch (error) {
         // Everything acknowledged is in the log, whose end recovery will find without being told.
-        if ((error as QuadringError).code !== 'NO_SPACE') this.fail(error as QuadringError);
+        if (!isRefusal(error)) this.fail(error as QuadringError);
       }
     }
     await this.#letGo();

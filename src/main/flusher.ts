@@ -8,8 +8,8 @@
  *     APPEND_MANIFEST   the commit point
  *     install           reads see the table; the arena is free; logs that nobody needs any more are let go
  *
- * A full file system is not final: the memtable stays, and the flush is tried again when a write needs its room. Any
- * other failure is.
+ * A full file system is not final, nor is a process that may open no more files: the memtable stays, and the flush is tried
+ * again when a write needs its room. Any other failure is.
  */
 import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
@@ -24,7 +24,7 @@ import {
 } from '../format/version-edit.ts';
 import { MAILBOX_AT } from '../protocol/crew-layout.ts';
 import { ROLE_FLUSH, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
-import { isOutOfSpace } from './io-errors.ts';
+import { isOutOfSpace, isRefusal } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -61,7 +61,7 @@ export interface FlusherOptions {
   readonly onInstalled: (memtable: Memtable, table: Table) => void;
   /** A memtable's arena is free; so many bytes of entries took so long. */
   readonly onFlushed: (rawBytes: number, milliseconds: number) => void;
-  /** The attempt of that number met a full file system. */
+  /** The attempt of that number found no space, or no descriptor. */
   readonly onRefused: (error: QuadringError, attempt: number) => void;
   /** Final. */
   readonly onFailure: (error: QuadringError) => void;
@@ -82,7 +82,7 @@ export class Flusher {
   #current: Promise<void> | undefined;
   /** Attempts that have begun. */
   #attempt = 0;
-  /** The last attempt met a full file system. */
+  /** The last attempt found no space, or no descriptor. */
   #refused = false;
   #stopped: QuadringError | undefined;
   #waiters: FlushWaiter[] = [];
@@ -171,7 +171,7 @@ export class Flusher {
       error instanceof QuadringError
         ? error
         : new QuadringError('IO_ERROR', 'a flush failed', { cause: error });
-    if (failure.code === 'NO_SPACE') {
+    if (isRefusal(failure)) {
       this.#refused = true;
       // Whoever came while it was under way may have made space before: they get an attempt of their own.
       const early = this.#waiters.filter(({ attempt }) => attempt < this.#attempt);
@@ -201,7 +201,7 @@ export class Flusher {
   async #flush(memtable: Memtable): Promise<void> {
     const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
     const description = await this.#writeTable(memtable);
-    const table = await files.open(description);
+    const table = await this.#openTable(description);
     const makeEdit = (): VersionEdit => ({
       ...emptyVersionEdit(),
       logNumber: memtables.oldestLog(currentLog(), memtable),
@@ -219,10 +219,20 @@ export class Flusher {
       });
     } catch (error) {
       // The next attempt writes another.
-      if ((error as QuadringError).code === 'NO_SPACE') await files.remove(table.number);
+      if (isRefusal(error)) await files.remove(table.number);
       throw error;
     }
     this.#bytesWritten += description.fileBytes;
+  }
+
+  async #openTable(description: TableDescription): Promise<Table> {
+    const { files } = this.#options;
+    try {
+      return await files.open(description);
+    } catch (error) {
+      if (isRefusal(error)) await files.remove(description.number);
+      throw error;
+    }
   }
 
   /** What spare files take may be all that is missing: without them it is tried once more before anybody is refused. */

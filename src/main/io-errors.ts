@@ -14,11 +14,23 @@ import {
 const EACCES = 13;
 const EPERM = 1;
 const EROFS = 30;
+const ENFILE = 23;
+const EMFILE = 24;
 const ENOSPC = 28;
 const EDQUOT = 122;
 
 export function isOutOfSpace(result: number): boolean {
   return result === -ENOSPC || result === -EDQUOT;
+}
+
+/** What passes: there was no room for something that was needed before anything was done, of space or of open files. */
+export function isShortage(result: number): boolean {
+  return isOutOfSpace(result) || result === -EMFILE || result === -ENFILE;
+}
+
+/** The same as the error that it became: nothing was done, and it may be tried again. */
+export function isRefusal(error: unknown): error is QuadringError {
+  return error instanceof QuadringError && (error.code === 'NO_SPACE' || error.code === 'TOO_MANY_FILES');
 }
 
 /** `what` is the sentence's subject: "writing the log". */
@@ -67,7 +79,10 @@ export function roleError(
         syscall: step,
       });
       const message = `${what}: ${step} failed with ${name}`;
-      if (isOutOfSpace(result)) return new QuadringError('NO_SPACE', message, { ...fields, cause });
+      if (isShortage(result)) {
+        const code = isOutOfSpace(result) ? 'NO_SPACE' : 'TOO_MANY_FILES';
+        return new QuadringError(code, message, { ...fields, cause });
+      }
       const readOnly = result === -EROFS || result === -EACCES || result === -EPERM;
       return new QuadringError(readOnly ? 'READ_ONLY' : 'IO_ERROR', message, { ...fields, cause });
     }
@@ -83,13 +98,18 @@ export function translated<T>(directory: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    if (!isSystemError(error)) throw error;
-    throw new QuadringError(CODES[error.code] ?? 'IO_ERROR', `${directory}: ${error.message}`, {
-      path: directory,
-      cause: error,
-      ...(error.path === undefined ? {} : { file: error.path }),
-    });
+    throw translatedError(directory, error);
   }
+}
+
+/** The same of an error that was caught. */
+export function translatedError(directory: string, error: unknown): unknown {
+  if (!isSystemError(error)) return error;
+  return new QuadringError(CODES[error.code] ?? 'IO_ERROR', `${directory}: ${error.message}`, {
+    path: directory,
+    cause: error,
+    ...(error.path === undefined ? {} : { file: error.path }),
+  });
 }
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
@@ -98,6 +118,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   EPERM: 'READ_ONLY',
   ENOSPC: 'NO_SPACE',
   EDQUOT: 'NO_SPACE',
+  EMFILE: 'TOO_MANY_FILES',
+  ENFILE: 'TOO_MANY_FILES',
   ENOTDIR: 'PARENT_MISSING',
   ENOENT: 'PARENT_MISSING',
   ENAMETOOLONG: 'INVALID_ARGUMENT',

@@ -5,16 +5,24 @@
  *     prepared ──► active ──► live (a memtable still needs it) ──► recycled under a new number, or removed
  *
  * A log file is written through once before it is handed over: appends into written extents need no journal commit
- * (1.6 to 3 times faster). Space is met here: where none is left no file is prepared, and the write that needed it is
- * refused before anything has changed.
+ * (1.6 to 3 times faster), and opened. Space and descriptors are met here: where none is left no file is prepared, and the
+ * write that needed it is refused before anything has changed.
  */
 import { assert, must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { logName } from '../format/file-names.ts';
 import { pagesOf } from '../format/limits.ts';
-import { CLOSE_LOG, FILE_LOG, PREPARE_LOG, REMOVE_FILE, ROLE_FLUSH, ROLE_WAL } from '../protocol/requests.ts';
-import { isOutOfSpace } from './io-errors.ts';
-import type { IoScheduler } from './io-scheduler.ts';
+import {
+  CLOSE_LOG,
+  FILE_LOG,
+  OPEN_LOG,
+  PREPARE_LOG,
+  REMOVE_FILE,
+  ROLE_FLUSH,
+  ROLE_WAL,
+} from '../protocol/requests.ts';
+import { isRefusal } from './io-errors.ts';
+import type { Answer, IoScheduler } from './io-scheduler.ts';
 
 export interface LogFile {
   readonly number: number;
@@ -35,7 +43,7 @@ export interface LogFilesOptions {
   readonly isShared: (fileName: string) => boolean;
   /** A file has been prepared. */
   readonly onPrepared: () => void;
-  /** No file could be prepared for want of space, at the attempt of that number; it may be tried again. */
+  /** No file could be prepared for want of space or of a descriptor, at the attempt of that number; it may be tried again. */
   readonly onRefused: (error: QuadringError, attempt: number) => void;
   /** Anything else that went wrong. */
   readonly onFailure: (error: QuadringError) => void;
@@ -124,7 +132,10 @@ export class LogFiles {
     // Recovery replays logs in the order of their numbers: a file that is passed over comes back under a later one.
     const passedOver = this.#prepared.splice(0, at);
     const next = this.#prepared.shift();
-    for (const { number, bytes: length } of passedOver) this.addObsolete(number, length);
+    for (const { number, bytes: length } of passedOver) {
+      this.#close(number);
+      this.addObsolete(number, length);
+    }
     if (this.#active !== undefined) {
       assert(
         must(next, 'a prepared log').number > this.#active.number,
@@ -149,24 +160,41 @@ export class LogFiles {
       ROLE_FLUSH,
       PREPARE_LOG,
       (result, detail0, detail1) => {
-        this.#preparing = false;
-        if (result < 0) {
-          if (old !== undefined) this.#recyclable.push(old);
-          const answer = { result, detail0, detail1 };
-          const error = this.#scheduler.errorOf('preparing', logName(number), answer);
-          if (isOutOfSpace(result)) this.#options.onRefused(error, attempt);
-          else this.#options.onFailure(error);
-          return;
-        }
-        if (old === undefined) this.#created++;
-        else this.#recycled++;
-        this.#prepared.push({ number, bytes: size, end: 0, durableEnd: 0, reusable: true });
-        this.#options.onPrepared();
+        if (result >= 0) return this.#open(number, size, old !== undefined, attempt);
+        if (old !== undefined) this.#recyclable.push(old);
+        this.#onNotPrepared('preparing', number, { result, detail0, detail1 }, attempt);
       },
       number,
       pagesOf(size),
       old ?? 0,
     );
+  }
+
+  /** Before anything depends on it: a descriptor may be what is missing. */
+  #open(number: number, bytes: number, isRecycled: boolean, attempt: number): void {
+    this.#scheduler.request(
+      ROLE_WAL,
+      OPEN_LOG,
+      (result, detail0, detail1) => {
+        if (result < 0) {
+          this.addObsolete(number, bytes);
+          return this.#onNotPrepared('opening', number, { result, detail0, detail1 }, attempt);
+        }
+        this.#preparing = false;
+        if (isRecycled) this.#recycled++;
+        else this.#created++;
+        this.#prepared.push({ number, bytes, end: 0, durableEnd: 0, reusable: true });
+        this.#options.onPrepared();
+      },
+      number,
+    );
+  }
+
+  #onNotPrepared(act: string, number: number, answer: Answer, attempt: number): void {
+    this.#preparing = false;
+    const error = this.#scheduler.errorOf(act, logName(number), answer);
+    if (isRefusal(error)) this.#options.onRefused(error, attempt);
+    else this.#options.onFailure(error);
   }
 
   /** One that still is nobody else's. */
@@ -182,11 +210,15 @@ export class LogFiles {
   releaseBelow(number: number): void {
     while (this.#live.length > 0 && this.#live[0].number < number) {
       const log = must(this.#live.shift(), 'a live log');
-      // What closing a file says that nobody needs any more changes nothing.
-      this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, log.number);
+      this.#close(log.number);
       if (log.reusable) this.addObsolete(log.number, log.bytes);
       else this.#remove(log.number);
     }
+  }
+
+  /** What closing a file says that nobody needs any more changes nothing. */
+  #close(number: number): void {
+    this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, number);
   }
 
   #remove(number: number): void {

@@ -5,6 +5,7 @@ import type { QuadringError } from '../errors.ts';
 import { manifestName } from '../format/file-names.ts';
 import type { VersionEdit } from '../format/version-edit.ts';
 import { FILE_MANIFEST, REMOVE_FILE, ROLE_FLUSH } from '../protocol/requests.ts';
+import { isRefusal } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { ManifestWriter } from './manifest-writer.ts';
 
@@ -60,7 +61,7 @@ export class ManifestRenewal {
       this.#firstBytes = manifest.bytes;
       return old;
     } catch (error) {
-      if ((error as QuadringError).code === 'NO_SPACE') await this.#remove(number);
+      if (isRefusal(error)) await this.#remove(number);
       throw error;
     }
   }
@@ -72,7 +73,7 @@ export class ManifestRenewal {
       await this.#remove(old);
     } catch (error) {
       // Without space the old manifest goes on growing where it has room, and the next change of the version tries again.
-      if ((error as QuadringError).code !== 'NO_SPACE') onFailure(error as QuadringError);
+      if (!isRefusal(error)) onFailure(error as QuadringError);
     }
   }
 

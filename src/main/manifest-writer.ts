@@ -23,6 +23,7 @@ import {
   STEP_FALLOCATE,
   STEP_RENAME,
 } from '../protocol/requests.ts';
+import { isRefusal } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
 export class ManifestWriter {
@@ -59,7 +60,7 @@ export class ManifestWriter {
 
   /**
    * Writes a new manifest that begins with what `makeEdits` gives and makes CURRENT name it. Whatever fails before that
-   * leaves the old one in force; for want of space (NO_SPACE) it may be tried again. Resolves with the old manifest's
+   * leaves the old one in force; for want of space or of descriptors it may be tried again. Resolves with the old manifest's
    * number, which nothing names any more.
    */
   create(number: number, makeEdits: () => readonly VersionEdit[]): Promise<number> {
@@ -88,7 +89,7 @@ export class ManifestWriter {
     if (answer.result >= 0) return;
     const error = this.#scheduler.errorOf('installing', CURRENT_NAME, answer);
     const mayBeInstalled = answer.detail0 === STEP_RENAME || answer.detail0 === STEP_DIRECTORY_FSYNC;
-    throw error.code === 'NO_SPACE' && !mayBeInstalled ? error : this.#final(error);
+    throw isRefusal(error) && !mayBeInstalled ? error : this.#final(error);
   }
 
   /**
@@ -152,7 +153,7 @@ export class ManifestWriter {
       const error = this.#scheduler.errorOf('appending to', manifestName(fileNumber), answer, this.#bytes);
       // No space is met before an edit is written, or in a manifest that nothing names yet.
       const nothingWritten = this.#creating || (answer.detail0 === STEP_FALLOCATE && isFirst);
-      throw error.code === 'NO_SPACE' && nothingWritten ? error : this.#final(error);
+      throw isRefusal(error) && nothingWritten ? error : this.#final(error);
     }
     this.#bytes += answer.result * PAGE_BYTES;
   }

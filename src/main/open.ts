@@ -9,7 +9,7 @@ import { takeLock } from './directory-lock.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
-import { translated } from './io-errors.ts';
+import { translated, translatedError } from './io-errors.ts';
 import { checkNumbersLeft } from './manifest-checks.ts';
 import type { Settings } from './options.ts';
 import { checkUnnamedTables, freshState, readLogs, readManifest } from './recovery.ts';
@@ -23,7 +23,9 @@ export async function openEngine(
   const directory = resolve(path);
   const before = translated(directory, () => inspectDirectory(fileSystem, directory));
   checkPresence(before, settings, directory);
-  const crew = await environment.acquireCrew(settings);
+  const crew = await environment.acquireCrew(settings).catch((error: unknown) => {
+    throw translatedError(directory, error);
+  });
   let lock: DirectoryLock | undefined;
   let taken = false;
   try {

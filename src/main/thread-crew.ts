@@ -35,7 +35,11 @@ import { alignedSharedMemory } from './aligned-memory.ts';
 import type { Crew, CrewListener, CrewMemory } from './crew.ts';
 import { ARENA_COUNT, type Settings } from './options.ts';
 
-/** A ring thread whose heart has not beaten for this long is taken for dead; an idle one's beats every 5 s. */
+/**
+ * A ring thread whose heart has not beaten while the owner waited so long is taken for dead; an idle one's beats every 5 s.
+ * Only time that the owner spent waiting counts, and of one wait no more than it was meant to take: a process that was
+ * stopped goes on as if nothing had been, and its threads must not be found dead before they have run again.
+ */
 const STALL_MS_MAX = 20_000;
 /** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
 const DISMISSAL_MS_MAX = 12_000;
@@ -55,20 +59,20 @@ export class ThreadCrew implements Crew {
   readonly #pool: Piscina;
   readonly #workers: PoolWorker[] = [];
   readonly #ports: MessagePort[] = [];
-  readonly #eventfds: number[] = [];
+  readonly #eventfds: readonly number[];
   readonly #ringers: readonly DoorbellRinger[];
   readonly #sleeper: DoorbellSleeper;
   readonly #signal: number;
   readonly #lives: Promise<void>[] = [];
   #dismissed = false;
-  /** The last heartbeat of each role that a health check saw, and when it first did. */
-  readonly #heartbeats: { readonly beat: number; readonly at: number }[] = [];
+  /** The last heartbeat of each role that a health check saw, and how long the owner has waited since. */
+  readonly #heartbeats: { readonly beat: number; readonly waitedMs: number }[] = [];
 
   private constructor(settings: Settings) {
     this.control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
     this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
     this.memory = allocateMemory(settings);
-    for (let i = 0; i < ROLE_COUNT; i++) this.#eventfds.push(native.createEventfd());
+    this.#eventfds = createEventfds(ROLE_COUNT);
     this.#ringers = ROLE_IDS.map((role) => {
       const eventfd = must(this.#eventfds[role], 'each role has an eventfd');
       return new DoorbellRinger(this.control, roleWords(this.control, role).doorbell, () =>
@@ -102,7 +106,7 @@ export class ThreadCrew implements Crew {
       return crew;
     } catch (error) {
       await crew.dismiss();
-      throw error;
+      throw asStartError(error);
     }
   }
 
@@ -182,7 +186,7 @@ export class ThreadCrew implements Crew {
   waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void {
     this.#sleeper.announce(PARKED_IN_WAIT);
     if (hasCompletions()) this.#sleeper.cancel();
-    else if (!this.#sleeper.wait(timeoutMs)) this.#checkHealth();
+    else if (!this.#sleeper.wait(timeoutMs)) this.#checkHealth(timeoutMs);
   }
 
   /**
@@ -190,15 +194,15 @@ export class ThreadCrew implements Crew {
    * that ended by itself says so in its state; one that was terminated has no heartbeat, which even an idle one has
    * every few seconds.
    */
-  #checkHealth(): void {
-    const now = performance.now();
+  #checkHealth(waitedMs: number): void {
     for (const role of ROLE_IDS) {
       const { state, heartbeat } = roleWords(this.control, role);
       const ended = Atomics.load(this.control, state) !== STATE_READY;
       const beat = Atomics.load(this.control, heartbeat);
       const seen = this.#heartbeats[role];
-      if (seen?.beat !== beat) this.#heartbeats[role] = { beat, at: now };
-      else if (now - seen.at > STALL_MS_MAX || ended) {
+      if (seen?.beat === beat) this.#heartbeats[role] = { beat, waitedMs: seen.waitedMs + waitedMs };
+      else this.#heartbeats[role] = { beat, waitedMs: 0 };
+      if (ended || this.#heartbeats[role].waitedMs > STALL_MS_MAX) {
         throw new QuadringError(
           'WORKER_FAILED',
           `the ${ROLE_NAMES[role]} thread died during a synchronous read`,
@@ -269,6 +273,18 @@ function ringThreadUrl(): string {
   return new URL(`../workers/ring-thread.${extension}`, import.meta.url).href;
 }
 
+/** All, or none. */
+function createEventfds(count: number): number[] {
+  const eventfds: number[] = [];
+  try {
+    while (eventfds.length < count) eventfds.push(native.createEventfd());
+    return eventfds;
+  } catch (error) {
+    for (const eventfd of eventfds) native.closeDescriptor(eventfd);
+    throw error;
+  }
+}
+
 function allocateMemory(settings: Settings): CrewMemory {
   const pool = alignedSharedMemory(settings.poolBytes);
   // Refused advice costs nothing but speed.
@@ -282,6 +298,14 @@ function startError(role: RoleId, backend: Settings['io']['backend'], end: RingT
   if (end.kind !== 'failed') return new QuadringError('WORKER_FAILED', `${what}: its thread ended`);
   const code = backend === 'syscall' ? 'WORKER_FAILED' : 'URING_UNAVAILABLE';
   return new QuadringError(code, `${what}: ${end.failure.message}`, { cause: errorOf(end.failure) });
+}
+
+/** What Node says of a thread that it could not start, or that could not load its modules. */
+function asStartError(error: unknown): QuadringError {
+  if (error instanceof QuadringError) return error;
+  const { message } = error as Error;
+  const code = /\bE[MN]FILE\b/.test(message) ? 'TOO_MANY_FILES' : 'WORKER_FAILED';
+  return new QuadringError(code, `a ring thread could not be started: ${message}`, { cause: error });
 }
 
 /** An error again, from what crossed threads as data. */

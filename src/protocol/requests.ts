@@ -19,6 +19,7 @@
  *     READ_PAGES        table           first page     page count      page in pool   VERIFY_       0
  *     READ_AHEAD        table           first page     page count      page in pool   VERIFY_       page in pool
  *     WRITE_FRAME       log             page in log    page in pool    –              –            pages written
+ *     OPEN_LOG          log             –              –               –              –            0
  *     CLOSE_LOG         log             –              –               –              –            0
  *     PREPARE_LOG       log             page count     old log or 0    –              –            0
  *     WRITE_TABLE       table           region         mailbox page    old table or 0 –            bytes in mailbox
@@ -73,6 +74,7 @@ export const READ_AHEAD = 14;
 export const BEGIN_COMPACTION = 15;
 export const WRITE_COMPACTED = 16;
 export const END_COMPACTION = 17;
+export const OPEN_LOG = 18;
 
 /** The block's checksum did not hold; detail: expected, actual. In a compaction: something of a table is damaged. */
 export const RESULT_CHECKSUM = -5001;

@@ -6,13 +6,14 @@
  * the frames, and every acknowledged frame is in it.
  */
 import { constants } from 'node:fs';
-import { assert } from '../assert.ts';
+import { assert, must } from '../assert.ts';
 import { logName } from '../format/file-names.ts';
 import { sealFrame } from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
 import {
   CLOSE_LOG,
+  OPEN_LOG,
   RESULT_SHORT_WRITE,
   ROLE_WAL,
   STEP_OPEN,
@@ -39,11 +40,25 @@ export class WalRole implements Role {
     switch (opcode) {
       case WRITE_FRAME:
         return this.#writeFrame(args[0] >>> 0, args[1] >>> 0, args[2] >>> 0);
+      case OPEN_LOG:
+        return this.#openLog(args[0] >>> 0);
       case CLOSE_LOG:
         return this.#basics.closeFile(args[0] >>> 0);
       default:
         return this.#basics.start(opcode, args);
     }
+  }
+
+  /** Before it is needed: that there is no descriptor left must not be met when a frame is to be written. */
+  *#openLog(log: number): RoleTask {
+    const { io, memory, files } = this.#basics;
+    const direct = memory.directIo ? constants.O_DIRECT : 0;
+    const opened = io.open(memory.directory, logName(log), constants.O_WRONLY | direct);
+    yield 0;
+    const handle = io.result(opened);
+    if (handle < 0) return io.respond(handle, STEP_OPEN);
+    files.set(log, handle);
+    io.respond(0);
   }
 
   *#writeFrame(log: number, page: number, poolPage: number): RoleTask {
@@ -53,18 +68,7 @@ export class WalRole implements Role {
     const at = poolPage * PAGE_BYTES;
     const offset = page * PAGE_BYTES;
     const length = sealFrame(memory.pool, at, memory.salt, offset);
-    let handle = files.get(log);
-    if (handle === undefined) {
-      const direct = memory.directIo ? constants.O_DIRECT : 0;
-      const opened = io.open(memory.directory, logName(log), constants.O_WRONLY | direct);
-      yield 0;
-      handle = io.result(opened);
-      if (handle < 0) {
-        this.#writing = false;
-        return io.respond(handle, STEP_OPEN);
-      }
-      files.set(log, handle);
-    }
+    const handle = must(files.get(log), 'a log is opened before it is written to');
     let written = 0;
     for (let attempt = 0; attempt < WRITE_ATTEMPTS_MAX && written >= 0 && written < length; attempt++) {
       const write = io.write(handle, REGION_POOL, at, length, offset, FLAG_DSYNC);

@@ -1,6 +1,6 @@
 /**
  * A thread that was terminated while its owner waits in a synchronous call: nothing says so but a heart that beats no
- * more, because the event loop, which would hear of it, does not run. Time is the test's, so that the 20 s for which a
+ * more, because the event loop, which would hear of it, does not run. Sleeping is the test's, so that the 20 s for which a
  * heart may rest pass at once; the threads are taken from Node's own constructor as they are made.
  */
 import { readdirSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { getPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type * as threads from 'node:worker_threads';
+import type { ExecutionContext } from 'ava';
 import { resolveOptions } from '../../src/main/options.ts';
 import { ThreadCrew } from '../../src/main/thread-crew.ts';
 import { roleWords } from '../../src/protocol/crew-layout.ts';
@@ -41,20 +42,14 @@ testBackends('a terminated thread is missed though the others live', async (t, b
   started.length = 0;
   const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
   t.teardown(() => crew.dismiss());
-  const { now } = performance;
-  let passed = 0;
-  performance.now = () => now.call(performance) + passed;
-  t.teardown(() => {
-    performance.now = now;
-  });
-  const wait = (): void => crew.waitForCompletions(() => false, 1);
+  sleepNoLongerThan(t, 1);
+  const wait = (milliseconds = 100): void => crew.waitForCompletions(() => false, milliseconds);
   const beatAll = (except?: RoleId): Promise<unknown> =>
     Promise.all(ROLE_IDS.filter((role) => role !== except).map((role) => beat(crew, role)));
   wait();
   for (let slice = 0; slice < 10; slice++) {
     await beatAll();
-    passed += 15_000;
-    t.notThrows(wait, 'nobody has been still for long');
+    t.notThrows(() => wait(15_000), 'nobody has been still for long');
   }
   // Which role a worker plays is piscina's affair: the one whose heart rests is found by it.
   await started[0].terminate();
@@ -66,17 +61,43 @@ testBackends('a terminated thread is missed though the others live', async (t, b
     await nextTurn();
   }
   const dead = ROLE_IDS.find((role) => !beaten(role))!;
-  t.notThrows(wait);
+  t.notThrows(() => wait());
   const failed = async (): Promise<void> => {
     for (let slice = 0; slice < 10; slice++) {
       await beatAll(dead);
-      passed += 5000;
-      wait();
+      wait(5000);
     }
   };
   const error = await expectCode(t, 'WORKER_FAILED', failed);
   t.true(error.message.includes(ROLE_NAMES[dead]), error.message);
 });
+
+testBackends('time that passes while the owner does not wait makes no thread dead', async (t, backend) => {
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  t.teardown(() => crew.dismiss());
+  const { now } = performance;
+  let passed = 0;
+  performance.now = () => now.call(performance) + passed;
+  t.teardown(() => {
+    performance.now = now;
+  });
+  sleepNoLongerThan(t, 1);
+  // As after a SIGSTOP: hours later the owner runs again, and its threads have not had their turn yet.
+  for (let slice = 0; slice < 5; slice++) {
+    t.notThrows(() => crew.waitForCompletions(() => false, 100));
+    passed += 3_600_000;
+  }
+});
+
+/** What this thread sleeps, it sleeps no longer, and is told that the time it asked for has passed. */
+function sleepNoLongerThan(t: ExecutionContext, milliseconds: number): void {
+  const { wait } = Atomics;
+  Atomics.wait = ((words: Int32Array, at: number, value: number, timeout: number) =>
+    wait(words, at, value, Math.min(timeout, milliseconds))) as typeof Atomics.wait;
+  t.teardown(() => {
+    Atomics.wait = wait;
+  });
+}
 
 testBackends(
   'threads that work for long leave the cores to those that somebody waits for',
