@@ -8,7 +8,7 @@ import { OverwrittenEntries } from '../../bench/support/overwritten-entries.ts';
 import { Overwrites } from '../../bench/support/overwrites.ts';
 import { settle, spaceOf } from '../../bench/support/settled-tree.ts';
 import type { Database, DatabaseOptions } from '../../src/index.ts';
-import { testBackends, type Backend } from '../support/backends.ts';
+import type { Backend } from '../support/backends.ts';
 import { namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { Random, testSeed } from '../support/random.ts';
 
@@ -61,8 +61,8 @@ const TENTH: Run = {
   levelsMin: 3,
 };
 
-testBackends('random overwrites settle to little more than the live data', (t, backend) =>
-  overwriteAndSettle(t, backend, SMALL),
+test.serial('syscall: random overwrites settle to little more than the live data', (t) =>
+  overwriteAndSettle(t, 'syscall', SMALL),
 );
 
 test.serial(

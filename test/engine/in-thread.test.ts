@@ -18,7 +18,7 @@ import type { RingStep } from '../support/simulated-ring.ts';
 
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096, blockCacheBytes: 16_384 };
 const KEYS = 60;
-const ROUNDS = 40;
+const ROUNDS = 20;
 
 type Operation =
   | { readonly type: 'put'; readonly key: string; readonly value: string }
@@ -161,7 +161,7 @@ for (const keep of ['durable', 'everything'] as const) {
         },
       ),
     );
-    const points = Math.min(total, 60);
+    const points = Math.min(total, 25);
     for (let point = 0; point < points; point++) {
       const crashAt = Math.floor((point * total) / points);
       const disk = new SimulatedDisk();

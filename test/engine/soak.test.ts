@@ -15,8 +15,8 @@ import { growsTooMuch, trendOf } from '../support/soak-trend.ts';
 import type { SoakReport } from '../support/soak.ts';
 
 const SOAK = scriptBeside(import.meta.url, '../../scripts/soak');
-const SECONDS = 20;
-const REOPEN_SECONDS = 9;
+const SECONDS = 12;
+const REOPEN_SECONDS = 5;
 const KEYS = 30_000;
 /** Starting, settling and the last scan come on top, on a machine that others use as well. */
 const LIMIT_MS = 90_000;
