@@ -13,7 +13,7 @@ const POINTS_MAX = 4;
 // Iterators of databases that a power cut stopped are collected like any others.
 test.before(() => void process.removeAllListeners('warning'));
 
-test('no power cut, at whatever step, loses what was acknowledged', async (t) => {
+test.serial('no power cut, at whatever step, loses what was acknowledged', async (t) => {
   t.timeout(600_000);
   const first = testSeed();
   t.log(`QUADRING_TEST_SEED=${first}`);
@@ -34,7 +34,7 @@ test('no power cut, at whatever step, loses what was acknowledged', async (t) =>
 /** What each of these found is said in docs/reliability.md, and has a test of its own where the engine was at fault. */
 const SEEDS_THAT_FAILED = [13, 23, 159_641_438];
 
-test('seeds that failed once', async (t) => {
+test.serial('seeds that failed once', async (t) => {
   for (const seed of SEEDS_THAT_FAILED) {
     const { crashPoints } = await runSeed(seed);
     t.true(crashPoints > 0);
