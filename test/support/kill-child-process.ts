@@ -6,6 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Readable } from 'node:stream';
+import { takeAim, type KillAim } from './kill-aim.ts';
 import type { KillChildTask } from './kill-child.ts';
 import { ACKNOWLEDGED, OPENING, RecordReader, REPORT_DESCRIPTOR, type KillRecord } from './kill-protocol.ts';
 
@@ -22,16 +23,17 @@ process.on('exit', () => {
 });
 
 /**
- * Runs a child until it is killed, `killAfterMs` after the first acknowledgement (of a writing one) or after the first
- * open has begun (of a recovering one). Resolves when it is gone and every record has been given to `onRecord`. Rejects
- * when it ends in any other way, when `onRecord` throws, or when the child is still there after `lifeMsMax`.
+ * Runs a child until it is killed, as `aim` says, counted from the first acknowledgement (of a writing one) or from when
+ * the first open began (of a recovering one). Resolves, with whether what was aimed at was met, when it is gone and every
+ * record has been given to `onRecord`. Rejects when it ends in any other way, when `onRecord` throws, or when the child is
+ * still there after `lifeMsMax`.
  */
 export function liveAndDie(
   task: KillChildTask,
-  killAfterMs: number,
+  aim: KillAim,
   onRecord: (record: KillRecord) => void,
   lifeMsMax = LIFE_MS_MAX,
-): Promise<void> {
+): Promise<boolean> {
   const triggeredBy = task.kind === 'write' ? ACKNOWLEDGED : OPENING;
   const child = spawn(process.execPath, [program, JSON.stringify(task)], {
     stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
@@ -41,8 +43,9 @@ export function liveAndDie(
   const reader = new RecordReader();
   let errorText = '';
   let failure: Error | undefined;
-  let killing: NodeJS.Timeout | undefined;
+  let giveUp: (() => void) | undefined;
   let killed = false;
+  let met = false;
 
   const fail = (error: Error): void => {
     failure ??= error;
@@ -60,10 +63,11 @@ export function liveAndDie(
     try {
       for (const record of reader.push(piece)) {
         onRecord(record);
-        if (record.kind !== triggeredBy || killing !== undefined) continue;
-        killing = setTimeout(() => {
+        if (record.kind !== triggeredBy || giveUp !== undefined) continue;
+        giveUp = takeAim(task.directory, aim, (isMet) => {
           killed = child.kill('SIGKILL');
-        }, killAfterMs);
+          met = isMet;
+        });
       }
     } catch (error) {
       fail(error as Error);
@@ -75,9 +79,9 @@ export function liveAndDie(
     child.on('close', (code, signal) => {
       living.delete(child);
       clearTimeout(watchdog);
-      clearTimeout(killing);
+      giveUp?.();
       if (failure === undefined && killed && signal === 'SIGKILL') {
-        resolve();
+        resolve(met);
       } else {
         const end = signal === null ? `ended with ${code}` : `was ended by ${signal}`;
         reject(

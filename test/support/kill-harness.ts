@@ -10,7 +10,9 @@ import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { settle } from '../../bench/support/settled-tree.ts';
+import { CURRENT_TEMPORARY_NAME } from '../../src/format/file-names.ts';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
+import { aimOf, AIMS, type AimKind } from './kill-aim.ts';
 import { liveAndDie } from './kill-child-process.ts';
 import { checkContents } from './kill-contents.ts';
 import { checkFiles, checkFilesOfOpen } from './kill-files.ts';
@@ -45,6 +47,10 @@ export interface KillTotals {
   /** Opens that were compared with the oracle, here and in children. */
   opens: number;
   directories: number;
+  /** Kills by what was aimed at and met (kill-aim.ts); of the others nothing was aimed at, or it did not come. */
+  readonly aimed: Record<AimKind, number>;
+  /** Kills that left a CURRENT.tmp: in the middle of the switch from one manifest to the next. */
+  killsDuringSwitch: number;
   /** Write operations by what became of them. */
   acknowledged: number;
   keptUnacknowledged: number;
@@ -86,6 +92,8 @@ export async function runKillCycles(options: KillRunOptions): Promise<KillTotals
     killsDuringOpen: 0,
     opens: 0,
     directories: 0,
+    aimed: { clock: 0, log: 0, table: 0, manifest: 0, CURRENT: 0 },
+    killsDuringSwitch: 0,
     acknowledged: 0,
     keptUnacknowledged: 0,
     dropped: 0,
@@ -149,12 +157,11 @@ class Era {
   async cycle(cycle: number): Promise<void> {
     try {
       const random = this.#random;
-      await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX[this.#workload]));
+      await this.#writeAndDie(random.bits());
       // Now and then recovery is killed, which may happen again and again; and then somebody goes on to write.
       while (random.oneIn(3)) {
-        await this.#recoverAndDie(random.bits(), random.below(RECOVERY_MS_MAX));
-        if (random.oneIn(4))
-          await this.#writeAndDie(random.bits(), random.below(WRITE_MS_MAX[this.#workload]));
+        await this.#recoverAndDie(random.bits());
+        if (random.oneIn(4)) await this.#writeAndDie(random.bits());
       }
       this.#keepEvidence();
       const opens = random.oneIn(4) ? 2 : 1;
@@ -165,32 +172,36 @@ class Era {
     }
   }
 
-  async #writeAndDie(seed: number, killAfterMs: number): Promise<void> {
+  async #writeAndDie(seed: number): Promise<void> {
     this.#oracle.begin(new Workload(seed, this.#workload));
-    await this.#liveAndDie('write', seed, killAfterMs);
+    await this.#liveAndDie('write', seed, WRITE_MS_MAX[this.#workload]);
   }
 
-  async #recoverAndDie(seed: number, killAfterMs: number): Promise<void> {
+  async #recoverAndDie(seed: number): Promise<void> {
     this.#oracle.begin(undefined);
-    const opened = await this.#liveAndDie('recover', seed, killAfterMs);
+    const opened = await this.#liveAndDie('recover', seed, RECOVERY_MS_MAX);
     this.#totals.recoveryKills++;
     if (!opened) this.#totals.killsDuringOpen++;
   }
 
   /** Resolves with whether the child had opened the database when it was killed. */
-  async #liveAndDie(kind: 'write' | 'recover', seed: number, killAfterMs: number): Promise<boolean> {
+  async #liveAndDie(kind: 'write' | 'recover', seed: number, msMax: number): Promise<boolean> {
     const scratch = join(this.#root, 'scratch');
     const options = this.#options(seed);
     const task = { kind, workload: this.#workload, directory: this.#directory, scratch, seed, options };
     let opened = false;
     let work: Work | undefined;
-    await liveAndDie(task, killAfterMs, (record) => {
+    const random = this.#random;
+    const aim = aimOf(random, random.oneIn(2) ? 'clock' : AIMS[random.below(AIMS.length)], msMax);
+    const isMet = await liveAndDie(task, aim, (record) => {
       opened ||= record.kind === OPENED;
       if (record.kind === WORKED) work = workOf(record);
       else this.#onRecord(record);
     });
     rmSync(scratch, { recursive: true, force: true });
     this.#totals.kills++;
+    if (isMet) this.#totals.aimed[aim.kind]++;
+    if (readdirSync(this.#directory).includes(CURRENT_TEMPORARY_NAME)) this.#totals.killsDuringSwitch++;
     this.#totals.flushes += work?.flushes ?? 0;
     this.#totals.compactions += work?.compactions ?? 0;
     if (work?.isCompacting === true) this.#totals.killsDuringCompaction++;
@@ -283,6 +294,7 @@ export function describeTotals(totals: KillTotals): string[] {
   return [
     `cycles                  ${cycles} of the workload '${totals.workload}' on ${totals.backend}, in ${directories} directories`,
     `processes killed        ${kills}, of which ${recoveryKills} while they recovered or closed (${killsDuringOpen} in their first open)`,
+    `killed right after     ${AIMS.map((kind) => `${kind === 'clock' ? 'some time' : `a change of ${kind}`}: ${totals.aimed[kind]}`).join(', ')}; ${totals.killsDuringSwitch} left a CURRENT.tmp`,
     `opens compared          ${opens}`,
     `writes acknowledged     ${acknowledged}; missing 0, torn 0`,
     `writes unacknowledged   ${keptUnacknowledged} kept, ${dropped} not`,

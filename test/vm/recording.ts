@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { must } from '../../src/assert.ts';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import type { KillChildTask } from '../support/kill-child.ts';
+import { clockAim } from '../support/kill-aim.ts';
 import { liveAndDie } from '../support/kill-child-process.ts';
 import type { KillRecord } from '../support/kill-protocol.ts';
 import { MappedDevice, readAt, sectorsOf, whileMounted, type FileSystemKind } from './devices.ts';
@@ -125,7 +126,7 @@ async function liveUnderMarkers(mount: string, task: RecordingTask, records: Kil
       });
     };
     const child = { ...task.child, directory, scratch: SCRATCH };
-    await liveAndDie(child, task.killAfterMs, note, task.killAfterMs + START_MS_MAX);
+    await liveAndDie(child, clockAim(task.killAfterMs), note, task.killAfterMs + START_MS_MAX);
     marker.write(records.length);
   } finally {
     marker.close();
