@@ -51,7 +51,7 @@ export interface EngineGround {
   readonly contents: DirectoryContents;
   readonly state: ManifestState;
   readonly recovered: RecoveredLogs;
-  /** Names of tables of a recovery that was interrupted, which the logs do not account for. */
+  /** Names of tables of a recovery that was interrupted, which the logs need not account for after a power cut. */
   readonly unfinishedTables: readonly string[];
 }
 

@@ -197,7 +197,8 @@ export function isReusableLog({ isShared, hasHoles }: FileStatus, { cleanClose }
  *
  * Unless the flush was that of a recovery: what can be read of a log that nobody closed need not be durable, is written
  * into tables all the same, and may be gone from the log after a power cut in the middle of that. Such a recovery has
- * written its manifest, and no log older than that has gone. Returns the names of these tables.
+ * written its manifest, and no log older than that has gone. Returns the names of these tables, also of those that the logs
+ * still account for: after a power cut they may not, and by then another manifest may be in force.
  */
 export function checkUnnamedTables(
   fileSystem: FileSystem,
@@ -213,12 +214,12 @@ export function checkUnnamedTables(
   const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
     if (kind !== 'table' || named.has(number)) continue;
-    const known = sequenceKnownTo(fileSystem, directory, number);
-    if (known === undefined || known <= lastSequence) continue;
     if (isUnfinished && number > state.manifestNumber) {
       unfinished.push(name);
       continue;
     }
+    const known = sequenceKnownTo(fileSystem, directory, number);
+    if (known === undefined || known <= lastSequence) continue;
     const message = `${name} holds sequence numbers up to ${known}, which neither the manifest nor the logs know of`;
     const file = join(directory, manifestName(state.manifestNumber));
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
