@@ -34,7 +34,7 @@ const LIMITS: Record<RoleId, RoleLimits> = {
   [ROLE_FLUSH]: { tasksMax: 4, recordsPerTask: WRITE_BUFFER_COUNT + 1 },
   // A step of a compaction, with its reads and writes, and beside it whatever else there is to answer.
   [ROLE_COMPACTION]: { tasksMax: 2, recordsPerTask: 32 },
-  // One frame and, beside it, the closing of an older log.
+  // One frame and, beside it, the closing of an older log or the opening of the next.
   [ROLE_WAL]: { tasksMax: 2, recordsPerTask: 1 },
 };
 

@@ -263,7 +263,7 @@ test.serial('an open that cannot open the directory leaves neither lock nor crew
     throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
   };
   const world = new HeldWorld(disk);
-  const error = await expectCode(t, 'IO_ERROR', () => world.open());
+  const error = await expectCode(t, 'TOO_MANY_FILES', () => world.open());
   t.is((error.cause as NodeJS.ErrnoException).code, 'EMFILE');
   t.is(world.released, 1);
   t.false(disk.locked);
