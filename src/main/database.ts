@@ -97,8 +97,8 @@ export class Database implements AsyncDisposable {
   /**
    * Makes what still verifies of a damaged database, which nobody has open, into one that opens. Nothing is deleted: what is
    * replaced is put aside, in a directory `lost-NNNNNN`. The report says what was lost. Rejects with INVALID_ARGUMENT,
-   * PARENT_MISSING, NOT_FOUND, NOT_A_DATABASE, LOCKED, READ_ONLY, UNKNOWN_FORMAT, NO_SPACE, ABORTED or IO_ERROR; whenever it
-   * does, it can be called again, and nothing more is lost.
+   * PARENT_MISSING, NOT_FOUND, NOT_A_DATABASE, LOCKED, READ_ONLY, UNKNOWN_FORMAT, NO_SPACE, TOO_MANY_FILES, ABORTED or
+   * IO_ERROR; whenever it does, it can be called again, and nothing more is lost.
    */
   static async repair(directory: string, options?: RepairOptions): Promise<RepairReport> {
     return repairDatabase({ ...productionEnvironment, files: nodeRepairFiles }, directory, options);
@@ -267,7 +267,8 @@ export class Database implements AsyncDisposable {
 
   /**
    * Stores a value. Durable when it resolves, unless `{ sync: false }`. Rejects with INVALID_ARGUMENT, KEY_TOO_LARGE,
-   * VALUE_TOO_LARGE, CLOSED, ABORTED, NO_SPACE, OVERLOADED or FAILED. Key and value are copied before it returns.
+   * VALUE_TOO_LARGE, CLOSED, ABORTED, NO_SPACE, TOO_MANY_FILES, OVERLOADED or FAILED. Key and value are copied before it
+   * returns.
    */
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
@@ -331,7 +332,7 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  /** Puts everything written so far into tables. Rejects with NO_SPACE, FAILED or CLOSED. */
+  /** Puts everything written so far into tables. Rejects with NO_SPACE, TOO_MANY_FILES, FAILED or CLOSED. */
   async flush(): Promise<void> {
     this.#checkWritable(undefined);
     await this.#engine.flush();
@@ -339,8 +340,8 @@ export class Database implements AsyncDisposable {
 
   /**
    * Rewrites what the range has in tables, after a flush, into the lowest level: without anything deleted or overwritten
-   * that no snapshot and no iterator sees. Rejects with INVALID_ARGUMENT, KEY_TOO_LARGE, NO_SPACE, IO_ERROR,
-   * TABLE_CORRUPT, FAILED or CLOSED.
+   * that no snapshot and no iterator sees. Rejects with INVALID_ARGUMENT, KEY_TOO_LARGE, NO_SPACE,
+   * TOO_MANY_FILES, IO_ERROR, TABLE_CORRUPT, FAILED or CLOSED.
    */
   async compactRange(range: Range = {}): Promise<void> {
     this.#checkWritable(undefined);

@@ -66,7 +66,7 @@ export interface RewrittenTable {
 
 /**
  * Rejects with INVALID_ARGUMENT, PARENT_MISSING, NOT_FOUND, NOT_A_DATABASE, LOCKED, READ_ONLY, UNKNOWN_FORMAT, NO_SPACE,
- * ABORTED or IO_ERROR. Whenever it does, or the process ends, it can be called again, and nothing more is lost.
+ * TOO_MANY_FILES, ABORTED or IO_ERROR. Whenever it does, or the process ends, it can be called again, and nothing more is lost.
  */
 export async function repairDatabase(
   environment: RepairEnvironment,
