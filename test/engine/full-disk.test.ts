@@ -2,83 +2,19 @@
  * A full file system: the write that met it is refused with NO_SPACE and has not happened, nothing acknowledged is lost,
  * reads go on, and writing goes on when there is space again. Each test fills a small tmpfs of its own.
  */
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ExecutionContext } from 'ava';
-import { QuadringError, type Database, type DatabaseOptions } from '../../src/index.ts';
+import type { DatabaseOptions } from '../../src/index.ts';
 import { testBackends } from '../support/backends.ts';
 import { namesEnding, openDatabase } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { fill, History } from '../support/full-disk.ts';
 import { mountTmpfs } from '../support/mounts.ts';
-import { expectValue, keyOf, valueOf } from '../support/values.ts';
+import { expectValue } from '../support/values.ts';
 
 const MEBIBYTE = 1 << 20;
 /** Logs of 1 MiB, memtables of 256 KiB. */
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 262_144, blockBytes: 4096, blockCacheBytes: 65_536 };
-const VALUE_BYTES = 4000;
-
-/** Takes all the space that is left but `spareBytes`, as another program would; gives the file. */
-function fill(place: string, spareBytes = 0): string {
-  const filler = join(place, 'filler');
-  const descriptor = openSync(filler, 'w');
-  const piece = Buffer.alloc(65_536);
-  try {
-    for (;;) {
-      const { bavail, bsize } = statfsSync(place);
-      const free = bavail * bsize - spareBytes;
-      if (free < bsize) break;
-      writeSync(descriptor, piece, 0, Math.min(free, piece.length));
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-  return filler;
-}
-
-/** What was acknowledged, and nothing else. */
-class History {
-  readonly acknowledged = new Map<string, Buffer>();
-  readonly #refused = new Set<string>();
-  #next = 0;
-
-  /** One put; the code it was refused with, or undefined. */
-  async put(t: ExecutionContext, database: Database, bytes = VALUE_BYTES): Promise<string | undefined> {
-    const key = keyOf(this.#next);
-    const value = valueOf(bytes, this.#next++);
-    try {
-      await database.put(key, value);
-      this.acknowledged.set(key, value);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof QuadringError)) throw error;
-      t.true(error.message.length > 0);
-      this.#refused.add(key);
-      return error.code;
-    }
-  }
-
-  /** Puts until one is refused, which must be for want of space. */
-  async putUntilFull(t: ExecutionContext, database: Database): Promise<void> {
-    for (let i = 0; i < 50_000; i++) {
-      const code = await this.put(t, database);
-      if (code === undefined) continue;
-      t.is(code, 'NO_SPACE');
-      return;
-    }
-    t.fail('the file system never became full');
-  }
-
-  check(t: ExecutionContext, database: Database): void {
-    const missing = [...this.acknowledged].filter(([key, value]) => !database.getSync(key)?.equals(value));
-    t.deepEqual(
-      missing.map(([key]) => key),
-      [],
-      'everything acknowledged is there',
-    );
-    const surplus = [...this.#refused].filter((key) => database.getSync(key) !== undefined);
-    t.deepEqual(surplus, [], 'nothing refused is there');
-  }
-}
 
 testBackends(
   'a full disk refuses writes, loses nothing, and is written to again when there is space',
