@@ -1,17 +1,19 @@
 /** Directories that cannot be opened: not ours, missing, read-only, held by somebody else. Nothing in them is changed. */
-import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { Database } from '../../src/index.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
 import { endedWell, runChild, scriptBeside, startChild } from '../support/children.ts';
-import { contentsOf, openDatabase, temporaryDirectory } from '../support/directories.ts';
+import { contentsOf, namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
 import { mountTmpfs, remount } from '../support/mounts.ts';
 import { expectRefused } from '../support/refusals.ts';
-import { expectValue } from '../support/values.ts';
+import { expectValue, keyOf, valueOf } from '../support/values.ts';
+import type { DeniedReport } from './denied-writer.ts';
 
 const HOLDER = scriptBeside(import.meta.url, 'lock-holder');
+const WRITER = scriptBeside(import.meta.url, 'denied-writer');
 const UNPRIVILEGED = scriptBeside(import.meta.url, 'unprivileged-opener');
 
 function openAgain(directory: string, backend: Backend): () => Promise<Database> {
@@ -148,6 +150,57 @@ testBackends('a lock does not outlive a process that was killed', async (t, back
   t.is((await holder.ended).signal, 'SIGKILL');
   const database = await openDatabase(t, directory, backend);
   await expectValue(t, database, 'holder', 'was here');
+});
+
+testBackends('a database that a dying process holds is waited for', async (t, backend) => {
+  const directory = join(temporaryDirectory(t), 'db');
+  for (let round = 0; round < 2; round++) {
+    const holder = startChild(t, HOLDER, [directory, backend]);
+    await holder.printed('open');
+    holder.process.kill('SIGKILL');
+    // Nobody waits until it is gone: what it had under way may hold the lock a moment longer than itself.
+    const database = await Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });
+    await expectValue(t, database, 'holder', 'was here');
+    await database.close();
+    t.is((await holder.ended).signal, 'SIGKILL');
+  }
+});
+
+testBackends(
+  'a database whose LOCK is removed goes on, and the next open makes another',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const database = await openDatabase(t, directory, backend);
+    await database.put('a', '1');
+    rmSync(join(directory, 'LOCK'));
+    // From here on nothing keeps a second open out, which would take what this one works on for its own.
+    await database.put('b', '2');
+    await database.flush();
+    await database.close();
+    t.deepEqual(namesEnding(directory, 'LOCK'), []);
+    const reopened = await openDatabase(t, directory, backend);
+    await expectValue(t, reopened, 'a', '1');
+    await expectValue(t, reopened, 'b', '2');
+    t.deepEqual(namesEnding(directory, 'LOCK'), ['LOCK']);
+    await expectCode(t, 'LOCKED', openAgain(directory, backend));
+  },
+);
+
+testBackends('a directory that its owner may not write to any more while it is open', async (t, backend) => {
+  const parent = temporaryDirectory(t);
+  chmodSync(parent, 0o777);
+  const directory = join(parent, 'db');
+  const end = await runChild(t, WRITER, [backend, join(parent, 'scratch'), directory]);
+  endedWell(t, end);
+  const { acknowledged, refusal, reads, failure } = JSON.parse(end.stdout) as DeniedReport;
+  t.true(acknowledged > 0);
+  t.is(refusal, 'FAILED');
+  t.regex(failure ?? '', /EACCES/);
+  t.is(reads, acknowledged, 'reads go on');
+  t.teardown(() => chmodSync(directory, 0o700));
+  t.is(statSync(directory).mode & 0o777, 0o700);
+  const database = await openDatabase(t, directory, backend);
+  for (let i = 0; i < acknowledged; i++) await expectValue(t, database, keyOf(i), valueOf(10_000, i));
 });
 
 testBackends('a read-only file system', async (t, backend) => {
