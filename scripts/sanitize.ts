@@ -7,7 +7,7 @@
  * of Node's is seen too. Leaks are not looked for: V8 gives little back at exit, and nothing else would be seen.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +74,8 @@ function build(): boolean {
   mkdirSync(FOLDER, { recursive: true });
   for (const name of ['binding.gyp', 'native', 'node_modules', 'package.json', 'scripts']) {
     const link = join(FOLDER, name);
-    if (!existsSync(link)) symlinkSync(join(ROOT, name), link);
+    rmSync(link, { force: true });
+    symlinkSync(join(ROOT, name), link);
   }
   const gyp = must(nodeGyp(), 'node-gyp');
   const headers = must(headersDirectory(), 'a folder with Node’s headers');

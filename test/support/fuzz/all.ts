@@ -2,6 +2,7 @@
 import { blockTargets } from './block-targets.ts';
 import { callTargets } from './call-targets.ts';
 import { fileTargets } from './file-targets.ts';
+import { levelTargets } from './level-targets.ts';
 import { logTargets } from './log-targets.ts';
 import { nativeTargets } from './native-targets.ts';
 import { openTargets } from './open-targets.ts';
@@ -16,6 +17,7 @@ export const allTargets: readonly FuzzTarget[] = [
   ...fileTargets,
   ...openTargets,
   ...callTargets,
+  ...levelTargets,
   ...nativeTargets,
   ...ringTargets,
 ];
