@@ -30,8 +30,11 @@ export interface Crew {
   readonly memory: CrewMemory;
   /** Whether this crew was handed on by a database that was closed. */
   readonly adopted: boolean;
-  /** Why a ring thread ended that nobody told to; undefined while all is well. */
-  readonly failure: Error | undefined;
+  /**
+   * Why it is not to be used again: a ring thread ended that nobody told to, or a database could not take back what it had
+   * lent. Undefined while all is well.
+   */
+  failure: Error | undefined;
   /** Set while a database is open. */
   listener: CrewListener | undefined;
   /** Wakes a ring thread if it sleeps. */

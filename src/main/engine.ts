@@ -14,14 +14,15 @@ import { LogRecordReader } from '../format/log-record.ts';
 import { BlockCache } from './block-cache.ts';
 import { Compactor } from './compactor.ts';
 import { CrewAttachment } from './crew-attachment.ts';
-import type { Crew, CrewListener } from './crew.ts';
+import type { CrewListener } from './crew.ts';
 import type { Environment } from './environment.ts';
-import type { DirectoryLock } from './file-system.ts';
 import type { DirectoryContents } from './directory-contents.ts';
 import { ExtentReader } from './extent-reader.ts';
+import { mayBeShared } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import type { FrameGroup } from './frame-groups.ts';
 import { removeFiles, removeGarbage } from './garbage.ts';
+import { undone, type Holdings } from './holdings.ts';
 import { isRefusal, translated } from './io-errors.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
@@ -46,8 +47,7 @@ export interface EngineGround {
   readonly directory: string;
   readonly settings: Settings;
   readonly environment: Environment;
-  readonly crew: Crew;
-  readonly lock: DirectoryLock;
+  readonly holdings: Holdings;
   readonly contents: DirectoryContents;
   readonly state: ManifestState;
   readonly recovered: RecoveredLogs;
@@ -82,27 +82,26 @@ export class Engine implements CrewListener {
   replayedRecords = 0;
   /** While logs are replayed. */
   #replayingLog: number | undefined;
-  readonly #directoryHandle: number;
   readonly #attachment: CrewAttachment;
   readonly #manifestRenewal: ManifestRenewal;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
 
   /** Takes over the ground, unless it throws. */
   constructor(ground: EngineGround) {
-    const { settings, environment, crew, directory } = ground;
+    const { settings, environment, holdings, directory } = ground;
+    const { crew } = holdings;
     const { fileSystem } = environment;
     this.ground = ground;
     const { direct } = settings.io;
     this.directIo =
       direct === 'auto' ? translated(directory, () => fileSystem.supportsDirectIo(directory)) : direct;
-    this.#directoryHandle = translated(directory, () => fileSystem.openDirectory(directory));
     crew.listener = this;
     this.scheduler = new IoScheduler(crew, directory, {
       spinMicroseconds: settings.io.spinMicroseconds,
       now: () => environment.now(),
     });
     const place = {
-      directory: this.#directoryHandle,
+      directory: holdings.directoryHandle,
       salt: ground.state.databaseSalt,
       directIo: this.directIo,
       slotBytes: settings.blockBytes,
@@ -125,7 +124,7 @@ export class Engine implements CrewListener {
       now: () => environment.now(),
     });
     this.reader = new PointReader(this.cache);
-    const isShared = (name: string): boolean => fileSystem.status(join(directory, name))?.isShared === true;
+    const mayHaveOtherNames = (name: string): boolean => mayBeShared(fileSystem, join(directory, name));
     this.files = new TableFiles({
       scheduler: this.scheduler,
       extents: this.extents,
@@ -135,7 +134,7 @@ export class Engine implements CrewListener {
         compactionBytesMax: settings.compaction.policy.compactionBytesMax,
         after: (milliseconds, keepsAlive, callback) => environment.after(milliseconds, keepsAlive, callback),
       },
-      isShared,
+      mayBeShared: mayHaveOtherNames,
       onFailure: (error) => this.fail(error),
     });
     this.throttle = new WriteThrottle(settings.compaction.throttle, () => environment.now());
@@ -151,7 +150,7 @@ export class Engine implements CrewListener {
     this.logs = new LogFiles(this.scheduler, {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
-      isShared,
+      mayBeShared: mayHaveOtherNames,
       onPrepared: () => this.#onLogPrepared(),
       onRefused: (error, attempt) => this.#onLogRefused(error, attempt),
       onFailure: (error) => this.fail(error),
@@ -160,7 +159,7 @@ export class Engine implements CrewListener {
     if (crew.failure !== undefined) this.onFailure(crew.failure);
   }
 
-  /** Recovers what the directory holds. When it rejects, crew and lock have been given back. */
+  /** Recovers what the directory holds. When it rejects, everything has been given back. */
   async start(): Promise<this> {
     try {
       await this.#start();
@@ -171,10 +170,19 @@ export class Engine implements CrewListener {
           ? error
           : new QuadringError('IO_ERROR', 'open failed', { cause: error }),
       );
-      if (this.flusher !== undefined) await this.#settle();
-      await this.#letGo();
-      throw error;
+      return await undone(error, async () => {
+        try {
+          if (this.#isComplete) await this.#settle();
+        } finally {
+          await this.#letGo();
+        }
+      });
     }
+  }
+
+  /** Whether all parts are there: of those that are made when the manifest has been read, the write path is the last. */
+  get #isComplete(): boolean {
+    return this.writes !== undefined;
   }
 
   async #start(): Promise<void> {
@@ -196,7 +204,7 @@ export class Engine implements CrewListener {
     );
     this.writer = new LogWriter(
       this.scheduler,
-      this.ground.crew.memory.pool,
+      this.ground.holdings.crew.memory.pool,
       this.logs,
       recovered.lastSequence,
       {
@@ -210,7 +218,7 @@ export class Engine implements CrewListener {
     this.flusher = new Flusher({
       scheduler: this.scheduler,
       files: this.files,
-      pool: this.ground.crew.memory.pool,
+      pool: this.ground.holdings.crew.memory.pool,
       memtables: this.memtables,
       versions: this.versions,
       manifest: this.manifest,
@@ -231,8 +239,8 @@ export class Engine implements CrewListener {
     this.compactor = new Compactor({
       scheduler: this.scheduler,
       files: this.files,
-      pool: this.ground.crew.memory.pool,
-      control: this.ground.crew.control,
+      pool: this.ground.holdings.crew.memory.pool,
+      control: this.ground.holdings.crew.control,
       versions: this.versions,
       manifest: this.manifest,
       settings,
@@ -375,7 +383,7 @@ export class Engine implements CrewListener {
           });
     this.#firstLogPrepared?.reject(error);
     this.#firstLogPrepared = undefined;
-    if (this.writer === undefined) return;
+    if (!this.#isComplete) return;
     this.visibleSequence = this.writer.durableSequence;
     this.writer.fail(this.failure);
     this.writes.refuse(this.failure);
@@ -464,13 +472,18 @@ export class Engine implements CrewListener {
   }
 
   async #letGo(): Promise<void> {
-    const { crew, environment, lock } = this.ground;
-    while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
-    this.memtables.resetAll();
-    await this.#attachment.end();
-    await environment.releaseCrew(crew);
-    environment.fileSystem.closeDirectory(this.#directoryHandle);
-    lock.release();
+    const { holdings } = this.ground;
+    try {
+      while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
+      this.memtables.resetAll();
+      await this.#attachment.end();
+    } catch (error) {
+      // Nobody knows what its threads still hold of this database: it is not handed on.
+      holdings.crew.failure ??= error as Error;
+      throw error;
+    } finally {
+      await holdings.giveBack();
+    }
   }
 }
 

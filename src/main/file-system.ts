@@ -212,6 +212,18 @@ function readInto(handle: number, target: Uint8Array, offset: number): number {
   return done;
 }
 
+/**
+ * Whether a file may have another name as well: then nothing may be written over it. One that the kernel does not let us
+ * look at counts as such. Nothing is lost by that, since it is the name that goes then, and a new file is made.
+ */
+export function mayBeShared(fileSystem: FileSystem, path: string): boolean {
+  try {
+    return fileSystem.status(path)?.isShared === true;
+  } catch {
+    return true;
+  }
+}
+
 /** What puts a lock file's text and times back; undefined where it has none that a database wrote. */
 function textOf(path: string): (() => void) | undefined {
   const file = nodeFileSystem.openFile(path);

@@ -39,8 +39,8 @@ export interface LogFilesOptions {
   /** Bytes of an ordinary log file. */
   readonly logBytes: number;
   readonly takeFileNumber: () => number;
-  /** Whether a file has another name as well: then nothing may be written over it. */
-  readonly isShared: (fileName: string) => boolean;
+  /** Whether a file may have another name as well: then nothing may be written over it. */
+  readonly mayBeShared: (fileName: string) => boolean;
   /** A file has been prepared. */
   readonly onPrepared: () => void;
   /** No file could be prepared for want of space or of a descriptor, at the attempt of that number; it may be tried again. */
@@ -200,7 +200,7 @@ export class LogFiles {
   /** One that still is nobody else's. */
   #takeRecyclable(): number | undefined {
     for (let number = this.#recyclable.pop(); number !== undefined; number = this.#recyclable.pop()) {
-      if (!this.#options.isShared(logName(number))) return number;
+      if (!this.#options.mayBeShared(logName(number))) return number;
       this.#remove(number);
     }
     return undefined;

@@ -5,10 +5,9 @@
 import { resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { highestNumber, inspectDirectory, type DirectoryContents } from './directory-contents.ts';
-import { takeLock } from './directory-lock.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
-import type { DirectoryLock } from './file-system.ts';
+import { Holdings, undone } from './holdings.ts';
 import { translated, translatedError } from './io-errors.ts';
 import { checkNumbersLeft } from './manifest-checks.ts';
 import type { Settings } from './options.ts';
@@ -26,22 +25,16 @@ export async function openEngine(
   const crew = await environment.acquireCrew(settings).catch((error: unknown) => {
     throw translatedError(directory, error);
   });
-  let lock: DirectoryLock | undefined;
-  let taken = false;
+  const holdings = new Holdings(environment, crew);
   try {
     if (!before.present) translated(directory, () => fileSystem.makeDirectory(directory));
-    lock = await takeLock(directory, settings.lockTimeoutMs, environment);
+    await holdings.takeDirectory(directory, settings.lockTimeoutMs);
     const found = translated(directory, () => readDirectory(directory, settings, environment));
-    const engine = new Engine({ directory, settings, environment, crew, lock, ...found });
-    taken = true;
+    const engine = new Engine({ directory, settings, environment, holdings, ...found });
     return await engine.start();
   } catch (error) {
-    // An engine that has begun hands back the crew and the lock itself.
-    if (!taken) {
-      await environment.releaseCrew(crew);
-      lock?.release();
-    }
-    throw error;
+    // An engine that had begun has given them back, once nothing of it was at work any more.
+    return await undone(error, () => holdings.giveBack());
   }
 }
 

@@ -103,7 +103,8 @@ export interface DatabaseStats {
 }
 
 export function collectStats(engine: Engine): DatabaseStats {
-  const { crew, recovered } = engine.ground;
+  const { holdings, recovered } = engine.ground;
+  const { crew } = holdings;
   const rings = ROLE_IDS.map((role) => ({
     role: ROLE_NAMES[role],
     ...crew.rings[role],

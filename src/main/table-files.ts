@@ -51,8 +51,8 @@ export interface TableFilesOptions {
   readonly extents: ExtentReader;
   readonly cache: BlockCache;
   readonly spares: Omit<SpareFilesOptions, 'remove'>;
-  /** Whether the file has another name as well: then nothing may be written over it. */
-  readonly isShared: (fileName: string) => boolean;
+  /** Whether the file may have another name as well: then nothing may be written over it. */
+  readonly mayBeShared: (fileName: string) => boolean;
   /** The directory could not be synced. Final: the kernel says it once, and may have meant the name of a new table. */
   readonly onFailure: (error: QuadringError) => void;
 }
@@ -62,7 +62,7 @@ export class TableFiles {
   readonly #extents: ExtentReader;
   readonly #cache: BlockCache;
   readonly #spares: SpareFiles;
-  readonly #isShared: (fileName: string) => boolean;
+  readonly #mayBeShared: (fileName: string) => boolean;
   readonly #onFailure: (error: QuadringError) => void;
   #removed = 0;
   #removedBytes = 0;
@@ -72,9 +72,9 @@ export class TableFiles {
   #failed = 0;
   #lastFailure: QuadringError | undefined;
 
-  constructor({ scheduler, extents, cache, spares, isShared, onFailure }: TableFilesOptions) {
+  constructor({ scheduler, extents, cache, spares, mayBeShared, onFailure }: TableFilesOptions) {
     this.#scheduler = scheduler;
-    this.#isShared = isShared;
+    this.#mayBeShared = mayBeShared;
     this.#extents = extents;
     this.#cache = cache;
     this.#onFailure = onFailure;
@@ -133,7 +133,7 @@ export class TableFiles {
   /** A file for a new table of so many bytes to be written over, if there is one; `settleSpare` says what became of it. */
   takeSpare(bytes: number): SpareFile | undefined {
     for (let spare = this.#spares.take(bytes); spare !== undefined; spare = this.#spares.take(bytes)) {
-      if (!this.#isShared(tableName(spare.number))) return spare;
+      if (!this.#mayBeShared(tableName(spare.number))) return spare;
       this.#discard(spare);
     }
     return undefined;

@@ -4,6 +4,7 @@
  */
 import test from 'ava';
 import type { Database } from '../../src/index.ts';
+import type { FileSystem } from '../../src/main/file-system.ts';
 import { REGION_POOL } from '../../src/protocol/crew-layout.ts';
 import { ROLE_FLUSH, ROLE_WAL } from '../../src/protocol/requests.ts';
 import { expectCode } from '../support/errors.ts';
@@ -350,3 +351,28 @@ test.serial(
     t.true(disk.names.has(table), 'the only copy is still there');
   },
 );
+
+test.serial('a log file that cannot be looked at is not written over, and ends nobody', async (t) => {
+  const world = new HeldWorld();
+  const { fileSystem } = world.environment;
+  let refused = 0;
+  let refuses = false;
+  const status: FileSystem['status'] = (path) => {
+    if (!refuses || !path.endsWith('.wal')) return fileSystem.status(path);
+    refused++;
+    throw Object.assign(new Error(`EACCES: lstat ${path}`), { code: 'EACCES', errno: -13 });
+  };
+  const options = { writeBufferBytes: 65_536 };
+  const database = await world.open(options, { ...world.environment, fileSystem: { ...fileSystem, status } });
+  refuses = true;
+  for (let i = 0; i < 20; i++) {
+    await database.put(`key ${i}`, valueOf(500_000, i));
+    await database.flush();
+  }
+  t.true(refused > 0, 'the files of logs that are not needed any more were looked at');
+  t.is(database.stats().failure, null);
+  await database.close();
+  const reopened = await world.open(options);
+  for (let i = 0; i < 20; i++) t.true(reopened.getSync(`key ${i}`)?.equals(valueOf(500_000, i)), String(i));
+  await reopened.close();
+});

@@ -43,7 +43,7 @@ class InThreadCrew implements Crew {
   readonly rings: RingDescription[];
   readonly memory: CrewMemory;
   readonly adopted = false;
-  readonly failure = undefined;
+  failure: Error | undefined;
   memoryAttached = false;
   listener: CrewListener | undefined;
   crashed = false;

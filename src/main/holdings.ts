@@ -1,0 +1,74 @@
+/**
+ * What an open database has taken of the world: a crew, the lock of its directory, a handle of that directory. Owner only.
+ *
+ * Each is given back whatever becomes of the others, and once: a lock that a failure leaves behind would keep everybody
+ * out for as long as the process lives.
+ */
+import { must } from '../assert.ts';
+import { QuadringError } from '../errors.ts';
+import type { Crew } from './crew.ts';
+import { takeLock } from './directory-lock.ts';
+import type { Environment } from './environment.ts';
+import type { DirectoryLock } from './file-system.ts';
+import { translated } from './io-errors.ts';
+
+export class Holdings {
+  readonly crew: Crew;
+  readonly #environment: Environment;
+  #lock: DirectoryLock | undefined;
+  #directoryHandle: number | undefined;
+  #givingBack: Promise<void> | undefined;
+
+  constructor(environment: Environment, crew: Crew) {
+    this.#environment = environment;
+    this.crew = crew;
+  }
+
+  /** Rejects with LOCKED, READ_ONLY or IO_ERROR. */
+  async takeDirectory(directory: string, lockTimeoutMs: number): Promise<void> {
+    const environment = this.#environment;
+    this.#lock = await takeLock(directory, lockTimeoutMs, environment);
+    this.#directoryHandle = translated(directory, () => environment.fileSystem.openDirectory(directory));
+  }
+
+  /** REQUIRES: `takeDirectory`. */
+  get directoryHandle(): number {
+    return must(this.#directoryHandle, 'an open database has a handle of its directory');
+  }
+
+  /** The lock last: who takes it finds nothing of ours at work. */
+  giveBack(): Promise<void> {
+    this.#givingBack ??= this.#giveBack();
+    return this.#givingBack;
+  }
+
+  async #giveBack(): Promise<void> {
+    const { fileSystem } = this.#environment;
+    try {
+      await this.#environment.releaseCrew(this.crew);
+    } finally {
+      try {
+        if (this.#directoryHandle !== undefined) fileSystem.closeDirectory(this.#directoryHandle);
+      } finally {
+        this.#lock?.release();
+      }
+    }
+  }
+}
+
+/**
+ * Undoes what an attempt to open has done, which `error` ended, and throws that error. One that comes on top of it hides
+ * nothing: then an IO_ERROR, or the first one's code, has both as its cause.
+ */
+export async function undone(error: unknown, undo: () => Promise<void>): Promise<never> {
+  try {
+    await undo();
+  } catch (second) {
+    const code = error instanceof QuadringError ? error.code : 'IO_ERROR';
+    const message = error instanceof Error ? error.message : String(error);
+    throw new QuadringError(code, `${message}; and what was open could not all be closed`, {
+      cause: new AggregateError([error, second], 'opening failed, and so did undoing it'),
+    });
+  }
+  throw error;
+}
