@@ -229,14 +229,14 @@ function textOf(path: string): (() => void) | undefined {
   const file = nodeFileSystem.openFile(path);
   try {
     if (file.bytes > LOCK_TEXT_BYTES_MAX) return undefined;
-    const { atime, mtime } = lstatSync(path);
+    const { atimeMs, mtimeMs } = lstatSync(path);
     const text = new Uint8Array(file.bytes);
     const length = file.read(text, 0);
     return () => {
       const handle = openSync(path, RESTORING);
       try {
         writeSync(handle, text, 0, length);
-        futimesSync(handle, atime, mtime);
+        futimesSync(handle, atimeMs / 1000, mtimeMs / 1000);
       } finally {
         closeSync(handle);
       }

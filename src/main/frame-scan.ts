@@ -14,14 +14,18 @@ import {
   type FrameRead,
 } from '../format/frame.ts';
 import { readU16, readU32, readU48 } from '../format/integers.ts';
-import { BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
+import {
+  BATCH_BYTES_MAX,
+  BATCH_OPERATIONS_MAX,
+  FRAME_BYTES_MAX,
+  LOG_BYTES_MAX,
+  PAGE_BYTES,
+  roundUpToPage,
+} from '../format/limits.ts';
 import type { Breather } from './breather.ts';
 import type { FrameGroup } from './frame-groups.ts';
 import type { PieceReader } from './piece-reader.ts';
 import { isReadFailure } from './table-blocks.ts';
-
-/** Sixteen times what is ever written as one. A header that claims more is not believed, and no memory taken for it. */
-const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The frames of the largest batch together: its bytes, and a kind and two lengths for each operation. */
 const RECORD_HEAD_BYTES_MAX = 9;
@@ -141,7 +145,7 @@ function frameAt(
 
 /** Whether some page begins as a frame of this file does, valid or not. */
 export function mayHoldFrames(reader: PieceReader, fileNumber: number): boolean {
-  for (let offset = 0; offset < reader.bytes; offset += PAGE_BYTES) {
+  for (let offset = 0; offset < Math.min(reader.bytes, LOG_BYTES_MAX); offset += PAGE_BYTES) {
     const head = headAt(reader, offset);
     if (head !== undefined && isOurs(head, { salt: 0, fileNumber })) return true;
   }

@@ -9,7 +9,7 @@
 import { checksum, checksumSeed } from '../format/checksum.ts';
 import { FRAME_FORMAT_VERSION, FRAME_HEADER_BYTES, FRAME_MAGIC } from '../format/frame.ts';
 import { readU16, readU32, readU48 } from '../format/integers.ts';
-import { FILE_NUMBER_MAX, PAGE_BYTES } from '../format/limits.ts';
+import { FILE_NUMBER_MAX, LOG_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
 import type { Breather } from './breather.ts';
 import type { PieceReader } from './piece-reader.ts';
 import { readOr } from './table-blocks.ts';
@@ -28,7 +28,8 @@ export class SaltVotes {
 
   /** Takes in the frames of one log, those that an earlier log left in its file among them. */
   async add(reader: PieceReader, breather: Breather): Promise<void> {
-    for (let offset = 0; offset < reader.bytes && this.#frames < FRAMES_MAX; offset += PAGE_BYTES) {
+    const end = Math.min(reader.bytes, LOG_BYTES_MAX);
+    for (let offset = 0; offset < end && this.#frames < FRAMES_MAX; offset += PAGE_BYTES) {
       if (breather.isDue) await breather.breathe();
       const salt = saltOfFrame(reader, offset);
       if (salt === undefined) continue;

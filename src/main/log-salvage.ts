@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { logName } from '../format/file-names.ts';
 import { FormatError } from '../format/format-error.ts';
+import { LOG_BYTES_MAX } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { mayHoldFrames, scanFrames } from './frame-scan.ts';
@@ -122,7 +123,7 @@ class LogSalvage {
       return;
     }
     try {
-      const limit = Math.min(end ?? reader.bytes, reader.bytes);
+      const limit = Math.min(end ?? reader.bytes, reader.bytes, LOG_BYTES_MAX);
       const place = { salt: this.#options.salt, fileNumber: number };
       for await (const event of scanFrames(reader, place, limit, breather)) {
         if (event.type === 'group') await this.#takeGroup(event, file);

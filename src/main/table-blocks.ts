@@ -26,6 +26,9 @@ export const LARGE_BLOCK_BYTES_MAX = roundUpToPage(VALUE_BYTES_MAX + 2 * KEY_BYT
 /** Trailers may claim large blocks that overlap: so many times a file's length is gone through for their checksums. */
 const LARGE_CHECKS_MAX = 16;
 
+/** Where nothing says where blocks are, no more than so much of a file is gone through to find them. */
+const SCANNED_BYTES_MAX = 2 ** 32;
+
 /** `[offset, offset + length)`, whole pages. */
 export interface BlockPlace {
   readonly offset: number;
@@ -49,7 +52,7 @@ export async function placesByTrailers(
 ): Promise<BlockPlace[]> {
   const found: BlockPlace[] = [];
   let largeBytesLeft = LARGE_CHECKS_MAX * end;
-  for (let pageEnd = PAGE_BYTES; pageEnd <= end; pageEnd += PAGE_BYTES) {
+  for (let pageEnd = PAGE_BYTES; pageEnd <= Math.min(end, SCANNED_BYTES_MAX); pageEnd += PAGE_BYTES) {
     await breather.afterLongStep();
     const length = lengthByTrailer(reader, pageEnd);
     if (length === 0 || length > pageEnd) continue;
@@ -114,7 +117,7 @@ export function isReadFailure(error: unknown): boolean {
 
 /** The page from `from` on at which the index of the table begins, if it verifies; the blocks end there. */
 export function locateIndex(reader: PieceReader, fileNumber: number, from: number): number | undefined {
-  for (let offset = from; offset < reader.bytes; offset += PAGE_BYTES) {
+  for (let offset = from; offset < Math.min(reader.bytes, SCANNED_BYTES_MAX); offset += PAGE_BYTES) {
     const head = readOr(reader, offset, INDEX_HEAD_BYTES);
     const length = head && indexLength(head, 0, reader.bytes - offset);
     if (length === undefined) continue;

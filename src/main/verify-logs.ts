@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { logName } from '../format/file-names.ts';
 import { FormatError } from '../format/format-error.ts';
+import { LOG_BYTES_MAX } from '../format/limits.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import type { DirectoryContents } from './directory-contents.ts';
 import { scanFrames, type FrameEvent, type FrameFile } from './frame-scan.ts';
@@ -130,7 +131,9 @@ class LogVerification {
         const message = `${logName(this.#number)} has ${bytes} bytes, ${this.#recordedEnd} of it are needed`;
         this.#add(message, bytes, { expected: this.#recordedEnd, actual: bytes });
       }
-      const limit = Math.min(this.#recordedEnd ?? bytes, bytes);
+      const needed = Math.min(this.#recordedEnd ?? bytes, bytes);
+      if (needed > LOG_BYTES_MAX) this.#add(`a log of ${needed} bytes, longer than any`, LOG_BYTES_MAX);
+      const limit = Math.min(needed, LOG_BYTES_MAX);
       for await (const event of scanFrames(reader, this.#place, limit, breather)) this.#take(event, reader);
       files.push({
         file: this.#file,

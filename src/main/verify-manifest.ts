@@ -10,6 +10,7 @@ import { decodeCurrent } from '../format/current.ts';
 import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
 import { FormatError, UnknownVersionError } from '../format/format-error.ts';
 import type { FrameRead } from '../format/frame.ts';
+import { MANIFEST_BYTES_MAX } from '../format/limits.ts';
 import { decodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import type { DirectoryContents } from './directory-contents.ts';
 import { firstNonZero, scanFrames, type FrameEvent, type FrameFile } from './frame-scan.ts';
@@ -91,8 +92,10 @@ export async function verifyManifest(
     const message = `the manifest has ${replay.edits} valid edits, it began with ${replay.snapshotEdits}`;
     findings.add({ code: 'MANIFEST_CORRUPT', message, file });
   }
-  for (const message of levelContradictions(state.tables))
-    findings.add({ code: 'MANIFEST_CORRUPT', message, file });
+  if (findings.count === before) {
+    for (const message of levelContradictions(state.tables))
+      findings.add({ code: 'MANIFEST_CORRUPT', message, file });
+  }
   return { state, edits, isWhole: findings.count === before };
 }
 
@@ -105,6 +108,7 @@ async function readEdits(
 ): Promise<ManifestReplay | undefined> {
   const { fileSystem, findings, breather } = ground;
   const replay = new ManifestReplay(number, file);
+  const before = findings.count;
   let reader: PieceReader;
   try {
     reader = new PieceReader(fileSystem.openFile(file));
@@ -116,13 +120,18 @@ async function readEdits(
     const place = { salt: 0, fileNumber: number };
     let end = 0;
     let paddingBytes = 0;
-    for await (const event of scanFrames(reader, place, reader.bytes, breather)) {
+    const limit = Math.min(reader.bytes, MANIFEST_BYTES_MAX);
+    if (limit < reader.bytes) {
+      const message = `a manifest of ${reader.bytes} bytes, longer than any`;
+      findings.add({ code: 'MANIFEST_CORRUPT', message, file, offset: limit });
+    }
+    for await (const event of scanFrames(reader, place, limit, breather)) {
       if (event.type === 'end') {
         end = event.from;
         await checkTail(ground, reader, file, place, event, replay.state.cleanClose);
       } else {
         if (event.type === 'group') paddingBytes += event.paddingBytes;
-        takeEvent(ground, file, event, replay, edits);
+        takeEvent(ground, file, event, replay, edits, before);
       }
     }
     const { bytes } = reader;
@@ -157,6 +166,7 @@ function takeEvent(
   event: Exclude<FrameEvent, { type: 'end' }>,
   replay: ManifestReplay,
   edits: VersionEdit[],
+  before: number,
 ): void {
   const add = (message: string, offset: number, sums = {}): void =>
     findings.add({ code: 'MANIFEST_CORRUPT', message, file, offset, ...sums });
@@ -166,9 +176,9 @@ function takeEvent(
         edits.push(decodeVersionEdit(event.payload, 0, event.payload.length));
         replay.apply(edits[edits.length - 1], event.offset);
       } catch (error) {
-        if (error instanceof FormatError) add(error.message, event.offset);
-        else if (error instanceof QuadringError) add(error.message, event.offset);
-        else throw error;
+        if (!(error instanceof FormatError || error instanceof QuadringError)) throw error;
+        // Where an edit is missing, those behind it cannot but contradict those before.
+        if (error instanceof FormatError || findings.count === before) add(error.message, event.offset);
       }
       break;
     case 'padding':
@@ -234,7 +244,7 @@ async function firstOddByte(
   reader: PieceReader,
   from: number,
 ): Promise<number | undefined> {
-  for (let at = from; at < reader.bytes; at += STEP_BYTES) {
+  for (let at = from; at < Math.min(reader.bytes, MANIFEST_BYTES_MAX); at += STEP_BYTES) {
     await breather.afterLongStep();
     const odd = nonZeroIn(reader, at, STEP_BYTES);
     if (odd !== undefined) return at + odd;
