@@ -140,7 +140,7 @@ class Diagnostician {
     const known: TableDescription[] = [...state.tables, ...adopted];
     const examined: TableExamination[] = [];
     for (const description of known) {
-      examined.push(await this.#examiner.examine(description.number, description));
+      examined.push(slim(await this.#examiner.examine(description.number, description)));
       this.#examined.add(description.number);
     }
     const names = new Set(known.map(({ number }) => number));
@@ -194,10 +194,16 @@ class Diagnostician {
   /** What a table says of itself; undefined if it is no whole one. */
   #describe(number: number): TableDescription | undefined {
     const { fileSystem, directory } = this.#ground;
-    const found = readUnnamedMeta(fileSystem, directory, number);
-    if (found === undefined) return undefined;
-    const { properties } = found.meta;
-    return descriptionOf(number, properties.level, found.fileBytes, properties);
+    try {
+      const found = readUnnamedMeta(fileSystem, directory, number);
+      if (found === undefined) return undefined;
+      const { properties } = found.meta;
+      return descriptionOf(number, properties.level, found.fileBytes, properties);
+    } catch (error) {
+      // What the system refuses for another reason than a disk that cannot read it may be read another time.
+      if (error instanceof Error && 'code' in error && error.code === 'EIO') return undefined;
+      throw error;
+    }
   }
 
   /** Whether the table may hold what a table that is missing held: nothing says that it was replaced. */
@@ -228,7 +234,7 @@ class Diagnostician {
       if (evidence.replaced.has(number)) continue;
       const examiner = this.#examined.has(number) ? again : this.#examiner;
       const table = await examiner.examine(number);
-      tables.push(table);
+      tables.push(slim(table));
       const createdAt = table.tail?.properties?.createdAtSequence ?? 0;
       flushedSequence = Math.max(flushedSequence, createdAt, table.tally.largestSequence);
     }
@@ -280,4 +286,11 @@ class Diagnostician {
       .map(({ number }) => number)
       .sort((a, b) => a - b);
   }
+}
+
+/** What is needed of a table that is intact: not its index, nor its filter, which all tables' together may be too large. */
+function slim(table: TableExamination): TableExamination {
+  const { tail, isIntact } = table;
+  if (!isIntact || tail === undefined) return table;
+  return { ...table, blocks: [], tail: { ...tail, index: undefined, filter: undefined } };
 }

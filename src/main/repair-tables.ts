@@ -9,10 +9,11 @@ import { compareBytes } from '../format/compare.ts';
 import { RangeTombstones, type TombstoneFragment } from '../format/range-tombstones.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import type { RepairFiles } from './repair-files.ts';
-import { placesByIndex } from './table-blocks.ts';
+import { placesByIndex, type BlockPlace } from './table-blocks.ts';
 import type { ExaminationGround, TableExamination } from './table-examination.ts';
 import { shapeOf, TableFileWriter, type TableShape } from './table-file-writer.ts';
 import { TableMerge, type MergeSource } from './table-merge.ts';
+import { readMeta } from './table-tails.ts';
 import { LAST_LEVEL } from './levels-view.ts';
 import type { UsableTable } from './repair-levels.ts';
 
@@ -57,19 +58,24 @@ export class TableRepair {
   /** What is left of a table, at that level; undefined where nothing is. */
   async rewrite(table: TableExamination, level: number): Promise<TableDescription | undefined> {
     const properties = table.tail?.properties ?? table.description;
-    const [written] = await this.#writeRun([sourceOf(table)], tombstonesOf([table], false), {
-      level,
-      shape: shapeOf(table.tail?.properties),
-      createdAtSequence: properties?.createdAtSequence ?? this.#options.flushedSequence,
-      tableBytes: Infinity,
-    });
+    const [written] = await this.#writeRun(
+      [sourceOf(this.#options.ground, table)],
+      tombstonesOf([table], false),
+      {
+        level,
+        shape: shapeOf(table.tail?.properties),
+        createdAtSequence: properties?.createdAtSequence ?? this.#options.flushedSequence,
+        tableBytes: Infinity,
+      },
+    );
     return written;
   }
 
   merge(tables: readonly UsableTable[]): Promise<TableDescription[]> {
     const examined = tables.map(({ table }) => table);
     const latest = examined.reduce((last, table) => (table.number > last.number ? table : last));
-    return this.#writeRun(examined.map(sourceOf), tombstonesOf(examined, true), {
+    const sources = examined.map((table) => sourceOf(this.#options.ground, table));
+    return this.#writeRun(sources, tombstonesOf(examined, true), {
       level: LAST_LEVEL,
       shape: shapeOf(latest.tail?.properties),
       createdAtSequence: this.#options.flushedSequence,
@@ -138,10 +144,13 @@ export class LastVersion {
 }
 
 /** Of two tables with the same version of a key the later one was made of the other, or of what that was made of. */
-function sourceOf({ number, firstKey, blocks, tail, isIntact }: TableExamination): MergeSource {
-  const index = isIntact ? tail?.index : undefined;
-  const places = (): ReturnType<MergeSource['places']> =>
-    index === undefined ? blocks : placesByIndex(index);
+function sourceOf({ fileSystem, directory }: ExaminationGround, table: TableExamination): MergeSource {
+  const { number, firstKey, fileBytes, tail, isIntact, blocks } = table;
+  const metaOffset = tail?.properties?.dataBytes ?? 0;
+  const places = (): readonly BlockPlace[] =>
+    isIntact
+      ? placesByIndex(readMeta(fileSystem, directory, { number, metaOffset, fileBytes }).index)
+      : blocks;
   return { number, smallestKey: firstKey ?? new Uint8Array(0), rank: -number, places };
 }
 

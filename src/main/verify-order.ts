@@ -10,7 +10,7 @@ import { SEQUENCE_MAX } from '../format/limits.ts';
 import { RangeTombstones } from '../format/range-tombstones.ts';
 import { describeKey } from '../format/version-edit.ts';
 import type { TableDescription } from '../format/version-edit.ts';
-import { placesByIndex } from './table-blocks.ts';
+import { placesByIndex, type BlockPlace } from './table-blocks.ts';
 import type { ExaminationGround } from './table-examination.ts';
 import { TableMerge, type MergeSource } from './table-merge.ts';
 import { readMeta } from './table-tails.ts';
@@ -39,14 +39,12 @@ export async function verifyOrder(ground: ExaminationGround, tables: readonly Pl
   const check = new OrderCheck(ground);
   const sources = tables.map(({ description, place }): MergeSource => {
     const { number, smallestKey, rangeTombstones } = description;
-    const meta = rangeTombstones > 0 ? readMeta(fileSystem, directory, description) : undefined;
-    if (meta?.rangeTombstones) check.addTombstones(place, meta.rangeTombstones);
-    return {
-      number,
-      smallestKey,
-      rank: place,
-      places: () => placesByIndex((meta ?? readMeta(fileSystem, directory, description)).index),
-    };
+    const tombstones =
+      rangeTombstones > 0 ? readMeta(fileSystem, directory, description).rangeTombstones : null;
+    if (tombstones !== null) check.addTombstones(place, tombstones);
+    const places = (): readonly BlockPlace[] =>
+      placesByIndex(readMeta(fileSystem, directory, description).index);
+    return { number, smallestKey, rank: place, places };
   });
   const merge = new TableMerge(fileSystem, directory, sources);
   try {

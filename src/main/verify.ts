@@ -9,7 +9,7 @@
  */
 import { join, resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
-import { tableName } from '../format/file-names.ts';
+import { CURRENT_TEMPORARY_NAME, tableName } from '../format/file-names.ts';
 import { Breather } from './breather.ts';
 import { garbageFiles, listDirectory, type DirectoryContents } from './directory-contents.ts';
 import { takeLock } from './directory-lock.ts';
@@ -209,6 +209,10 @@ class Verification {
   #noteUnnamed(state: ManifestState): void {
     const { fileSystem, directory, findings } = this.#ground;
     const named = this.#files.filter(({ kind }) => kind === 'log');
+    if (this.#contents.files.some(({ name }) => name === CURRENT_TEMPORARY_NAME)) {
+      const file = join(directory, CURRENT_TEMPORARY_NAME);
+      findings.note({ code: 'UNNAMED', message: 'it never came to be CURRENT', file });
+    }
     for (const { kind, number, name } of garbageFiles(
       this.#contents,
       state.manifestNumber,
