@@ -45,6 +45,8 @@ export type FrameEvent =
   | { readonly type: 'unknown-version'; readonly offset: number; readonly version: number }
   /** The frames of a batch are not all there, or not in order, though each is valid; from `offset` on nothing is taken. */
   | { readonly type: 'disorder'; readonly offset: number }
+  /** The system cannot read what is there; nobody knows whether a frame begins at it. Comes before a break or the end. */
+  | { readonly type: 'unreadable'; readonly offset: number; readonly error: unknown }
   /** No valid frame begins at `offset`; one does at `resumesAt`. What was begun of a batch at `from` is lost with it. */
   | {
       readonly type: 'break';
@@ -73,14 +75,17 @@ export async function* scanFrames(
   let isLost = false;
   while (offset < limit) {
     await breather.afterLongStep();
-    const { frame, view } = frameAt(reader, file, offset, limit);
+    const { frame, view, failure } = frameAt(reader, file, offset, limit);
     if (frame.status === 'unknown-version') {
       yield { type: 'unknown-version', offset, version: frame.version };
       offset += frame.paddedLength;
       continue;
     }
     if (frame.status !== 'valid') {
-      const resumesAt = await nextValid(reader, file, offset + PAGE_BYTES, limit, breather);
+      const next = await nextValid(reader, file, offset + PAGE_BYTES, limit, breather);
+      const { resumesAt } = next;
+      const unreadable = failure === undefined ? next.unreadable : { offset, error: failure };
+      if (unreadable !== undefined) yield { type: 'unreadable', ...unreadable };
       const from = group.isBegun ? group.offset : offset;
       if (resumesAt === undefined) {
         yield { type: 'end', from, offset, frame };
@@ -124,7 +129,7 @@ function frameAt(
   file: FrameFile,
   offset: number,
   limit: number,
-): { readonly frame: FrameRead; readonly view: Uint8Array } {
+): { readonly frame: FrameRead; readonly view: Uint8Array; readonly failure?: unknown } {
   const place = { ...file, offset };
   const left = limit - offset;
   try {
@@ -139,17 +144,25 @@ function frameAt(
     if (!isReadFailure(error)) throw error;
     // As a page without a magic is none, but for what is said of it.
     const frame = readFrame(new Uint8Array(PAGE_BYTES), 0, PAGE_BYTES, place);
-    return { frame: { ...frame, status: 'bad', reason: (error as Error).message }, view: new Uint8Array(0) };
+    const reason = (error as Error).message;
+    return { frame: { ...frame, status: 'bad', reason }, view: new Uint8Array(0), failure: error };
   }
 }
 
 /** Whether some page begins as a frame of this file does, valid or not. */
 export function mayHoldFrames(reader: PieceReader, fileNumber: number): boolean {
   for (let offset = 0; offset < Math.min(reader.bytes, LOG_BYTES_MAX); offset += PAGE_BYTES) {
-    const head = headAt(reader, offset);
+    const { head } = headAt(reader, offset);
     if (head !== undefined && isOurs(head, { salt: 0, fileNumber })) return true;
   }
   return false;
+}
+
+interface NextFrame {
+  /** Undefined where none begins. */
+  readonly resumesAt: number | undefined;
+  /** The first page before that which the system cannot read. */
+  readonly unreadable: { readonly offset: number; readonly error: unknown } | undefined;
 }
 
 /** The next page from `from` on at which a valid frame begins, of whatever version. */
@@ -159,23 +172,30 @@ async function nextValid(
   from: number,
   limit: number,
   breather: Breather,
-): Promise<number | undefined> {
+): Promise<NextFrame> {
+  let unreadable: NextFrame['unreadable'];
   for (let offset = from; offset + FRAME_HEADER_BYTES <= limit; offset += PAGE_BYTES) {
     if (breather.isDue) await breather.breathe();
-    const head = headAt(reader, offset);
+    const { head, failure } = headAt(reader, offset);
+    if (failure !== undefined) unreadable ??= { offset, error: failure };
     if (head === undefined || !isOurs(head, file)) continue;
-    const { status } = frameAt(reader, file, offset, limit).frame;
-    if (status === 'valid' || status === 'unknown-version') return offset;
+    const { frame, failure: rest } = frameAt(reader, file, offset, limit);
+    if (frame.status === 'valid' || frame.status === 'unknown-version')
+      return { resumesAt: offset, unreadable };
+    if (rest !== undefined) unreadable ??= { offset, error: rest };
   }
-  return undefined;
+  return { resumesAt: undefined, unreadable };
 }
 
-function headAt(reader: PieceReader, offset: number): Uint8Array | undefined {
+function headAt(
+  reader: PieceReader,
+  offset: number,
+): { readonly head?: Uint8Array; readonly failure?: unknown } {
   try {
     const head = reader.view(offset, FRAME_HEADER_BYTES);
-    return head.length === FRAME_HEADER_BYTES ? head : undefined;
+    return head.length === FRAME_HEADER_BYTES ? { head } : {};
   } catch (error) {
-    if (isReadFailure(error)) return undefined;
+    if (isReadFailure(error)) return { failure: error };
     throw error;
   }
 }

@@ -88,6 +88,8 @@ class LogSalvage {
   #isBehindGap = false;
   records = 0;
   readonly lost: LostPart[] = [];
+  /** A log of which a part cannot be read, and behind which nothing has shown yet what that part had. */
+  #unreadable: string | undefined;
   /** Records behind a gap that were left. */
   #left: { file: string; count: number; bytes: number; first: number; last: number } | undefined;
 
@@ -107,7 +109,11 @@ class LogSalvage {
     const { numbers, ends, recordedSequence } = this.#options;
     for (const number of numbers) await this.#readLog(number, ends.get(number));
     this.#endLeft();
-    if (this.#isBehindGap || recordedSequence < this.#expected) return;
+    if (this.#isBehindGap) return;
+    if (recordedSequence < this.#expected) {
+      if (this.#unreadable !== undefined) this.#addLost(this.#unreadable, null, 0, this.#expected, null);
+      return;
+    }
     const file = join(this.#ground.directory, logName(numbers.at(-1) ?? 0));
     this.#addLost(file, recordedSequence - this.#expected + 1, 0, this.#expected, recordedSequence);
   }
@@ -120,6 +126,7 @@ class LogSalvage {
       reader = new PieceReader(fileSystem.openFile(file));
     } catch (error) {
       findings.addSystemError(file, error);
+      this.#unreadable = file;
       return;
     }
     try {
@@ -127,6 +134,7 @@ class LogSalvage {
       const place = { salt: this.#options.salt, fileNumber: number };
       for await (const event of scanFrames(reader, place, limit, breather)) {
         if (event.type === 'group') await this.#takeGroup(event, file);
+        else if (event.type === 'unreadable') this.#unreadable = file;
       }
     } finally {
       reader.close();
@@ -137,6 +145,7 @@ class LogSalvage {
     const { firstSequence, count, payload } = group;
     const last = firstSequence + count - 1;
     if (last < this.#expected || !isReadable(group)) return;
+    this.#unreadable = undefined;
     if (firstSequence > this.#expected && !this.#passesGap(firstSequence, file)) {
       this.#noteLeft(group, file);
       return;
@@ -181,7 +190,13 @@ class LogSalvage {
     this.#addLost(file, count, bytes, first, last);
   }
 
-  #addLost(file: string, count: number, bytes: number, firstSequence: number, lastSequence: number): void {
+  #addLost(
+    file: string,
+    count: number | null,
+    bytes: number,
+    firstSequence: number,
+    lastSequence: number | null,
+  ): void {
     this.lost.push({
       file,
       what: 'log records',

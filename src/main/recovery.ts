@@ -208,13 +208,10 @@ export function checkUnnamedTables(
   lastSequence: number,
 ): string[] {
   const named = new Set(state.tables.map(({ number }) => number));
-  const isUnfinished = contents.files.some(
-    ({ kind, number }) => kind === 'log' && number >= state.logNumber && number < state.manifestNumber,
-  );
   const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
     if (kind !== 'table' || named.has(number)) continue;
-    if (isUnfinished && number > state.manifestNumber) {
+    if (isOfUnfinishedRecovery(contents, state, number)) {
       unfinished.push(name);
       continue;
     }
@@ -225,6 +222,18 @@ export function checkUnnamedTables(
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
   }
   return unfinished;
+}
+
+/** Whether the flush of a recovery that did not come to its end may have made the table. */
+export function isOfUnfinishedRecovery(
+  { files }: DirectoryContents,
+  { logNumber, manifestNumber }: ManifestState,
+  tableNumber: number,
+): boolean {
+  return (
+    tableNumber > manifestNumber &&
+    files.some(({ kind, number }) => kind === 'log' && number >= logNumber && number < manifestNumber)
+  );
 }
 
 /**

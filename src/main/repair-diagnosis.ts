@@ -4,8 +4,9 @@
  *
  * A manifest is trusted if every edit of it is there, and tables and logs do not contradict it. Then each table keeps its
  * level, and tables that it does not name are not used: a compaction had replaced them, and what it dropped must not come
- * back. One exception is what a crash left of a flush, whose numbers are above all that the manifest knows of: that is
- * adopted, since the logs that hold the same may be what is damaged.
+ * back. One exception is what a crash left of flushes, whose numbers are above all that the manifest knows of: where logs
+ * that hold the same are damaged it is adopted. Where they are whole they are what counts, as for whoever opens the
+ * database; the table may be what is damaged.
  *
  * Otherwise every table is used that is there, but for those of which an edit that is left says that it was replaced.
  */
@@ -17,6 +18,7 @@ import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import { Findings } from './findings.ts';
 import { SaltVotes } from './log-salt.ts';
 import { PieceReader } from './piece-reader.ts';
+import { isOfUnfinishedRecovery } from './recovery.ts';
 import { readUnnamedMeta } from './table-tails.ts';
 import { TableExaminer, type ExaminationGround, type TableExamination } from './table-examination.ts';
 import { descriptionOf } from './table-tally.ts';
@@ -136,32 +138,40 @@ class Diagnostician {
   /** Undefined where the files contradict the manifest. */
   async #trust(state: ManifestState): Promise<Diagnosis | undefined> {
     const ground = this.#ground;
-    const adopted = this.#adopted(state);
+    const before = ground.findings.count;
+    const logs = await verifyLogs(ground, this.#contents, state, true, []);
+    const areSound = ground.findings.count === before;
+    const leftovers = this.#leftovers(state);
+    const isHeldByLogs = ({ number, createdAtSequence }: TableDescription): boolean =>
+      createdAtSequence <= logs.wholeTo ||
+      (areSound && isOfUnfinishedRecovery(this.#contents, state, number));
+    // One that is adopted makes the logs' records before it superfluous: it is all of them or none.
+    const adopted = leftovers.every(isHeldByLogs) ? [] : leftovers;
     const known: TableDescription[] = [...state.tables, ...adopted];
     const examined: TableExamination[] = [];
     for (const description of known) {
       examined.push(slim(await this.#examiner.examine(description.number, description)));
       this.#examined.add(description.number);
     }
-    const names = new Set(known.map(({ number }) => number));
+    const names = new Set([...known, ...leftovers].map(({ number }) => number));
     const unnamed = this.#tableNumbers.filter((number) => !names.has(number));
     const isMissing = known.some(({ number }) => !this.#tableNumbers.includes(number));
     if (isMissing && unnamed.some((number) => this.#mayBeNeeded(number))) return undefined;
-    const before = ground.findings.count;
+    const beforeOrder = ground.findings.count;
     const intact = new Set(examined.filter(({ isIntact }) => isIntact).map(({ number }) => number));
     await verifyOrder(ground, placed(known.filter(({ number }) => intact.has(number))));
-    if (ground.findings.count > before) return undefined;
+    if (ground.findings.count > beforeOrder) return undefined;
     const flushedSequence = Math.max(
       state.flushedSequence,
       ...adopted.map(({ createdAtSequence }) => createdAtSequence),
     );
-    const last = Math.max(await verifyLogs(ground, this.#contents, state, true, []), flushedSequence);
+    const last = Math.max(logs.lastSequence, flushedSequence);
     if (unnamed.some((number) => this.#isAhead(number, state.flushedSequence, last))) return undefined;
     return {
       isSound: ground.findings.count === 0,
       isTrusted: true,
       tables: examined,
-      unused: unnamed,
+      unused: this.#tableNumbers.filter((number) => !known.some((table) => table.number === number)),
       salt: state.databaseSalt,
       logNumbers: this.#logNumbers(state.logNumber),
       logEnds: state.logEnds,
@@ -173,7 +183,7 @@ class Diagnostician {
   }
 
   /** Tables that flushes made and no manifest came to name, oldest first, each beginning behind what is flushed. */
-  #adopted({ tables, flushedSequence }: ManifestState): TableDescription[] {
+  #leftovers({ tables, flushedSequence }: ManifestState): TableDescription[] {
     const named = new Set(tables.map(({ number }) => number));
     const found = this.#tableNumbers
       .filter((number) => !named.has(number))
@@ -181,14 +191,14 @@ class Diagnostician {
       .filter((table) => table !== undefined)
       .filter(({ level, smallestSequence }) => level === 0 && smallestSequence > flushedSequence)
       .sort((a, b) => a.smallestSequence - b.smallestSequence || b.number - a.number);
-    const adopted: TableDescription[] = [];
+    const leftovers: TableDescription[] = [];
     let flushed = flushedSequence;
     for (const table of found) {
       if (table.smallestSequence <= flushed) continue;
-      adopted.push(table);
+      leftovers.push(table);
       flushed = table.createdAtSequence;
     }
-    return adopted;
+    return leftovers;
   }
 
   /** What a table says of itself; undefined if it is no whole one. */

@@ -18,7 +18,7 @@ export interface LostPart {
    * keys nobody knows.
    */
   readonly ranges: readonly RangeBounds[];
-  /** Sequence numbers of records that were lost. */
+  /** Sequence numbers of records that were lost, as far as they are known. */
   readonly firstSequence: number | null;
   readonly lastSequence: number | null;
   /**

@@ -20,8 +20,15 @@ import { sumsOf } from './verify-manifest.ts';
 import type { VerifiedFile } from './verify-report.ts';
 import type { ManifestState } from './version-set.ts';
 
+export interface VerifiedLogs {
+  /** The last sequence number that tables and logs have. */
+  readonly lastSequence: number;
+  /** Up to it there is every record, and each can be read. */
+  readonly wholeTo: number;
+}
+
 /**
- * Gives the last sequence number that tables and logs have. `isWhole`: the manifest says all of it; where it does not, each
+ * Looks at the logs that are still needed. `isWhole`: the manifest says all of it; where it does not, each
  * log is looked at by itself.
  */
 export async function verifyLogs(
@@ -30,7 +37,7 @@ export async function verifyLogs(
   state: ManifestState,
   isWhole: boolean,
   files: VerifiedFile[],
-): Promise<number> {
+): Promise<VerifiedLogs> {
   const { directory, findings } = ground;
   const numbers = contents.files
     .filter(({ kind, number }) => kind === 'log' && number >= state.logNumber)
@@ -58,7 +65,7 @@ export async function verifyLogs(
       actual: last,
     });
   }
-  return Math.max(last, state.lastSequence);
+  return { lastSequence: Math.max(last, state.lastSequence), wholeTo: sequences.wholeTo };
 }
 
 /** Whether frames continue each other, from log to log; the first one may begin within what tables already hold. */
@@ -66,15 +73,19 @@ class SequenceCheck {
   readonly #ground: ExaminationGround;
   readonly #flushed: number;
   last: number | undefined;
+  /** Up to it frames continue each other, and their records can be read. */
+  wholeTo: number;
+  #hasGap = false;
   /** Something is missing that has been said to be damaged: the next frame is where it goes on. */
   isBroken = false;
 
   constructor(ground: ExaminationGround, flushed: number) {
     this.#ground = ground;
     this.#flushed = flushed;
+    this.wholeTo = flushed;
   }
 
-  note({ firstSequence, count, offset }: FrameGroup, file: string): void {
+  note({ firstSequence, count, offset }: FrameGroup, file: string, isReadable: boolean): void {
     const { last } = this;
     const continues = last === undefined ? firstSequence <= this.#flushed + 1 : firstSequence === last + 1;
     if (!continues && !this.isBroken) {
@@ -91,6 +102,8 @@ class SequenceCheck {
     }
     this.isBroken = false;
     this.last = firstSequence + count - 1;
+    this.#hasGap ||= !continues || !isReadable;
+    if (!this.#hasGap) this.wholeTo = Math.max(this.wholeTo, this.last);
   }
 }
 
@@ -105,6 +118,8 @@ class LogVerification {
   #batches = 0;
   #records = 0;
   #paddingBytes = 0;
+  /** Where something was that could not be read, which has been said. */
+  #unreadableAt: number | undefined;
 
   constructor(ground: ExaminationGround, number: number, state: ManifestState, sequences: SequenceCheck) {
     this.#ground = ground;
@@ -158,8 +173,7 @@ class LogVerification {
       case 'group':
         this.#end = event.end;
         this.#paddingBytes += event.paddingBytes;
-        this.#checkRecords(event);
-        this.#sequences.note(event, this.#file);
+        this.#sequences.note(event, this.#file, this.#checkRecords(event));
         break;
       case 'padding':
         findings.note({
@@ -175,15 +189,20 @@ class LogVerification {
         this.#sequences.isBroken = true;
         break;
       }
+      case 'unreadable':
+        findings.addSystemError(this.#file, event.error, event.offset);
+        this.#unreadableAt = event.offset;
+        break;
       case 'disorder':
         this.#add('the frames of a batch are out of order', event.offset);
         this.#sequences.isBroken = true;
         break;
       case 'break': {
+        this.#sequences.isBroken = true;
+        if (this.#unreadableAt === event.offset) break;
         const { reason } = event.frame;
         const message = `no valid frame, before one at ${event.resumesAt}: ${reason}`;
         this.#add(message, event.offset, sumsOf(event.frame));
-        this.#sequences.isBroken = true;
         break;
       }
       case 'end':
@@ -193,6 +212,10 @@ class LogVerification {
 
   #takeEnd({ from, offset, frame }: Extract<FrameEvent, { type: 'end' }>, reader: PieceReader): void {
     const sums = sumsOf(frame);
+    if (this.#unreadableAt !== undefined && this.#unreadableAt >= offset) {
+      this.#sequences.isBroken = true;
+      return;
+    }
     if (this.#recordedEnd !== undefined) {
       if (from >= Math.min(this.#recordedEnd, reader.bytes)) return;
       const reason = frame?.reason ?? 'a batch without its end';
@@ -208,19 +231,22 @@ class LogVerification {
     }
   }
 
-  /** A frame whose checksum holds has as many records as it says. */
-  #checkRecords({ payload, count, offset }: FrameGroup): void {
+  /** Whether a frame whose checksum holds has as many records as it says. */
+  #checkRecords({ payload, count, offset }: FrameGroup): boolean {
     this.#batches++;
     const records = new LogRecordReader(payload, 0, payload.length);
     let found = 0;
+    let isReadable = false;
     try {
       while (records.next()) found++;
-      if (found !== count) this.#add(`a batch says it has ${count} records, it has ${found}`, offset);
+      isReadable = found === count;
+      if (!isReadable) this.#add(`a batch says it has ${count} records, it has ${found}`, offset);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       this.#add(error.message, offset);
     }
     this.#records += found;
+    return isReadable;
   }
 
   #add(message: string, offset: number, sums: { expected?: number; actual?: number } = {}): void {

@@ -14,6 +14,7 @@ import { MANIFEST_BYTES_MAX } from '../format/limits.ts';
 import { decodeVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import type { DirectoryContents } from './directory-contents.ts';
 import { firstNonZero, scanFrames, type FrameEvent, type FrameFile } from './frame-scan.ts';
+import { checkAddedTable, checkManifestState } from './manifest-checks.ts';
 import { levelContradictions, ManifestReplay } from './manifest-replay.ts';
 import { PieceReader } from './piece-reader.ts';
 import { isReadFailure } from './table-blocks.ts';
@@ -96,7 +97,18 @@ export async function verifyManifest(
     for (const message of levelContradictions(state.tables))
       findings.add({ code: 'MANIFEST_CORRUPT', message, file });
   }
+  if (findings.count === before) checkAsOpenDoes(ground, state, file);
   return { state, edits, isWhole: findings.count === before };
+}
+
+/** Where everything else agrees: what open refuses beside that. */
+function checkAsOpenDoes({ findings }: ExaminationGround, state: ManifestState, file: string): void {
+  try {
+    checkManifestState(state, file);
+  } catch (error) {
+    if (!(error instanceof QuadringError)) throw error;
+    findings.add({ code: 'MANIFEST_CORRUPT', message: error.message, file });
+  }
 }
 
 async function readEdits(
@@ -125,9 +137,13 @@ async function readEdits(
       const message = `a manifest of ${reader.bytes} bytes, longer than any`;
       findings.add({ code: 'MANIFEST_CORRUPT', message, file, offset: limit });
     }
+    let unreadableAt = -1;
     for await (const event of scanFrames(reader, place, limit, breather)) {
+      if (event.type === 'unreadable') unreadableAt = event.offset;
       if (event.type === 'end') {
         end = event.from;
+        // That something there cannot be read has been said; nobody can say more of it.
+        if (unreadableAt >= event.offset) continue;
         await checkTail(ground, reader, file, place, event, replay.state.cleanClose);
       } else {
         if (event.type === 'group') paddingBytes += event.paddingBytes;
@@ -173,8 +189,10 @@ function takeEvent(
   switch (event.type) {
     case 'group':
       try {
-        edits.push(decodeVersionEdit(event.payload, 0, event.payload.length));
-        replay.apply(edits[edits.length - 1], event.offset);
+        const edit = decodeVersionEdit(event.payload, 0, event.payload.length);
+        edits.push(edit);
+        replay.apply(edit, event.offset);
+        for (const table of edit.added) checkAddedTable(table, file, event.offset);
       } catch (error) {
         if (!(error instanceof FormatError || error instanceof QuadringError)) throw error;
         // Where an edit is missing, those behind it cannot but contradict those before.
@@ -194,6 +212,9 @@ function takeEvent(
       findings.add({ code: 'UNKNOWN_FORMAT', message, file, offset: event.offset });
       break;
     }
+    case 'unreadable':
+      findings.addSystemError(file, event.error, event.offset);
+      break;
     case 'disorder':
       add('the frames of an edit are out of order', event.offset);
       break;

@@ -17,7 +17,7 @@ import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { Findings } from './findings.ts';
 import { translated } from './io-errors.ts';
-import { sequenceKnownTo } from './recovery.ts';
+import { isOfUnfinishedRecovery, sequenceKnownTo } from './recovery.ts';
 import { TableExaminer, type ExaminationGround, type TableExamination } from './table-examination.ts';
 import { verifyLogs } from './verify-logs.ts';
 import { verifyCurrent, verifyManifest } from './verify-manifest.ts';
@@ -161,7 +161,8 @@ class Verification {
       if (examined.isIntact) intact.push(description);
     }
     await verifyOrder(ground, placed(intact));
-    this.#lastSequence = await verifyLogs(ground, this.#contents, state, true, this.#files);
+    const logs = await verifyLogs(ground, this.#contents, state, true, this.#files);
+    this.#lastSequence = logs.lastSequence;
     this.#noteUnnamed(state);
   }
 
@@ -174,7 +175,8 @@ class Verification {
     }
     if (state !== undefined && state.databaseSalt !== 0) {
       const open = { ...state, logEnds: new Map<number, number>(), cleanClose: false };
-      this.#lastSequence = await verifyLogs(ground, this.#contents, open, false, this.#files);
+      const logs = await verifyLogs(ground, this.#contents, open, false, this.#files);
+      this.#lastSequence = logs.lastSequence;
       return;
     }
     for (const { kind, name } of this.#contents.files) {
@@ -204,7 +206,7 @@ class Verification {
 
   /**
    * A table that no version names is what a crash left of a flush, and the logs still hold all of it: if they do not, the
-   * manifest lost the edit that named it.
+   * manifest lost the edit that named it, unless a recovery did not come to its end (see recovery.ts).
    */
   #noteUnnamed(state: ManifestState): void {
     const { fileSystem, directory, findings } = this.#ground;
@@ -232,7 +234,11 @@ class Verification {
         staleBytes: bytes,
       });
       const known = kind === 'table' ? this.#sequenceKnownTo(number, file) : undefined;
-      if (known === undefined || known <= this.#lastSequence) {
+      const isExplained =
+        known === undefined ||
+        known <= this.#lastSequence ||
+        isOfUnfinishedRecovery(this.#contents, state, number);
+      if (isExplained) {
         findings.note({ code: 'UNNAMED', message: 'no version names it', file });
         continue;
       }

@@ -8,6 +8,7 @@ import { OPCODE_OPEN } from '../../src/workers/ring.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { Crash, SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import type { RingStep } from '../support/simulated-ring.ts';
+import { repairOn, verifyOn } from '../support/offline-databases.ts';
 import { Random } from '../support/random.ts';
 
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096 };
@@ -87,6 +88,8 @@ test.serial(
     t.true(hasStopped);
     const left = disk.crashed('durable');
     t.true([...left.names.keys()].some((name) => name.endsWith('.sst')));
+    t.deepEqual((await verifyOn(left.crashed('durable'))).findings, [], 'and is no damage');
+    t.false((await repairOn(left.crashed('durable'))).isChanged);
     t.is(await expectAcknowledged(t, left), undefined);
     t.is(await expectAcknowledged(t, left.crashed('durable')), undefined);
   },

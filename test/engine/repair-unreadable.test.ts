@@ -11,7 +11,14 @@ import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { SIMULATED_DIRECTORY, nameOf } from '../support/simulated-environment.ts';
 import { simulatedRepairFiles } from '../support/simulated-repair-files.ts';
 import { SimulatedFile } from '../support/simulated-file.ts';
-import { contentsOn, copyOf, smallDatabase, verifyOn, worldOf } from '../support/offline-databases.ts';
+import {
+  contentsOn,
+  copyOf,
+  openOn,
+  smallDatabase,
+  verifyOn,
+  worldOf,
+} from '../support/offline-databases.ts';
 import { difference } from '../support/repaired.ts';
 import { readSound, visibleIn } from '../support/surviving-model.ts';
 import { expectCode } from '../support/errors.ts';
@@ -89,6 +96,43 @@ test.serial('a part of a log, of the manifest, or of a table’s tail that canno
     else t.deepEqual(difference(await contentsOn(copy), contents), []);
   }
 });
+
+test.serial(
+  'the end of a log that cannot be read is not taken for a write that a crash cut short',
+  async (t) => {
+    const disk = new SimulatedDisk();
+    await smallDatabase(disk);
+    const database = await openOn(disk);
+    for (let i = 0; i < 3; i++) await database.put(`last ${i}`, 'value');
+    const crashed = copyOf(disk);
+    await database.close();
+    const frames = unitsOf(crashed).filter(({ kind }) => kind === 'frame');
+    const { file, start, end } = frames[frames.length - 1];
+    // The last frame, and the page behind it, which may have been one.
+    for (const at of [start, end + 4096]) {
+      const copy = copyOf(crashed);
+      const world = worldOf(copy).environment;
+      const environment = {
+        ...world,
+        fileSystem: failing(world.fileSystem, file, at, at + 1, 'EIO'),
+        files: simulatedRepairFiles(copy),
+      };
+      const { findings } = await verifyDatabase(environment, SIMULATED_DIRECTORY);
+      t.deepEqual(
+        findings.map(({ code, file: path, offset }) => ({ code, file: nameOf(path), offset })),
+        [{ code: 'IO_ERROR', file, offset: at - (at % 4096) }],
+      );
+      const report = await repairDatabase(environment, SIMULATED_DIRECTORY);
+      t.deepEqual(
+        report.lost.map(({ what, file: path, count }) => ({ what, file: nameOf(path), count })),
+        [{ what: 'log records', file, count: null }],
+      );
+      t.deepEqual((await verifyOn(copy)).findings, []);
+      const left = await contentsOn(copy);
+      t.deepEqual([left.get('last 1'), left.get('last 2')], ['value', at === start ? undefined : 'value']);
+    }
+  },
+);
 
 test.serial('a file that may not be read is no damage', async (t) => {
   const disk = new SimulatedDisk();

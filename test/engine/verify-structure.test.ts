@@ -13,8 +13,11 @@ import { nodeRepairFiles } from '../../src/main/repair-files.ts';
 import { installCurrent, writeManifest } from '../../src/main/repair-manifest.ts';
 import { buildTable, put, tombstone, type Entry, type Table } from '../format/tables.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { expectCode } from '../support/errors.ts';
 import { reseal, sectionsOf } from '../support/resealed.ts';
 import { keyOf } from '../support/values.ts';
+
+const MANIFEST = 900;
 
 /** A few blocks of 4 KiB. */
 function entriesFrom(first: number, count: number, sequence: number): Entry[] {
@@ -25,14 +28,14 @@ function write(
   t: ExecutionContext,
   tables: readonly Table[],
   change: (description: TableDescription) => TableDescription = (description) => description,
+  lastSequence = 100_000,
 ): string {
   const directory = temporaryDirectory(t);
   for (const { bytes, fileNumber } of tables) writeFileSync(join(directory, tableName(fileNumber)), bytes);
-  const manifestNumber = 900;
   const descriptions = tables.map(({ description }) => change(description));
-  const state = { manifestNumber, databaseSalt: 1, lastSequence: 100_000, tables: descriptions };
+  const state = { manifestNumber: MANIFEST, databaseSalt: 1, lastSequence, tables: descriptions };
   writeManifest(nodeRepairFiles, directory, state);
-  installCurrent(nodeRepairFiles, directory, manifestNumber);
+  installCurrent(nodeRepairFiles, directory, MANIFEST);
   return directory;
 }
 
@@ -155,6 +158,25 @@ test('properties that say something else than the entries, or than the manifest'
       write(t, [other], (description) => ({ ...description, ...change })),
       finding,
     );
+});
+
+test('what open refuses of a manifest is found, and mended', async (t) => {
+  const table = buildTable(entriesFrom(0, 100, 1), { fileNumber: TABLE });
+  const cases: { change: Partial<TableDescription>; lastSequence?: number; finding: RegExp }[] = [
+    { change: {}, lastSequence: 50, finding: /sequence numbers up to 100, tables end at 50/ },
+    { change: { metaOffset: table.description.metaOffset + 1 }, finding: /its blocks end at/ },
+    { change: { number: MANIFEST }, finding: /has the manifest's number/ },
+  ];
+  for (const { change, lastSequence, finding } of cases) {
+    const directory = write(t, [table], (description) => ({ ...description, ...change }), lastSequence);
+    await expectCode(t, 'MANIFEST_CORRUPT', () => Database.open(directory, { io: { backend: 'syscall' } }));
+    await expectFinding(t, directory, finding);
+    await Database.repair(directory);
+    t.deepEqual((await Database.verify(directory)).findings, []);
+    const database = await Database.open(directory, { io: { backend: 'syscall' } });
+    t.is((await database.get(keyOf(99)))?.length, 100);
+    await database.close();
+  }
 });
 
 test('tables of a sorted level that overlap', async (t) => {

@@ -1,0 +1,84 @@
+/**
+ * Databases in which a crash left a table that a flush had finished and no manifest names, while the logs still hold all of
+ * it: damage of that table is none, and costs nothing.
+ */
+import { basename } from 'node:path';
+import test from 'ava';
+import {
+  contentsOn,
+  copyOf,
+  fileOn,
+  namesOn,
+  openOn,
+  repairOn,
+  smallDatabase,
+  verifyOn,
+  Writer,
+  type Contents,
+} from '../support/offline-databases.ts';
+import { difference, flip } from '../support/repaired.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { keyOf, valueOf } from '../support/values.ts';
+
+interface Crashed {
+  readonly disk: SimulatedDisk;
+  readonly contents: Contents;
+  /** The table that no manifest names. */
+  readonly leftover: string;
+}
+
+/** Stopped when a flush had given its table a name, and had not written the edit that names it. */
+async function crashedInFlush(): Promise<Crashed> {
+  const disk = new SimulatedDisk();
+  const { contents } = await smallDatabase(disk);
+  const database = await openOn(disk);
+  const writer = new Writer(database);
+  for (const [key, value] of contents) writer.contents.set(key, value);
+  for (let i = 0; i < 40; i++) await writer.put(keyOf(1000 + i), valueOf(500, i));
+  const before = copyOf(disk);
+  await database.flush();
+  const leftover = namesOn(disk, 'table').at(-1)!;
+  before.names.set(leftover, fileOn(copyOf(disk), leftover));
+  await database.close();
+  return { disk: before, contents: writer.contents, leftover };
+}
+
+test.serial('a damaged table that nobody needs is no damage', async (t) => {
+  const { disk, contents, leftover } = await crashedInFlush();
+  flip(disk, leftover, 100);
+  t.deepEqual(difference(await contentsOn(copyOf(disk)), contents), []);
+  t.deepEqual((await verifyOn(disk)).findings, []);
+  t.false((await repairOn(disk)).isChanged);
+});
+
+test.serial(
+  'records that logs hold are not lost with the damaged table of a flush that never counted',
+  async (t) => {
+    const { disk, contents, leftover } = await crashedInFlush();
+    flip(disk, leftover, 100);
+    disk.names.delete('CURRENT');
+    const report = await repairOn(disk);
+    t.deepEqual(report.lost, []);
+    t.deepEqual((await verifyOn(disk)).findings, []);
+    t.deepEqual(difference(await contentsOn(disk), contents), []);
+  },
+);
+
+test.serial('a damaged block costs what it had, whatever a crash left of a flush', async (t) => {
+  const { disk, contents, leftover } = await crashedInFlush();
+  const [first] = namesOn(disk, 'table');
+  for (const isDamaged of [false, true]) {
+    const copy = copyOf(disk);
+    if (isDamaged) flip(copy, leftover, 100);
+    flip(copy, first, 100);
+    const report = await repairOn(copy, { hideOlder: 'none' });
+    t.is(report.manifest, 'kept');
+    t.deepEqual(
+      report.lost.map(({ file, what }) => ({ file: basename(file), what })),
+      [{ file: first, what: 'blocks' }],
+    );
+    t.deepEqual((await verifyOn(copy)).findings, []);
+    const left = await contentsOn(copy);
+    for (let i = 0; i < 40; i++) t.is(left.get(keyOf(1000 + i)), contents.get(keyOf(1000 + i)));
+  }
+});
