@@ -1,6 +1,6 @@
 /**
- * The simulation at length: `npm run simulate -- --seeds N [--from S] [--processes P] [--state FILE]`, or one seed again:
- * `npm run simulate -- --seed S [--path P]`. What a simulation is stands in test/simulation/.
+ * The simulation at length: `npm run simulate -- --seeds N [--from S] [--points C] [--processes P] [--state FILE]`, or one seed again:
+ * `npm run simulate -- --seed S [--points C] [--path P]`. What a simulation is stands in test/simulation/.
  *
  * Processes work through the seeds in chunks, each in a process of its own. With `--state` the totals and the chunks that
  * are done are kept in a file, and a run that is started again with the same file goes on where the last one stopped.
@@ -11,7 +11,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { replay, runSeed, SeedFailure } from '../test/simulation/run-seed.ts';
+import { POINTS_MAX, replay, runSeed, SeedFailure } from '../test/simulation/run-seed.ts';
 
 /** Seeds of one process: what a crashed run leaves in memory goes with it. */
 const CHUNK_SEEDS = 50;
@@ -50,12 +50,12 @@ function wholeNumber(name: string, text: string): number {
 }
 
 /** The child's side: runs the seeds of a chunk and tells of each. */
-async function runChunk(from: number, count: number): Promise<void> {
+async function runChunk(from: number, count: number, pointsMax: number): Promise<void> {
   const say = (message: Message): void => void process.send?.(message);
   for (let seed = from; seed < from + count; seed++) {
     say({ kind: 'begin', seed });
     try {
-      const { crashPoints, steps, faults } = await runSeed(seed);
+      const { crashPoints, steps, faults } = await runSeed(seed, { pointsMax });
       say({ kind: 'passed', crashPoints, steps, faults });
     } catch (error) {
       if (!(error instanceof SeedFailure)) throw error;
@@ -70,15 +70,17 @@ async function runChunk(from: number, count: number): Promise<void> {
 class Campaign {
   readonly #state: State;
   readonly #seeds: number;
+  readonly #pointsMax: number;
   readonly #stateFile: string | undefined;
   readonly #begun = performance.now();
   readonly #millisecondsBefore: number;
   /** What chunks that are under way have done. */
   readonly #running = { seeds: 0, crashPoints: 0 };
 
-  constructor(from: number, seeds: number, stateFile: string | undefined) {
+  constructor(from: number, seeds: number, pointsMax: number, stateFile: string | undefined) {
     const totals: Totals = { seeds: 0, crashPoints: 0, steps: 0, faults: 0, milliseconds: 0 };
     this.#seeds = seeds;
+    this.#pointsMax = pointsMax;
     this.#stateFile = stateFile;
     this.#state =
       stateFile !== undefined && existsSync(stateFile)
@@ -114,7 +116,8 @@ class Campaign {
     const chunk: Totals = { seeds: 0, crashPoints: 0, steps: 0, faults: 0, milliseconds: 0 };
     const failures: string[] = [];
     let running = first;
-    const child = fork(fileURLToPath(import.meta.url), ['--chunk', `${first}`, '--seeds', `${count}`], {
+    const words = ['--chunk', `${first}`, '--seeds', `${count}`, '--points', `${this.#pointsMax}`];
+    const child = fork(fileURLToPath(import.meta.url), words, {
       timeout: CHUNK_MS_MAX,
       killSignal: 'SIGKILL',
     });
@@ -182,6 +185,7 @@ async function main(): Promise<void> {
     options: {
       seeds: { type: 'string', default: '1000' },
       from: { type: 'string', default: '1' },
+      points: { type: 'string', default: String(POINTS_MAX) },
       processes: { type: 'string', default: String(availableParallelism()) },
       state: { type: 'string' },
       seed: { type: 'string' },
@@ -190,14 +194,15 @@ async function main(): Promise<void> {
     },
   });
   const seeds = wholeNumber('seeds', values.seeds);
-  if (values.chunk !== undefined) return runChunk(wholeNumber('chunk', values.chunk), seeds);
+  const points = wholeNumber('points', values.points);
+  if (values.chunk !== undefined) return runChunk(wholeNumber('chunk', values.chunk), seeds, points);
   if (values.seed !== undefined) {
     const seed = wholeNumber('seed', values.seed);
-    if (values.path !== undefined) await replay(seed, values.path);
-    else console.log(await runSeed(seed));
+    if (values.path !== undefined) await replay(seed, values.path, points);
+    else console.log(await runSeed(seed, { pointsMax: points }));
     return;
   }
-  const campaign = new Campaign(wholeNumber('from', values.from), seeds, values.state);
+  const campaign = new Campaign(wholeNumber('from', values.from), seeds, points, values.state);
   if (!(await campaign.run(wholeNumber('processes', values.processes)))) process.exitCode = 1;
 }
 

@@ -6,8 +6,8 @@ import { simulationCase, type SimulationCase } from './simulation-case.ts';
 
 /** One seed in as many is run twice: the same seed must give the same steps. */
 const REPEATED_ONE_IN = 20;
-/** Crash points of a run. */
-const POINTS_MAX = 20;
+/** Crash points of a run; its recoveries have some of their own. */
+export const POINTS_MAX = 20;
 /** Looking for a smaller case that fails is worth no more than this. */
 const SHRINK_MS_MAX = 60_000;
 
@@ -44,7 +44,7 @@ export async function runSeed(
   });
   const details = await fc.check(holds, { seed, numRuns: 1 });
   if (!details.failed && result !== undefined) return result;
-  throw failureOf(seed, details);
+  throw failureOf(seed, pointsMax, details);
 }
 
 async function expectSame(one: SimulationCase, pointsMax: number, first: SimulationResult): Promise<void> {
@@ -56,13 +56,14 @@ async function expectSame(one: SimulationCase, pointsMax: number, first: Simulat
   );
 }
 
-function failureOf(seed: number, details: fc.RunDetails<[SimulationCase]>): SeedFailure {
+function failureOf(seed: number, pointsMax: number, details: fc.RunDetails<[SimulationCase]>): SeedFailure {
   const { counterexample, errorInstance, counterexamplePath, numShrinks } = details;
   const cause = errorInstance instanceof Error ? errorInstance : new Error(String(errorInstance));
+  const points = pointsMax === POINTS_MAX ? '' : ` --points ${pointsMax}`;
   const path = counterexamplePath === null ? '' : ` --path ${counterexamplePath}`;
   const lines = [
     `seed ${seed}: ${cause.message}`,
-    `replay: npm run simulate -- --seed ${seed}${path}`,
+    `replay: npm run simulate -- --seed ${seed}${points}${path}`,
     `the case, after ${numShrinks} steps of shrinking:`,
     inspect(counterexample?.[0], { depth: 12, breakLength: 160, maxArrayLength: 200 }),
     inspect(cause, { depth: 6 }),
@@ -71,14 +72,14 @@ function failureOf(seed: number, details: fc.RunDetails<[SimulationCase]>): Seed
 }
 
 /** Runs only the case at the end of a path that a failure named. */
-export async function replay(seed: number, path: string): Promise<void> {
+export async function replay(seed: number, path: string, pointsMax: number): Promise<void> {
   let hasPassed = false;
   const holds = fc.asyncProperty(simulationCase, async (one) => {
     // Once the case passes its neighbours would come next.
     if (hasPassed) throw new Error('the case at the end of the path passed');
-    await simulate(one, POINTS_MAX);
+    await simulate(one, pointsMax);
     hasPassed = true;
   });
   const details = await fc.check(holds, { seed, path, endOnFailure: true, numRuns: 1 });
-  if (!hasPassed) throw failureOf(seed, details);
+  if (!hasPassed) throw failureOf(seed, pointsMax, details);
 }
