@@ -30,7 +30,8 @@ export const ERROR_CODES = {
     'the process, or the machine, may not open another file (`ulimit -n`); what needed one was refused and nothing was lost',
   IO_ERROR: 'the kernel reported an I/O error; `cause` has the errno',
   FAILED: 'an earlier I/O failure was final for this open database (`cause`); reopen it',
-  WORKER_FAILED: 'a ring thread died; the open database can only be closed and reopened',
+  WORKER_FAILED:
+    'a ring thread died, and the open database can only be closed and reopened; or one did not start, and open failed',
   URING_UNAVAILABLE: 'io_uring was asked for and the kernel refuses it; the message says why and what to do',
   BUSY: 'an earlier call of the iterator has not ended; an iterator does one thing at a time',
   OVERLOADED: 'more is waiting than may wait, or there is no memory for a batch; nothing of it was done',

@@ -15,7 +15,14 @@ import { DoorbellRinger, DoorbellSleeper, PARKED_IN_WAIT } from '../atomics-sync
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
-import { CONTROL_WORDS, OWNER_SYNC_WORD, roleWords, STATE_READY } from '../protocol/crew-layout.ts';
+import {
+  CONTROL_WORDS,
+  OWNER_SYNC_WORD,
+  roleWords,
+  STATE_CREATING_RING,
+  STATE_READY,
+  STATE_STARTING,
+} from '../protocol/crew-layout.ts';
 import {
   ROLE_COUNT,
   ROLE_FOREGROUND,
@@ -41,8 +48,12 @@ import { ARENA_COUNT, type Settings } from './options.ts';
  * stopped goes on as if nothing had been, and its threads must not be found dead before they have run again.
  */
 const STALL_MS_MAX = 20_000;
+/** How long four threads may take to start. Where nothing else runs it is a tenth of a second; with 25 processes to a core it was 50 s. */
+const START_MS_MAX = 60_000;
 /** How long threads that were told to stop may take: a ring waits up to 10 s for what is in flight. */
 const DISMISSAL_MS_MAX = 12_000;
+/** How long a thread that was terminated may take: one that the kernel does not let go never ends. */
+const TERMINATION_MS_MAX = 5_000;
 /** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 
@@ -64,6 +75,8 @@ export class ThreadCrew implements Crew {
   readonly #sleeper: DoorbellSleeper;
   readonly #signal: number;
   readonly #lives: Promise<void>[] = [];
+  /** How many threads have come so far; which of them plays which role is the pool's affair. */
+  readonly #progress = { online: 0, loaded: 0 };
   #dismissed = false;
   /** The last heartbeat of each role that a health check saw, and how long the owner has waited since. */
   readonly #heartbeats: { readonly beat: number; readonly waitedMs: number }[] = [];
@@ -91,16 +104,30 @@ export class ThreadCrew implements Crew {
       recordTiming: false,
       resourceLimits: RESOURCE_LIMITS,
     });
+    for (const worker of this.#pool.threads) {
+      worker.once('online', () => this.#progress.online++);
+      // piscina's own: it says that a task may come.
+      worker.once('message', () => this.#progress.loaded++);
+    }
     this.#pool.on('workerCreate', (announced: object) => this.#workers.push(poolWorkerOf(announced)));
     // A worker that dies between tasks says so here; its task, which never ends by itself, says so too.
     this.#pool.on('error', (error: Error) => this.#fail(error));
   }
 
-  /** Starts four threads and waits until each has its ring. Throws URING_UNAVAILABLE or WORKER_FAILED. */
-  static async start(settings: Settings): Promise<ThreadCrew> {
+  /**
+   * Starts four threads and waits until each has its ring, for `msMax` milliseconds at most. Rejects with URING_UNAVAILABLE,
+   * or with WORKER_FAILED where a thread died or was not ready in time: the message says how far each had come.
+   */
+  static async start(settings: Settings, msMax = START_MS_MAX): Promise<ThreadCrew> {
     const crew = new ThreadCrew(settings);
     try {
-      await Promise.all(ROLE_IDS.map((role) => crew.#startThread(role, settings)));
+      const ready = Promise.all(ROLE_IDS.map((role) => crew.#startThread(role, settings)));
+      await within(msMax, ready, () => {
+        const error = crew.#lateStart(msMax);
+        if (error !== undefined) throw error;
+        // It is this thread that is late: what they said waits for it.
+        return ready;
+      });
       crew.#unreferenceWorkers();
       liveCrews.add(crew);
       return crew;
@@ -142,6 +169,20 @@ export class ThreadCrew implements Crew {
     const [description] = (await Promise.race([once(port1, 'message'), endedEarly])) as [RingDescription];
     this.#rings[role] = description;
     port1.unref();
+  }
+
+  /** Which threads have no ring yet, and how far they have come; undefined when all have theirs. */
+  #lateStart(msMax: number): QuadringError | undefined {
+    const steps = ROLE_IDS.map((role) => {
+      const state = Atomics.load(this.control, roleWords(this.control, role).state);
+      if (state === STATE_STARTING) return `${ROLE_NAMES[role]} had not begun to run`;
+      return state === STATE_CREATING_RING ? `${ROLE_NAMES[role]} was creating its ring` : undefined;
+    }).filter((step) => step !== undefined);
+    if (steps.length === 0) return undefined;
+    const { online, loaded } = this.#progress;
+    const threads = `of ${ROLE_COUNT} threads ${online} ran JavaScript and ${loaded} had loaded their modules`;
+    const message = `ring threads were not ready after ${msMax} ms: ${steps.join(', ')}; ${threads}`;
+    return new QuadringError('WORKER_FAILED', message);
   }
 
   #onEnd(role: RoleId, end: RingThreadEnd): void {
@@ -228,9 +269,12 @@ export class ThreadCrew implements Crew {
     for (const worker of this.#workers) worker.ref();
     this.stop();
     // Threads end by themselves; only one that hangs is terminated.
-    await Promise.race([Promise.all(this.#lives), delay(DISMISSAL_MS_MAX, undefined, { ref: false })]);
-    await this.#pool.destroy();
+    await within(DISMISSAL_MS_MAX, Promise.all(this.#lives), () => undefined);
+    const destroyed = this.#pool.destroy().then(() => true);
+    const isOver = await within(TERMINATION_MS_MAX, destroyed, () => false);
     for (const port of this.#ports) port.close();
+    // A thread that not even that has ended may still ring: with numbers that must not become anybody else's.
+    if (!isOver) return;
     native.closeSignal(this.#signal);
     for (const eventfd of this.#eventfds) native.closeDescriptor(eventfd);
   }
@@ -238,6 +282,21 @@ export class ThreadCrew implements Crew {
   /** A running task keeps the process alive; only pending work may. */
   #unreferenceWorkers(): void {
     for (const worker of this.#workers) worker.unref();
+  }
+}
+
+/** What the promise gives; where it gives nothing for so long, what `late` does. */
+async function within<Value, Late>(
+  milliseconds: number,
+  promise: Promise<Value>,
+  late: () => Late | Promise<Late>,
+): Promise<Value | Late> {
+  const over = new AbortController();
+  const timer = delay(milliseconds, undefined, { signal: over.signal });
+  try {
+    return await Promise.race([promise, timer.then(late)]);
+  } finally {
+    over.abort();
   }
 }
 

@@ -44,11 +44,12 @@ const COMPLETION_QUEUE_WORDS = spscQueueWords(QUEUE_CAPACITY, COMPLETION_WORDS);
 const ROLE_STRIDE = 4 * LINE_WORDS + REQUEST_QUEUE_WORDS + COMPLETION_QUEUE_WORDS;
 export const CONTROL_WORDS = ROLES_AT + ROLE_COUNT * ROLE_STRIDE;
 
-/** States of a ring thread. */
+/** States of a ring thread, in their order. Before the first one it runs nothing of ours: Node starts it and loads modules. */
 export const STATE_STARTING = 0;
-export const STATE_READY = 1;
-export const STATE_STOPPED = 2;
-export const STATE_FAILED = 3;
+export const STATE_CREATING_RING = 1;
+export const STATE_READY = 2;
+export const STATE_STOPPED = 3;
+export const STATE_FAILED = 4;
 
 export interface RoleWords {
   readonly doorbell: number;

@@ -21,6 +21,7 @@ import {
   OWNER_EVENT_WORD,
   OWNER_SYNC_WORD,
   roleWords,
+  STATE_CREATING_RING,
   STATE_FAILED,
   STATE_READY,
   STATE_STOPPED,
@@ -80,6 +81,7 @@ export default function runRingThread(task: RingThreadTask): RingThreadEnd {
 /** Returns when the crew is dismissed. The ring is given back whatever happens: nothing may stay in flight. */
 function serve(task: RingThreadTask): void {
   const { control, role, port } = task;
+  Atomics.store(control, roleWords(control, role).state, STATE_CREATING_RING);
   settleScheduling(role);
   const ring = createRing(task.ring);
   const files = new OpenFiles();
