@@ -3,6 +3,7 @@
  *
  * A finding says of which file, and where. Their number is bounded: a file of noise would give one for each page.
  */
+import { basename } from 'node:path';
 import { QuadringError, type ErrorCode } from '../errors.ts';
 import { ChecksumError } from '../format/footer.ts';
 import { UnknownVersionError, type FormatError } from '../format/format-error.ts';
@@ -39,6 +40,12 @@ export interface Finding<Code = FindingCode> {
 }
 
 export type Note = Finding<NoteCode>;
+
+/** A table that no version names has more than manifest and logs, of which the last number is `last`. */
+export function addUnexplained(findings: Findings, file: string, known: number, last: number): void {
+  const message = `${basename(file)} holds sequence numbers up to ${known}, which neither the manifest nor the logs know of`;
+  findings.add({ code: 'MANIFEST_CORRUPT', message, file, expected: last, actual: known });
+}
 
 export class Findings {
   readonly all: Finding[] = [];

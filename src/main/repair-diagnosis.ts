@@ -12,10 +12,10 @@
  */
 import { join } from 'node:path';
 import { QuadringError } from '../errors.ts';
-import { CURRENT_NAME } from '../format/file-names.ts';
+import { CURRENT_NAME, tableName } from '../format/file-names.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
-import { Findings } from './findings.ts';
+import { addUnexplained, Findings } from './findings.ts';
 import { SaltVotes } from './log-salt.ts';
 import { PieceReader } from './piece-reader.ts';
 import { isOfUnfinishedRecovery } from './recovery.ts';
@@ -147,6 +147,12 @@ class Diagnostician {
       (areSound && isOfUnfinishedRecovery(this.#contents, state, number));
     // One that is adopted makes the logs' records before it superfluous: it is all of them or none.
     const adopted = leftovers.every(isHeldByLogs) ? [] : leftovers;
+    for (const { number, createdAtSequence } of adopted) {
+      const file = join(ground.directory, tableName(number));
+      // As verification says it, and open, which does not take the table's part.
+      if (areSound && createdAtSequence > logs.lastSequence)
+        addUnexplained(ground.findings, file, createdAtSequence, logs.lastSequence);
+    }
     const known: TableDescription[] = [...state.tables, ...adopted];
     const examined: TableExamination[] = [];
     for (const description of known) {

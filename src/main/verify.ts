@@ -9,13 +9,13 @@
  */
 import { join, resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
-import { CURRENT_TEMPORARY_NAME, tableName } from '../format/file-names.ts';
+import { CURRENT_TEMPORARY_NAME } from '../format/file-names.ts';
 import { Breather } from './breather.ts';
 import { garbageFiles, listDirectory, type DirectoryContents } from './directory-contents.ts';
 import { takeLock } from './directory-lock.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
-import { Findings } from './findings.ts';
+import { addUnexplained, Findings } from './findings.ts';
 import { translated } from './io-errors.ts';
 import { isOfUnfinishedRecovery, sequenceKnownTo } from './recovery.ts';
 import { TableExaminer, type ExaminationGround, type TableExamination } from './table-examination.ts';
@@ -242,14 +242,7 @@ class Verification {
         findings.note({ code: 'UNNAMED', message: 'no version names it', file });
         continue;
       }
-      const message = `${tableName(number)} holds sequence numbers up to ${known}, which neither the manifest nor the logs know of`;
-      findings.add({
-        code: 'MANIFEST_CORRUPT',
-        message,
-        file,
-        expected: this.#lastSequence,
-        actual: known,
-      });
+      addUnexplained(findings, file, known, this.#lastSequence);
     }
   }
 

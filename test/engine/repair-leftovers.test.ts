@@ -4,6 +4,7 @@
  */
 import { basename } from 'node:path';
 import test from 'ava';
+import { unitsOf } from '../support/checked-units.ts';
 import {
   contentsOn,
   copyOf,
@@ -27,10 +28,10 @@ interface Crashed {
   readonly leftover: string;
 }
 
-/** Stopped when a flush had given its table a name, and had not written the edit that names it. */
-async function crashedInFlush(): Promise<Crashed> {
+/** Reopened after a clean close, or just created; stopped when a flush had given its table a name, and had not written the edit that names it. */
+async function crashedInFlush(isReopened: boolean): Promise<Crashed> {
   const disk = new SimulatedDisk();
-  const { contents } = await smallDatabase(disk);
+  const contents = isReopened ? (await smallDatabase(disk)).contents : new Map<string, string>();
   const database = await openOn(disk);
   const writer = new Writer(database);
   for (const [key, value] of contents) writer.contents.set(key, value);
@@ -44,7 +45,7 @@ async function crashedInFlush(): Promise<Crashed> {
 }
 
 test.serial('a damaged table that nobody needs is no damage', async (t) => {
-  const { disk, contents, leftover } = await crashedInFlush();
+  const { disk, contents, leftover } = await crashedInFlush(true);
   flip(disk, leftover, 100);
   t.deepEqual(difference(await contentsOn(copyOf(disk)), contents), []);
   t.deepEqual((await verifyOn(disk)).findings, []);
@@ -54,7 +55,7 @@ test.serial('a damaged table that nobody needs is no damage', async (t) => {
 test.serial(
   'records that logs hold are not lost with the damaged table of a flush that never counted',
   async (t) => {
-    const { disk, contents, leftover } = await crashedInFlush();
+    const { disk, contents, leftover } = await crashedInFlush(true);
     flip(disk, leftover, 100);
     disk.names.delete('CURRENT');
     const report = await repairOn(disk);
@@ -65,7 +66,7 @@ test.serial(
 );
 
 test.serial('a damaged block costs what it had, whatever a crash left of a flush', async (t) => {
-  const { disk, contents, leftover } = await crashedInFlush();
+  const { disk, contents, leftover } = await crashedInFlush(true);
   const [first] = namesOn(disk, 'table');
   for (const isDamaged of [false, true]) {
     const copy = copyOf(disk);
@@ -82,3 +83,26 @@ test.serial('a damaged block costs what it had, whatever a crash left of a flush
     for (let i = 0; i < 40; i++) t.is(left.get(keyOf(1000 + i)), contents.get(keyOf(1000 + i)));
   }
 });
+
+test.serial(
+  'the table of a flush takes the place of records that logs have lost without a trace',
+  async (t) => {
+    const { disk, contents, leftover } = await crashedInFlush(false);
+    const frames = unitsOf(disk).filter(({ kind }) => kind === 'frame');
+    const { file, start } = frames[frames.length - 1];
+    fileOn(disk, file).truncate(start);
+    const { findings } = await verifyOn(disk);
+    t.deepEqual(
+      findings.map(({ code, file: path }) => ({ code, file: basename(path) })),
+      [{ code: 'MANIFEST_CORRUPT', file: leftover }],
+    );
+    const report = await repairOn(disk);
+    t.deepEqual(
+      report.findings.map(({ message }) => message),
+      findings.map(({ message }) => message),
+    );
+    t.deepEqual(report.lost, []);
+    t.deepEqual((await verifyOn(disk)).findings, []);
+    t.deepEqual(difference(await contentsOn(disk), contents), []);
+  },
+);
