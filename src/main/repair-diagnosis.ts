@@ -172,7 +172,7 @@ class Diagnostician {
       ...adopted.map(({ createdAtSequence }) => createdAtSequence),
     );
     const last = Math.max(logs.lastSequence, flushedSequence);
-    if (unnamed.some((number) => this.#isAhead(number, state.flushedSequence, last))) return undefined;
+    if (unnamed.some((number) => this.#isAhead(number, logs.wholeTo, last))) return undefined;
     return {
       isSound: ground.findings.count === 0,
       isTrusted: true,
@@ -228,13 +228,13 @@ class Diagnostician {
   }
 
   /**
-   * Whether a table that is not adopted was made when more was in tables than the manifest knows of, though nothing says that
-   * it was replaced: then edits are missing at the manifest's end.
+   * Whether a table that is not adopted was made when more was in tables than the manifest knows of and logs still hold,
+   * though nothing says that it was replaced: then edits are missing at the manifest's end.
    */
-  #isAhead(number: number, flushed: number, last: number): boolean {
+  #isAhead(number: number, wholeTo: number, last: number): boolean {
     const table = this.#describe(number);
     if (table === undefined || this.#evidence.replaced.has(number)) return false;
-    return table.createdAtSequence > (table.level === 0 ? last : flushed);
+    return table.createdAtSequence > (table.level === 0 ? last : wholeTo);
   }
 
   /** Without a manifest: what tables and logs say of themselves. */
