@@ -127,33 +127,30 @@ async function stopThread(
   };
 }
 
-testBackends('a single thread that stands still is waited for', async (t, backend) => {
-  const directory = join(temporaryDirectory(t), 'db');
-  const { child, threads, progress } = await startWorking(t, backend, directory);
-  t.true(threads.length >= 4, threads.join());
-  for (const thread of threads) {
-    const goOn = await stopThread(t, child.process, thread);
-    if (goOn === undefined) break;
-    await delay(THREAD_STOP_MS);
-    await goOn();
-    await progress();
-  }
-  await expectEverything(t, child, directory, backend);
-});
-
-testBackends('closing waits for a thread that stands still, and then ends', async (t, backend) => {
-  const directory = join(temporaryDirectory(t), 'db');
-  const { child, threads } = await startWorking(t, backend, directory);
-  const stopped: (() => Promise<void>)[] = [];
-  for (const thread of threads) {
-    const goOn = await stopThread(t, child.process, thread);
-    if (goOn !== undefined) stopped.push(goOn);
-  }
-  child.process.stdin?.end();
-  const isClosed = child.ended.then(() => true);
-  if (stopped.length > 0) {
-    t.false(await Promise.race([isClosed, delay(THREAD_STOP_MS).then(() => false)]), 'it waits');
-  }
-  for (const goOn of stopped) await goOn();
-  await expectEverything(t, child, directory, backend);
-});
+testBackends(
+  'a single thread that stands still is waited for, and closing waits for all',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const { child, threads, progress } = await startWorking(t, backend, directory);
+    t.true(threads.length >= 4, threads.join());
+    for (const thread of threads) {
+      const goOn = await stopThread(t, child.process, thread);
+      if (goOn === undefined) break;
+      await delay(THREAD_STOP_MS);
+      await goOn();
+      await progress();
+    }
+    const stopped: (() => Promise<void>)[] = [];
+    for (const thread of threads) {
+      const goOn = await stopThread(t, child.process, thread);
+      if (goOn !== undefined) stopped.push(goOn);
+    }
+    child.process.stdin?.end();
+    const isClosed = child.ended.then(() => true);
+    if (stopped.length > 0) {
+      t.false(await Promise.race([isClosed, delay(THREAD_STOP_MS).then(() => false)]), 'it waits');
+    }
+    for (const goOn of stopped) await goOn();
+    await expectEverything(t, child, directory, backend);
+  },
+);
