@@ -89,6 +89,7 @@ class Diagnostician {
   readonly #tableNumbers: readonly number[];
   readonly #evidence = new Evidence();
   readonly #examined = new Set<number>();
+  readonly #described = new Map<number, TableDescription | undefined>();
 
   constructor(ground: ExaminationGround, contents: DirectoryContents) {
     this.#ground = ground;
@@ -207,18 +208,22 @@ class Diagnostician {
     return leftovers;
   }
 
-  /** What a table says of itself; undefined if it is no whole one. */
+  /** What a table that nothing names says of itself; undefined if it is no whole one. */
   #describe(number: number): TableDescription | undefined {
-    const { fileSystem, directory } = this.#ground;
+    if (!this.#described.has(number)) this.#described.set(number, this.#readDescription(number));
+    return this.#described.get(number);
+  }
+
+  #readDescription(number: number): TableDescription | undefined {
+    const { fileSystem, directory, findings } = this.#ground;
     try {
       const found = readUnnamedMeta(fileSystem, directory, number);
       if (found === undefined) return undefined;
       const { properties } = found.meta;
       return descriptionOf(number, properties.level, found.fileBytes, properties);
     } catch (error) {
-      // What the system refuses for another reason than a disk that cannot read it may be read another time.
-      if (error instanceof Error && 'code' in error && error.code === 'EIO') return undefined;
-      throw error;
+      findings.addSystemError(join(directory, tableName(number)), error);
+      return undefined;
     }
   }
 

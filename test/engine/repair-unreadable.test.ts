@@ -3,6 +3,7 @@
  * for another reason is no damage, and nothing is changed.
  */
 import test from 'ava';
+import { CURRENT_TEMPORARY_NAME, tableName } from '../../src/format/file-names.ts';
 import { verifyDatabase } from '../../src/main/verify.ts';
 import type { FileSystem } from '../../src/main/file-system.ts';
 import { repairDatabase } from '../../src/main/repair.ts';
@@ -12,9 +13,13 @@ import { SIMULATED_DIRECTORY, nameOf } from '../support/simulated-environment.ts
 import { simulatedRepairFiles } from '../support/simulated-repair-files.ts';
 import { SimulatedFile } from '../support/simulated-file.ts';
 import {
+  bytesOn,
   contentsOn,
   copyOf,
+  fileOn,
+  namesOn,
   openOn,
+  repairOn,
   smallDatabase,
   verifyOn,
   worldOf,
@@ -133,6 +138,45 @@ test.serial(
     }
   },
 );
+
+test.serial('a table that nothing names and that cannot be read is put aside', async (t) => {
+  const disk = new SimulatedDisk();
+  const { contents } = await smallDatabase(disk);
+  const [table] = namesOn(disk, 'table');
+  const name = tableName(900);
+  disk.names.set(name, fileOn(copyOf(disk), table));
+  const world = worldOf(disk).environment;
+  const end = bytesOn(disk, name).length;
+  const environment = {
+    ...world,
+    fileSystem: failing(world.fileSystem, name, end - 1, end, 'EIO'),
+    files: simulatedRepairFiles(disk),
+  };
+  const { findings } = await verifyDatabase(environment, SIMULATED_DIRECTORY);
+  t.deepEqual(
+    findings.map(({ code, file }) => ({ code, file: nameOf(file) })),
+    [{ code: 'IO_ERROR', file: name }],
+  );
+  const report = await repairDatabase(environment, SIMULATED_DIRECTORY);
+  t.is(report.findings.length, 1);
+  t.true(report.putAside.includes(name) && !disk.names.has(name));
+  t.deepEqual(report.lost, []);
+  t.deepEqual(difference(await contentsOn(disk), contents), []);
+});
+
+test.serial('what a crash left of a new CURRENT is noted, and kept by a repair', async (t) => {
+  const disk = new SimulatedDisk();
+  const { contents } = await smallDatabase(disk);
+  disk.names.set(CURRENT_TEMPORARY_NAME, fileOn(copyOf(disk), 'CURRENT'));
+  const { findings, notes } = await verifyOn(disk);
+  t.deepEqual(findings, []);
+  t.true(notes.some(({ code, file }) => code === 'UNNAMED' && nameOf(file) === CURRENT_TEMPORARY_NAME));
+  disk.names.delete('CURRENT');
+  const report = await repairOn(disk);
+  t.true(report.putAside.includes(CURRENT_TEMPORARY_NAME));
+  t.true(disk.names.has(`lost-000001/${CURRENT_TEMPORARY_NAME}`) && !disk.names.has(CURRENT_TEMPORARY_NAME));
+  t.deepEqual(difference(await contentsOn(disk), contents), []);
+});
 
 test.serial('a file that may not be read is no damage', async (t) => {
   const disk = new SimulatedDisk();
