@@ -133,7 +133,7 @@ export class ThreadCrew implements Crew {
       return crew;
     } catch (error) {
       await crew.dismiss();
-      throw asStartError(error);
+      throw deathOf(error);
     }
   }
 
@@ -159,13 +159,18 @@ export class ThreadCrew implements Crew {
     this.#lives.push(
       life.then(
         (end) => this.#onEnd(role, end),
-        (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) => this.#fail(deathOf(error)),
       ),
     );
     // What a thread says first is its ring; one that cannot have any ends.
-    const endedEarly = life.then((end) => {
-      throw startError(role, io.backend, end);
-    });
+    const endedEarly = life.then(
+      (end) => {
+        throw startError(role, io.backend, end);
+      },
+      (error: unknown) => {
+        throw deathOf(error);
+      },
+    );
     const [description] = (await Promise.race([once(port1, 'message'), endedEarly])) as [RingDescription];
     this.#rings[role] = description;
     port1.unref();
@@ -196,10 +201,7 @@ export class ThreadCrew implements Crew {
 
   #fail(error: Error): void {
     if (this.#dismissed || this.failure !== undefined) return;
-    this.failure =
-      error instanceof QuadringError
-        ? error
-        : new QuadringError('WORKER_FAILED', `a ring thread died: ${error.message}`, { cause: error });
+    this.failure = deathOf(error);
     this.listener?.onFailure(this.failure);
   }
 
@@ -359,12 +361,12 @@ function startError(role: RoleId, backend: Settings['io']['backend'], end: RingT
   return new QuadringError(code, `${what}: ${end.failure.message}`, { cause: errorOf(end.failure) });
 }
 
-/** What Node says of a thread that it could not start, or that could not load its modules. */
-function asStartError(error: unknown): QuadringError {
+/** What a thread's end by an error means: out of memory, a module or a descriptor that is not there, anything that is not ours. */
+function deathOf(error: unknown): QuadringError {
   if (error instanceof QuadringError) return error;
-  const { message } = error as Error;
+  const message = error instanceof Error ? error.message : String(error);
   const code = /\bE[MN]FILE\b/.test(message) ? 'TOO_MANY_FILES' : 'WORKER_FAILED';
-  return new QuadringError(code, `a ring thread could not be started: ${message}`, { cause: error });
+  return new QuadringError(code, `a ring thread died: ${message}`, { cause: error });
 }
 
 /** An error again, from what crossed threads as data. */

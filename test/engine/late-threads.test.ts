@@ -90,6 +90,16 @@ test.serial(
   },
 );
 
+testBackends('a ring thread that cannot load its modules fails the start', async (t, backend) => {
+  const settings = resolveOptions({ writeBufferBytes: 65_536, io: { backend } });
+  standIns.push(
+    `throw Object.assign(new Error('there is no such module'), { code: 'ERR_MODULE_NOT_FOUND' })`,
+  );
+  const error = await expectCode(t, 'WORKER_FAILED', () => ThreadCrew.start(settings));
+  t.is(error.message, 'a ring thread died: there is no such module');
+  t.is((error.cause as NodeJS.ErrnoException).code, 'ERR_MODULE_NOT_FOUND');
+});
+
 testBackends('a start is not late because its owner is', async (t, backend) => {
   tasks.length = 0;
   const starting = ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }), 1);
