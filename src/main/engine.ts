@@ -170,7 +170,9 @@ export class Engine implements CrewListener {
           ? error
           : new QuadringError('IO_ERROR', 'open failed', { cause: error }),
       );
-      return await undone(error, async () => {
+      // What came first may have made others fail, which say no more than that they are the consequence.
+      const first = this.failure?.cause instanceof QuadringError ? this.failure.cause : error;
+      return await undone(first, async () => {
         try {
           if (this.#isComplete) await this.#settle();
         } finally {
@@ -306,6 +308,8 @@ export class Engine implements CrewListener {
   }
 
   #prepareFirstLog(): Promise<void> {
+    // Only what fails from here on ends the wait.
+    if (this.failure !== undefined) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.#firstLogPrepared = { resolve, reject };
       this.logs.prepare(this.ground.settings.logBytes);

@@ -4,13 +4,14 @@
  */
 import test, { type ExecutionContext } from 'ava';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
-import { OPCODE_OPEN } from '../../src/workers/ring.ts';
+import { OPCODE_OPEN, OPCODE_UNLINK } from '../../src/workers/ring.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { Crash, SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import type { RingStep } from '../support/simulated-ring.ts';
 import { repairOn, verifyOn } from '../support/offline-databases.ts';
 import { Random } from '../support/random.ts';
 
+const EIO = 5;
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096 };
 
 /** A disk that says of some writes that they are durable, or not at all. */
@@ -21,10 +22,22 @@ class ForgetfulDisk extends SimulatedDisk {
   override write(handle: number, bytes: Uint8Array, offset: number, isDurable: boolean): number {
     return super.write(handle, bytes, offset, isDurable && !this.isForgetful);
   }
+
+  /** No file can be removed, and none closed. */
+  isFailing = false;
+
+  override unlink(name: string): number {
+    return this.isFailing ? -EIO : super.unlink(name);
+  }
+
+  override close(handle: number): number {
+    const result = super.close(handle);
+    return this.isFailing ? -EIO : result;
+  }
 }
 
-function open(disk: SimulatedDisk, onStep?: (step: RingStep) => void): Promise<Database> {
-  const random = new Random(1);
+function open(disk: SimulatedDisk, onStep?: (step: RingStep) => void, seed = 1): Promise<Database> {
+  const random = new Random(seed);
   const world = simulatedWorld({
     disk,
     random: () => random.fraction(),
@@ -42,7 +55,7 @@ async function settle(started: Promise<unknown>): Promise<void> {
 }
 
 /** A log whose last write can be read and is not durable: the process was killed while it was under way. */
-async function killedDisk(): Promise<SimulatedDisk> {
+async function killedDisk(): Promise<ForgetfulDisk> {
   const disk = new ForgetfulDisk();
   await settle(
     (async () => {
@@ -131,3 +144,25 @@ for (const [what, next] of [
     },
   );
 }
+
+test.serial('an open that meets one failure after another says what the first was, and ends', async (t) => {
+  // Which comes first is up to chance.
+  for (let seed = 0; seed < 8; seed++) {
+    const disk = await killedDisk();
+    const onStep = ({ opcode, name }: RingStep): void => {
+      // The log goes once its table is named. Then the first one for new writes is prepared, and closed.
+      if (opcode === OPCODE_UNLINK && name.endsWith('.wal')) disk.isFailing = true;
+    };
+    let ending: unknown = 'it waits for ever';
+    await settle(
+      open(disk, onStep, seed).then(
+        () => (ending = 'it is open'),
+        (error: unknown) => (ending = error),
+      ),
+    );
+    t.like(ending, { code: 'IO_ERROR' }, `seed ${seed}`);
+    t.true(disk.isFailing);
+    disk.isFailing = false;
+    t.is(await expectAcknowledged(t, disk), '2');
+  }
+});
