@@ -280,13 +280,16 @@ export class Engine implements CrewListener {
     for (const { number, bytes, end, groups, isReusable } of logs) {
       this.#replayingLog = number;
       this.logs.addRecovered({ number, bytes, end, durableEnd: end, reusable: isReusable });
-      for (const { payload, firstSequence } of groups) {
+      for (const { payload, firstSequence, count } of groups) {
+        const flushed = Math.max(0, this.ground.state.flushedSequence + 1 - firstSequence);
+        if (flushed >= count) continue;
         const record = new LogRecordReader(payload, 0, payload.length);
-        for (let sequence = firstSequence; record.next(); sequence++) {
-          if (sequence <= this.ground.state.flushedSequence) continue;
-          while (!this.writes.replay(payload, record, sequence, number)) await this.flusher.flushOldest();
-          this.replayedRecords++;
+        for (let i = 0; i < flushed; i++) record.next();
+        const start = record.position;
+        while (!this.writes.replay(payload, start, firstSequence + flushed, number)) {
+          await this.flusher.flushOldest();
         }
+        this.replayedRecords += count - flushed;
       }
     }
     this.#replayingLog = undefined;
@@ -298,7 +301,7 @@ export class Engine implements CrewListener {
    * met a failed write. So it is written again, into tables, before any new write is acknowledged behind it.
    */
   async #rewriteReplayed(): Promise<void> {
-    this.memtables.rotate();
+    while (!this.memtables.rotate()) await this.flusher.flushOldest();
     await this.flusher.whenFlushed(this.writes.lastSequence);
   }
 

@@ -162,14 +162,22 @@ export class WritePath {
     return this.#enqueue(bytes.slice(0, length), count, rawBytes, sync, signal);
   }
 
-  /** Takes over a record that recovery found in a log; it is durable already. False: a flush must make room first. */
-  replay(records: Uint8Array, record: LogRecordReader, sequence: number, log: number): boolean {
-    if (!this.#memtables.makeRoom(1, record.keyLength + record.valueLength)) return false;
+  /**
+   * Takes over what recovery found in a log: the records of one frame, or of one batch, from `start` in the payload on. All
+   * of them go into one memtable, and so into one table: what can be read of a log need not be durable, and a power cut
+   * must not leave a part of a batch. False: a flush must make room first.
+   */
+  replay(payload: Uint8Array, start: number, firstSequence: number, log: number): boolean {
+    const reader = this.#reader;
+    let count = 0;
+    let rawBytes = 0;
+    reader.reset(payload, start, payload.length);
+    for (; reader.next(); count++) rawBytes += reader.keyLength + reader.valueLength;
+    if (!this.#memtables.makeRoom(count, rawBytes)) return false;
     const memtable = this.#memtables.active;
     if (memtable.entries === 0) memtable.firstLog = log;
-    const tombstone = insertRecord(memtable, records, record, sequence);
-    if (tombstone !== undefined) memtable.showRanges(RangeTombstones.of([tombstone]), this.#isSeen);
-    this.#lastSequence = sequence;
+    this.#insert(payload, start, payload.length, firstSequence);
+    this.#lastSequence = firstSequence + count - 1;
     return true;
   }
 

@@ -12,6 +12,7 @@ import { repairOn, verifyOn } from '../support/offline-databases.ts';
 import { Random } from '../support/random.ts';
 
 const EIO = 5;
+const BATCH_KEYS = 40;
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096 };
 
 /** A disk that says of some writes that they are durable, or not at all. */
@@ -36,14 +37,19 @@ class ForgetfulDisk extends SimulatedDisk {
   }
 }
 
-function open(disk: SimulatedDisk, onStep?: (step: RingStep) => void, seed = 1): Promise<Database> {
+function open(
+  disk: SimulatedDisk,
+  onStep?: (step: RingStep) => void,
+  seed = 1,
+  options = OPTIONS,
+): Promise<Database> {
   const random = new Random(seed);
   const world = simulatedWorld({
     disk,
     random: () => random.fraction(),
     ...(onStep === undefined ? {} : { onStep }),
   });
-  return Database.openIn(world.environment, SIMULATED_DIRECTORY, OPTIONS);
+  return Database.openIn(world.environment, SIMULATED_DIRECTORY, options);
 }
 
 /** Runs what ends, or is stopped by a crash, without the event loop. */
@@ -55,14 +61,17 @@ async function settle(started: Promise<unknown>): Promise<void> {
 }
 
 /** A log whose last write can be read and is not durable: the process was killed while it was under way. */
-async function killedDisk(): Promise<ForgetfulDisk> {
+async function killedDisk(
+  write = (database: Database) => database.put('under way', '2'),
+  options = OPTIONS,
+): Promise<ForgetfulDisk> {
   const disk = new ForgetfulDisk();
   await settle(
     (async () => {
-      const database = await open(disk);
+      const database = await open(disk, undefined, 1, options);
       await database.put('acknowledged', '1');
       disk.isForgetful = true;
-      await database.put('under way', '2');
+      await write(database);
     })(),
   );
   disk.isForgetful = false;
@@ -166,3 +175,75 @@ test.serial('an open that meets one failure after another says what the first wa
     t.is(await expectAcknowledged(t, disk), '2');
   }
 });
+
+/** The keys that are there of those a batch has written. */
+async function keysOf(disk: SimulatedDisk): Promise<number> {
+  let keys = 0;
+  await settle(
+    (async () => {
+      const database = await open(disk);
+      for (let i = 0; i < BATCH_KEYS; i++) if (database.getSync(`key ${i}`) !== undefined) keys++;
+      await database.close();
+    })(),
+  );
+  return keys;
+}
+
+for (const valueBytes of [2000, 30_000]) {
+  test.serial(
+    `a power cut in the middle of a recovery does not tear a batch larger than a memtable (${BATCH_KEYS} times ${valueBytes} bytes)`,
+    async (t) => {
+      const seen = new Set<number>();
+      for (let stopAt = 0, isDone = false; !isDone; stopAt++) {
+        const disk = await killedDisk((database) => {
+          const value = Buffer.alloc(valueBytes, 'v');
+          return database.batch(
+            Array.from({ length: BATCH_KEYS }, (_, i) => ({ type: 'put', key: `key ${i}`, value })),
+          );
+        });
+        let step = 0;
+        await settle(
+          open(disk, () => {
+            if (step++ === stopAt) throw new Crash();
+          }).then(async (database) => {
+            await database.close();
+            isDone = step <= stopAt;
+          }),
+        );
+        seen.add(await keysOf(disk.crashed('durable')));
+      }
+      t.deepEqual(
+        [...seen].sort((a, b) => a - b),
+        [0, BATCH_KEYS],
+      );
+    },
+  );
+}
+
+test.serial(
+  'a log that fills every memtable there is is durable before anything is acknowledged behind it',
+  async (t) => {
+    const value = Buffer.alloc(1000, 'v');
+    const writeSome = async (database: Database): Promise<void> => {
+      for (let i = 0; i < 150; i++) await database.put(`key ${i}`, value);
+    };
+    const disk = await killedDisk(writeSome, { ...OPTIONS, writeBufferBytes: 4 << 20 });
+    let written = false;
+    await settle(
+      (async () => {
+        const database = await open(disk);
+        await database.put('behind it', '3');
+        written = true;
+      })(),
+    );
+    t.true(written);
+    await settle(
+      (async () => {
+        const database = await open(disk.crashed('durable'));
+        t.is(database.getString('behind it'), '3');
+        for (let i = 0; i < 150; i++) t.deepEqual(database.getSync(`key ${i}`), value);
+        await database.close();
+      })(),
+    );
+  },
+);

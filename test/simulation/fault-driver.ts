@@ -183,15 +183,17 @@ export class FaultDriver {
   async #openTolerantly(): Promise<void> {
     const { disk, history, open } = this.#options;
     let database: Database;
+    // What goes wrong while it opens, with the log that is to come next, may show when it is open.
+    this.#faultsBefore = disk.faults;
     try {
       database = await open((underWay) => this.#onStep(underWay));
     } catch (error) {
       refusalOf(error);
       if (this.#isWell) throw error;
       this.#heal();
+      this.#faultsBefore = disk.faults;
       database = await open((underWay) => this.#onStep(underWay));
     }
-    this.#faultsBefore = disk.faults;
     this.#database = database;
     history.opened(database.stats().lastSequence);
   }
