@@ -17,7 +17,7 @@ export class Holdings {
   readonly #environment: Environment;
   #lock: DirectoryLock | undefined;
   #directoryHandle: number | undefined;
-  #givingBack: Promise<void> | undefined;
+  #isGivenBack = false;
 
   constructor(environment: Environment, crew: Crew) {
     this.#environment = environment;
@@ -36,13 +36,10 @@ export class Holdings {
     return must(this.#directoryHandle, 'an open database has a handle of its directory');
   }
 
-  /** The lock last: who takes it finds nothing of ours at work. */
-  giveBack(): Promise<void> {
-    this.#givingBack ??= this.#giveBack();
-    return this.#givingBack;
-  }
-
-  async #giveBack(): Promise<void> {
+  /** The lock last: who takes it finds nothing of ours at work. Asked again it does nothing. */
+  async giveBack(): Promise<void> {
+    if (this.#isGivenBack) return;
+    this.#isGivenBack = true;
     const { fileSystem } = this.#environment;
     try {
       await this.#environment.releaseCrew(this.crew);

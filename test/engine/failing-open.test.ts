@@ -4,10 +4,12 @@
  * run in one thread over a disk in memory.
  */
 import test, { type ExecutionContext } from 'ava';
+import type { Crew } from '../../src/main/crew.ts';
 import type { Environment } from '../../src/main/environment.ts';
 import type { FileSystem } from '../../src/main/file-system.ts';
 import { openEngine } from '../../src/main/open.ts';
 import { resolveOptions, type Settings } from '../../src/main/options.ts';
+import { expectCode } from '../support/errors.ts';
 import { HeldWorld } from '../support/held-world.ts';
 import { SIMULATED_DIRECTORY } from '../support/simulated-environment.ts';
 
@@ -151,3 +153,54 @@ test.serial('an open that the file system fails lets go of lock, crew and files'
     t.true(places.includes(`fileSystem.${call}`), call);
   t.log(`${places.length} places`);
 });
+
+test.serial('an open that fails and cannot be undone says both, and lets go of the lock', async (t) => {
+  const world = await writtenWorld();
+  const first = new Injected('the first');
+  const second = new Injected('the second');
+  const fileSystem: FileSystem = {
+    ...world.environment.fileSystem,
+    supportsDirectIo() {
+      throw first;
+    },
+    closeDirectory() {
+      throw second;
+    },
+  };
+  const opening = world.open({ writeBufferBytes: 65_536 }, { ...world.environment, fileSystem });
+  const error = await expectCode(t, 'IO_ERROR', () => opening);
+  t.true(error.message.includes(first.message), error.message);
+  t.is(error.message.split('could not all be closed').length, 2, error.message);
+  const { errors } = error.cause as AggregateError;
+  t.is(errors[0], first);
+  t.is(errors[1], second);
+  t.false(world.disk.locked);
+  await expectIntact(t, world, 'afterwards');
+});
+
+test.serial(
+  'a close that cannot take back what it lent lets go of the lock, and the crew is not used again',
+  async (t) => {
+    const world = await writtenWorld();
+    const crews: Crew[] = [];
+    const environment: Environment = {
+      ...world.environment,
+      async acquireCrew(settings) {
+        const crew = await world.environment.acquireCrew(settings);
+        crews.push(crew);
+        return crew;
+      },
+    };
+    const settings = resolveOptions({ writeBufferBytes: 65_536 });
+    const engine = await openEngine(SIMULATED_DIRECTORY, settings, environment);
+    const refused = new Injected('the arenas cannot be taken back');
+    engine.memtables.resetAll = () => {
+      throw refused;
+    };
+    t.is(await t.throwsAsync(engine.close()), refused);
+    t.is(crews[0].failure, refused);
+    t.false(world.disk.locked);
+    t.is(world.released, 2);
+    await expectIntact(t, world, 'afterwards');
+  },
+);
