@@ -232,13 +232,13 @@ export class LogWriter {
         this.#waiters.push({ resolve, reject });
         this.#issue(log, this.#stagingAt, kind, firstSequence, isFirst ? count : 0, length, () => {
           this.#waiters.pop();
+          // At once: should something else fail before the caller goes on, reads go on at what is durable by then.
+          if (isLast) this.#issuedSequence = this.#durableSequence = firstSequence + count - 1;
           resolve();
         });
       });
       start = end;
     }
-    this.#durableSequence = firstSequence + count - 1;
-    this.#issuedSequence = this.#durableSequence;
     this.#resolveIdleWaiters();
   }
 

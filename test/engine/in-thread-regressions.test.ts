@@ -13,6 +13,7 @@ import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { Crash } from '../support/simulated-environment.ts';
 import { valueOf } from '../support/values.ts';
 
+const EIO = 5;
 const ENOSPC = 28;
 const MEBIBYTE = 1 << 20;
 /** The engine begins a new manifest beyond this. */
@@ -376,3 +377,36 @@ test.serial('a log file that cannot be looked at is not written over, and ends n
   for (let i = 0; i < 20; i++) t.true(reopened.getSync(`key ${i}`)?.equals(valueOf(500_000, i)), String(i));
   await reopened.close();
 });
+
+test.serial(
+  'a large batch that was acknowledged is read, though a flush fails in the same moment',
+  async (t) => {
+    let acknowledged = 0;
+    for (let seed = 1; seed <= 40; seed++) {
+      const disk = new SimulatedDisk();
+      const world = new HeldWorld(disk, seed);
+      const database = await world.open();
+      const open = disk.open.bind(disk);
+      disk.open = (name, flags) => (name.includes('.sst') ? -EIO : open(name, flags));
+      await database.put('small', '1');
+      let outcome: 'acknowledged' | 'refused' | undefined;
+      const large = Array.from({ length: 10 }, (_, i) => ({
+        type: 'put' as const,
+        key: `key ${i}`,
+        value: valueOf(9000, i),
+      }));
+      // The memtable that is in the way is frozen, and its flush fails while the batch is written, or before or after.
+      database.batch(large).then(
+        () => (outcome = 'acknowledged'),
+        () => (outcome = 'refused'),
+      );
+      await world.until(() => outcome !== undefined && database.stats().failure !== null);
+      t.is(database.getString('small'), '1');
+      if (outcome !== 'acknowledged') continue;
+      acknowledged++;
+      for (const { key, value } of large) t.deepEqual(database.getSync(key), value, `seed ${seed}`);
+      await database.close();
+    }
+    t.true(acknowledged > 0);
+  },
+);
