@@ -166,7 +166,7 @@ test.serial(
       // What a large memtable held is replayed into small ones, which are flushed while the first log is prepared.
       const disk = new SimulatedDisk();
       const first = await new HeldWorld(disk, seed).open({ writeBufferBytes: 4 * MEBIBYTE });
-      for (let i = 0; i < 200; i++) void first.put(`key ${i}`, valueOf(1000, i), { sync: false });
+      for (let i = 0; i < 200; i++) await first.put(`key ${i}`, valueOf(1000, i));
       await first.close();
       const options = { writeBufferBytes: 65_536 };
       const reserve = disk.reserve.bind(disk);
