@@ -50,8 +50,8 @@ for (const direct of [false, true]) {
     t.is(await count(database.iterator({ reverse: true })), ENTRIES);
     const advice = steps.filter((opcode) => opcode === OPCODE_FADVISE).length;
     t.is(advice, direct ? 0 : 1);
-    const reads = steps.indexOf(OPCODE_READ);
-    if (!direct) t.is(reads, 1, 'the advice comes first');
+    const firstRead = steps.indexOf(OPCODE_READ);
+    if (!direct) t.true(steps.indexOf(OPCODE_FADVISE) < firstRead, 'the advice comes first');
     await database.close();
   });
 }
