@@ -33,8 +33,8 @@ interface Run {
 
 /** Tables and levels so small that the tree has as many of them as a large one. */
 const SMALL: Run = {
-  keys: 30_000,
-  overwrites: 120_000,
+  keys: 15_000,
+  overwrites: 60_000,
   options: {
     writeBufferBytes: 256 * KIBIBYTE,
     blockCacheBytes: 1024 * KIBIBYTE,

@@ -7,7 +7,7 @@ import { describeTotals, runKillCycles } from '../support/kill-harness.ts';
 import { WORKLOAD_KINDS } from '../support/kill-workload.ts';
 import { testSeed } from '../support/random.ts';
 
-const CYCLES = { mixed: 3, compaction: 3 };
+const CYCLES = { mixed: 2, compaction: 2 };
 /** A cycle takes one or two seconds, several where other tests want the cores as well. */
 const TEST_MS_MAX = 240_000;
 

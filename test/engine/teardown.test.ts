@@ -4,7 +4,7 @@ import test from 'ava';
 import { testSeed } from '../support/random.ts';
 import { describeTeardown, runTeardownCycles } from '../support/teardown-harness.ts';
 
-const CYCLES = 12;
+const CYCLES = 8;
 
 test('whatever a database is in the middle of, and however its process or thread ends, nothing is lost', async (t) => {
   t.timeout(600_000);

@@ -6,7 +6,7 @@ import test from 'ava';
 import { testSeed } from '../support/random.ts';
 import { runSeed } from './run-seed.ts';
 
-const SEEDS = 120;
+const SEEDS = 100;
 /** Crash points of each run. */
 const POINTS_MAX = 4;
 

@@ -27,16 +27,19 @@ const NAMES: Readonly<Record<Exclude<AimKind, 'clock'>, RegExp>> = {
   CURRENT: /^CURRENT/,
 };
 /** How many changes may go by. Logs are written all the time; a manifest for each table, CURRENT with each opening. */
-const CHANGES_MAX = { clock: 1, log: 60, table: 40, manifest: 5, CURRENT: 2 };
+const CHANGES_MAX = { clock: 1, log: 30, table: 12, manifest: 3, CURRENT: 2 };
 const DELAY_US_MAX = 300;
-/** What was aimed at may not happen at all. */
-const PATIENCE = 3;
+/** What was aimed at may not happen at all: so much longer than a kill by the clock at most. */
+const PATIENCE = 1.5;
 
 export function clockAim(afterMs: number): KillAim {
   return { kind: 'clock', afterMs, change: 1, delayUs: 0 };
 }
 
-export function aimOf(random: Random, kind: AimKind, msMax: number): KillAim {
+/** Every other kill is one by the clock. A process that writes seldom opens: CURRENT is for those that recover. */
+export function aimOf(random: Random, isRecovering: boolean, msMax: number): KillAim {
+  const kinds = isRecovering ? AIMS : AIMS.slice(0, -1);
+  const kind = random.oneIn(2) ? 'clock' : kinds[random.below(kinds.length)];
   return {
     kind,
     afterMs: kind === 'clock' ? random.below(msMax) : PATIENCE * msMax,

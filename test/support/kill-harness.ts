@@ -192,7 +192,7 @@ class Era {
     let opened = false;
     let work: Work | undefined;
     const random = this.#random;
-    const aim = aimOf(random, random.oneIn(2) ? 'clock' : AIMS[random.below(AIMS.length)], msMax);
+    const aim = aimOf(random, kind === 'recover', msMax);
     const isMet = await liveAndDie(task, aim, (record) => {
       opened ||= record.kind === OPENED;
       if (record.kind === WORKED) work = workOf(record);
