@@ -117,6 +117,23 @@ test.serial(
   },
 );
 
+/** What a power cut leaves at each step of a recovery of such a disk, in turn, and behind the last one. */
+async function* stoppedRecoveries(make: () => Promise<SimulatedDisk>): AsyncGenerator<SimulatedDisk> {
+  for (let stopAt = 0, isDone = false; !isDone; stopAt++) {
+    const disk = await make();
+    let step = 0;
+    await settle(
+      open(disk, () => {
+        if (step++ === stopAt) throw new Crash();
+      }).then(async (database) => {
+        await database.close();
+        isDone = step <= stopAt;
+      }),
+    );
+    yield disk.crashed('durable');
+  }
+}
+
 /** A recovery of that disk was stopped when its table had its name, and the machine lives. */
 async function interruptedDisk(): Promise<SimulatedDisk> {
   const disk = await killedDisk();
@@ -136,20 +153,9 @@ for (const [what, next] of [
   test.serial(
     `the table of a recovery ${what} is gone before a manifest is in force that cannot explain it`,
     async (t) => {
-      // The machine stops at each step of the second recovery, and is recovered a third time.
-      for (let stopAt = 0, isDone = false; !isDone; stopAt++) {
-        const disk = next(await interruptedDisk());
-        let step = 0;
-        await settle(
-          open(disk, () => {
-            if (step++ === stopAt) throw new Crash();
-          }).then(async (database) => {
-            await database.close();
-            isDone = step <= stopAt;
-          }),
-        );
-        await expectAcknowledged(t, disk.crashed('durable'));
-      }
+      // The second recovery is stopped, and there is a third.
+      const make = async (): Promise<SimulatedDisk> => next(await interruptedDisk());
+      for await (const left of stoppedRecoveries(make)) await expectAcknowledged(t, left);
     },
   );
 }
@@ -194,24 +200,14 @@ for (const valueBytes of [2000, 30_000]) {
     `a power cut in the middle of a recovery does not tear a batch larger than a memtable (${BATCH_KEYS} times ${valueBytes} bytes)`,
     async (t) => {
       const seen = new Set<number>();
-      for (let stopAt = 0, isDone = false; !isDone; stopAt++) {
-        const disk = await killedDisk((database) => {
-          const value = Buffer.alloc(valueBytes, 'v');
-          return database.batch(
+      const value = Buffer.alloc(valueBytes, 'v');
+      const make = (): Promise<SimulatedDisk> =>
+        killedDisk((database) =>
+          database.batch(
             Array.from({ length: BATCH_KEYS }, (_, i) => ({ type: 'put', key: `key ${i}`, value })),
-          );
-        });
-        let step = 0;
-        await settle(
-          open(disk, () => {
-            if (step++ === stopAt) throw new Crash();
-          }).then(async (database) => {
-            await database.close();
-            isDone = step <= stopAt;
-          }),
+          ),
         );
-        seen.add(await keysOf(disk.crashed('durable')));
-      }
+      for await (const left of stoppedRecoveries(make)) seen.add(await keysOf(left));
       t.deepEqual(
         [...seen].sort((a, b) => a - b),
         [0, BATCH_KEYS],
