@@ -86,8 +86,9 @@ function serve(task: RingThreadTask): void {
   const ring = createRing(task.ring);
   const files = new OpenFiles();
   try {
-    port.postMessage(ring.describe());
+    // In this order: who has been told of the ring takes a thread that is not ready for one that died.
     Atomics.store(control, roleWords(control, role).state, STATE_READY);
+    port.postMessage(ring.describe());
     new RingThread(task, ring, files).serve();
   } finally {
     ring.close();

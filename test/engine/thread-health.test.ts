@@ -7,12 +7,17 @@ import { readdirSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { getPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MessageChannel } from 'node:worker_threads';
 import type * as threads from 'node:worker_threads';
 import type { ExecutionContext } from 'ava';
 import { resolveOptions } from '../../src/main/options.ts';
 import { ThreadCrew } from '../../src/main/thread-crew.ts';
-import { roleWords } from '../../src/protocol/crew-layout.ts';
-import { ROLE_IDS, ROLE_NAMES, type RoleId } from '../../src/protocol/requests.ts';
+import { native } from '../../src/native.ts';
+import { CONTROL_WORDS, roleWords, STATE_READY } from '../../src/protocol/crew-layout.ts';
+import { ROLE_IDS, ROLE_NAMES, ROLE_WAL, type RoleId } from '../../src/protocol/requests.ts';
+import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
+import type { RingThreadTask } from '../../src/protocol/ring-thread-task.ts';
+import runRingThread from '../../src/workers/ring-thread.ts';
 import { testBackends } from '../support/backends.ts';
 import { expectCode } from '../support/errors.ts';
 
@@ -87,6 +92,36 @@ testBackends('time that passes while the owner does not wait makes no thread dea
     t.notThrows(() => crew.waitForCompletions(() => false, 100));
     passed += 3_600_000;
   }
+});
+
+testBackends('a thread that has just said it is ready was found dead', (t, backend) => {
+  const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
+  const { state, stop } = roleWords(control, ROLE_WAL);
+  // It is to end as soon as it serves. It runs here, and what it says is looked at while it says it.
+  Atomics.store(control, stop, 1);
+  const { port1, port2 } = new MessageChannel();
+  const saidIn: number[] = [];
+  port2.postMessage = () => void saidIn.push(Atomics.load(control, state));
+  const eventfd = native.createEventfd();
+  const signal = native.createSignal(() => undefined);
+  t.teardown(() => {
+    port1.close();
+    native.closeDescriptor(eventfd);
+    native.closeSignal(signal);
+  });
+  const statistics = new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8));
+  const ring = { backend, entries: 8, eventfd, singleIssuer: true };
+  const task: RingThreadTask = {
+    role: ROLE_WAL,
+    control,
+    statistics,
+    port: port2,
+    signal,
+    spinMicroseconds: 0,
+    ring,
+  };
+  t.deepEqual(runRingThread(task), { kind: 'stopped' });
+  t.deepEqual(saidIn, [STATE_READY]);
 });
 
 /** What this thread sleeps, it sleeps no longer, and is told that the time it asked for has passed. */

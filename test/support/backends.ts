@@ -6,7 +6,7 @@ export type Backend = (typeof BACKENDS)[number];
 
 export function testBackends(
   title: string,
-  run: (t: ExecutionContext, backend: Backend) => Promise<void>,
+  run: (t: ExecutionContext, backend: Backend) => Promise<void> | void,
 ): void {
   for (const backend of BACKENDS) test.serial(`${backend}: ${title}`, (t) => run(t, backend));
 }
