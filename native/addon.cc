@@ -45,9 +45,14 @@ void DefineChecksums(Napi::Env env, Napi::Object exports) {
   exports.Set("crc32cImplementation", Napi::String::New(env, fastest.name));
 }
 
+Napi::Value UndrainedRings(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), undrained_rings.load());
+}
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   RingObject<Ring>::Define(env, exports);
   RingObject<SystemCalls>::Define(env, exports);
+  exports.Set("undrainedRings", Napi::Function::New<UndrainedRings>(env, "undrainedRings"));
   DefineChecksums(env, exports);
   DefineCompression(env, exports);
   DefineSignals(env, exports);

@@ -4,7 +4,8 @@
 //   Open() makes the ring for the calling thread. Attach() names memory. Turn() is the whole of the traffic: it takes a
 //   batch, enters the kernel (once, in the usual case), and hands over completions. Close() cancels the ring's own read
 //   of the eventfd, waits until nothing is in flight, and only then unmaps the ring: io_uring_queue_exit alone may
-//   return while the kernel still writes into the caller's memory. The destructor closes.
+//   return while the kernel still writes into the caller's memory. Files that were opened through the ring and not closed
+//   are closed then. The destructor closes.
 //
 // ERROR HANDLING
 //   What an operation meets is its completion's result and no concern of the ring. An error of the ring itself (what
@@ -41,6 +42,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -60,13 +62,14 @@ namespace quadring {
 namespace {
 
 // The caller's user data has 32 bits. Above them is a note for the completion: nothing, 1 + the offset of the buffer
-// that it is to name, or that it is a timeout's. The highest bit marks the ring's own operations.
+// that it is to name, or that it is a timeout's or an open's. The highest bit marks the ring's own operations.
 constexpr int kNoteShift = 32;
 constexpr uint64_t kInternal = uint64_t{1} << 63;
 constexpr uint32_t kNoteNothing = 0;
 constexpr uint32_t kNoteTimeout = kSelectEndMax;
+constexpr uint32_t kNoteOpen = kSelectEndMax - 1;
 static_assert(kNoteTimeout < (kInternal >> kNoteShift), "a note leaves the highest bit alone");
-static_assert(1 + (kSelectEndMax - ProvidedBuffers::kBytesUnit) < kNoteTimeout, "no buffer's offset looks like that");
+static_assert(1 + (kSelectEndMax - ProvidedBuffers::kBytesUnit) < kNoteOpen, "no buffer's offset looks like that");
 constexpr uint64_t kWakeUpUserData = kInternal | 1;
 constexpr uint64_t kCancelUserData = kInternal | 2;
 
@@ -79,13 +82,20 @@ constexpr uint32_t kInternalMax = 3;
 /** How often the kernel may take less than everything, or nothing for lack of memory, before that is an error. */
 constexpr int kSubmitAttemptsMax = 1000;
 
-// Close: 10 seconds in slices. After the first second whatever still runs is cancelled: a read of a disk has completed
-// by then, and a read of a pipe might never.
+// Close: how long it waits for what is in flight, and after how long it cancels what still runs: a read of a disk has
+// completed by then, and a read of a pipe might never.
+constexpr int64_t kDrainMillisecondsMax = 10'000;
+constexpr int64_t kDrainMillisecondsBeforeCancel = 1'000;
+/** Attach: how long it waits for the eventfd's read to be cancelled, which takes microseconds. */
+constexpr int64_t kDisarmMillisecondsMax = 2'000;
+/** The longest of the waits that these consist of. A completion or a signal ends one early. */
 constexpr uint32_t kDrainSliceMicroseconds = 100'000;
-constexpr int kDrainSlicesMax = 100;
-constexpr int kDrainSlicesBeforeCancel = 10;
-/** Attach waits this many slices for the eventfd's read to be cancelled, which takes microseconds. */
-constexpr int kDisarmSlicesMax = 20;
+
+int64_t NowMilliseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
 
 }  // namespace
 
@@ -179,8 +189,10 @@ void Ring::Prepare(const Operation& operation) {
     case kOpen:
       io_uring_prep_openat(entry, operation.file, operation.first_name, static_cast<int>(operation.length) | O_CLOEXEC,
                            static_cast<mode_t>(operation.offset & 07777));
+      note = kNoteOpen;
       break;
     case kClose:
+      descriptors_.Closing(operation.file);
       io_uring_prep_close(entry, operation.file);
       break;
     case kFallocate:
@@ -366,7 +378,9 @@ uint32_t Ring::Reap(uint32_t written) {
       continue;
     }
     if (written == options_.completion_capacity) break;
-    const bool timed_out = completion.user_data >> kNoteShift == kNoteTimeout && completion.res == -ETIME;
+    const auto note = completion.user_data >> kNoteShift;
+    const bool timed_out = note == kNoteTimeout && completion.res == -ETIME;
+    if (note == kNoteOpen) descriptors_.Opened(completion.res);
     target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
     target[1] = timed_out ? 0 : completion.res;
     target[2] = BufferOf(completion);
@@ -384,7 +398,7 @@ int32_t Ring::BufferOf(const io_uring_cqe& completion) {
     return static_cast<int32_t>(provided_.Take(completion.flags >> IORING_CQE_BUFFER_SHIFT));
   }
   const auto note = static_cast<uint32_t>(completion.user_data >> kNoteShift);
-  return note == kNoteNothing || note == kNoteTimeout ? kNoBuffer : static_cast<int32_t>(note - 1);
+  return note == kNoteNothing || note >= kNoteOpen ? kNoBuffer : static_cast<int32_t>(note - 1);
 }
 
 /** Counts completions without reporting them. */
@@ -397,6 +411,7 @@ void Ring::Discard() {
     if (completion.user_data & kInternal) {
       TakeInternal(completion);
     } else {
+      if (completion.user_data >> kNoteShift == kNoteOpen) descriptors_.Opened(completion.res);
       in_flight_--;
     }
   }
@@ -417,12 +432,25 @@ void Ring::TakeInternal(const io_uring_cqe& completion) {
 /** REQUIRES: nothing of the caller's is in flight. */
 Failure Ring::DisarmWakeUp() {
   if (wake_up_armed_) Cancel(kWakeUpUserData, 0);
-  for (int slice = 0; slice < kDisarmSlicesMax && internal_in_flight_ > 0; slice++) {
-    if (!Submit(1, kDrainSliceMicroseconds)) return failure_;
+  if (Drain(kDisarmMillisecondsMax, kDisarmMillisecondsMax) || failure_) return failure_;
+  return SystemFailure(ETIMEDOUT, "io_uring_enter", "the eventfd's read cannot be cancelled");
+}
+
+/** Waits until nothing is in flight, for so long at most; false: something is. What it waits for is not reported. */
+bool Ring::Drain(int64_t milliseconds_max, int64_t milliseconds_before_cancel) {
+  const int64_t start = NowMilliseconds();
+  bool has_cancelled = false;
+  while (in_flight_ + internal_in_flight_ > 0) {
+    const int64_t waited = NowMilliseconds() - start;
+    if (waited >= milliseconds_max) return false;
+    if (!has_cancelled && waited >= milliseconds_before_cancel) {
+      Cancel(0, IORING_ASYNC_CANCEL_ANY);
+      has_cancelled = true;
+    }
+    if (!Submit(1, kDrainSliceMicroseconds)) return false;
     Discard();
   }
-  if (internal_in_flight_ == 0) return failure_;
-  return SystemFailure(ETIMEDOUT, "io_uring_enter", "the eventfd's read cannot be cancelled");
+  return true;
 }
 
 BackendDescription Ring::Describe() const {
@@ -442,13 +470,8 @@ Failure Ring::Close() {
   if (!open_) return Failure{};
   open_ = false;
   if (wake_up_armed_) Cancel(kWakeUpUserData, 0);
-  for (int slice = 0; slice < kDrainSlicesMax && in_flight_ + internal_in_flight_ > 0; slice++) {
-    if (slice == kDrainSlicesBeforeCancel) Cancel(0, IORING_ASYNC_CANCEL_ANY);
-    if (!Submit(1, kDrainSliceMicroseconds)) break;
-    Discard();
-  }
-
-  const bool drained = in_flight_ + internal_in_flight_ == 0;
+  const bool drained = Drain(kDrainMillisecondsMax, kDrainMillisecondsBeforeCancel);
+  descriptors_.CloseAll();
   // With something in flight this could wait for it without a bound.
   if (drained) {
     fixed_.Release(&setup_.ring);

@@ -12,6 +12,7 @@
 #include "batch.h"
 #include "errors.h"
 #include "fixed_buffers.h"
+#include "open_descriptors.h"
 #include "provided_buffers.h"
 #include "regions.h"
 #include "ring_setup.h"
@@ -35,7 +36,7 @@ class Ring {
   int Turn(uint32_t count, uint32_t wait_microseconds);
   const Failure& failure() const { return failure_; }
   BackendDescription Describe() const;
-  /** A failure means that the kernel may still write into attached memory: it must never be freed. */
+  /** Closes what was opened through it. A failure means that the kernel may still write into attached memory. */
   Failure Close();
 
  private:
@@ -57,12 +58,14 @@ class Ring {
   void Discard();
   void TakeInternal(const io_uring_cqe& completion);
   Failure DisarmWakeUp();
+  bool Drain(int64_t milliseconds_max, int64_t milliseconds_before_cancel);
 
   BackendOptions options_;
   Batch batch_;
   Regions regions_;
   FixedBuffers fixed_;
   ProvidedBuffers provided_;
+  OpenDescriptors descriptors_;
   RingSetup setup_;
   Failure failure_;
   bool open_ = false;

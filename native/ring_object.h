@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,9 @@ inline pid_t CurrentThread() {
   static thread_local const pid_t id = static_cast<pid_t>(syscall(SYS_gettid));
   return id;
 }
+
+/** Rings of this process that were closed with something in flight. */
+inline std::atomic<uint32_t> undrained_rings{0};
 
 template <typename Backend>
 class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
@@ -179,8 +183,10 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
     Failure failure = backend_->Close();
     backend_.reset();
-    // The kernel may still write into memory of a ring that did not drain: it must never be collected.
+    // The kernel may still write into memory of a ring that did not drain: it must never be collected. Here it is kept
+    // for as long as this environment lives; whoever has it in another one keeps it there (see undrainedRings).
     if (failure) {
+      undrained_rings++;
       for (Napi::ObjectReference& memory : memories_) memory.SuppressDestruct();
     } else {
       for (Napi::ObjectReference& memory : memories_) memory.Reset();

@@ -163,7 +163,9 @@ int SystemCalls::Turn(uint32_t count, uint32_t wait_microseconds) {
         result = -ECANCELED;
       } else {
         SetIdlePriority(WantsIdlePriority(operation));
+        if (operation.opcode == kClose) descriptors_.Closing(operation.file);
         result = CarryOut(operation, turn_start);
+        if (operation.opcode == kOpen) descriptors_.Opened(static_cast<int>(result));
       }
       if (operation.select_bytes != 0) buffer = static_cast<int32_t>(operation.buffer_offset);
       in_severed_chain = operation.linked && (in_severed_chain || SeversChain(operation, result));
@@ -201,6 +203,7 @@ BackendDescription SystemCalls::Describe() const {
 
 Failure SystemCalls::Close() {
   SetIdlePriority(false);
+  descriptors_.CloseAll();
   return Failure{};
 }
 

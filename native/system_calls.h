@@ -9,6 +9,7 @@
 #include "backend.h"
 #include "batch.h"
 #include "errors.h"
+#include "open_descriptors.h"
 #include "regions.h"
 
 namespace quadring {
@@ -29,6 +30,7 @@ class SystemCalls {
   int Turn(uint32_t count, uint32_t wait_microseconds);
   const Failure& failure() const { return failure_; }
   BackendDescription Describe() const;
+  /** Closes what was opened through it. */
   Failure Close();
 
  private:
@@ -37,6 +39,7 @@ class SystemCalls {
   BackendOptions options_;
   Batch batch_;
   Regions regions_;
+  OpenDescriptors descriptors_;
   Failure failure_;
 };
 

@@ -69,7 +69,7 @@ export interface NativeRing {
    */
   turn(count: number, waitMicroseconds: number): number;
   describe(): NativeRingDescription;
-  /** Waits until nothing is in flight (bounded), then gives the ring back. */
+  /** Waits until nothing is in flight (bounded), then gives the ring back, and closes files that it opened and did not close. */
   close(): void;
 }
 
@@ -81,6 +81,11 @@ export interface NativeLock {
 }
 
 export interface Native {
+  /**
+   * Rings of this process that were closed with something in flight, by a thread that ended for example: the kernel may still
+   * write into memory that was attached to them.
+   */
+  undrainedRings(): number;
   readonly Ring: new (options: NativeRingOptions) => NativeRing;
   readonly SystemCalls: new (options: NativeRingOptions) => NativeRing;
   /** CRC-32C (Castagnoli) of `bytes[start, end)`, continuing from `seed` (0 to begin); unsigned. */

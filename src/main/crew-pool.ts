@@ -5,7 +5,7 @@
  * crew is kept, and adopted by the next open whose settings need the same memory and rings.
  */
 import { ThreadCrew } from './thread-crew.ts';
-import type { Crew } from './crew.ts';
+import type { Crew, UnendedCrew } from './crew.ts';
 import type { Settings } from './options.ts';
 
 /** Beyond this many the longest idle is dismissed. */
@@ -39,14 +39,13 @@ export async function acquireCrew(settings: Settings): Promise<Crew> {
   return crew;
 }
 
-export async function releaseCrew(crew: Crew): Promise<void> {
+export async function releaseCrew(crew: Crew): Promise<UnendedCrew | undefined> {
   crew.listener = undefined;
   const shape = shapes.get(crew);
-  if (!(crew instanceof ThreadCrew) || shape === undefined) return;
-  if (crew.failure !== undefined) {
-    await crew.dismiss();
-    return;
-  }
+  if (!(crew instanceof ThreadCrew) || shape === undefined) return undefined;
+  if (crew.failure !== undefined) return await crew.dismiss();
   idle.push({ shape, crew });
+  // One that is idle has no database's directory any more: whether it ends in time is nobody's concern.
   if (idle.length > IDLE_CREWS_MAX) await idle.shift()?.crew.dismiss();
+  return undefined;
 }

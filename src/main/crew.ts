@@ -23,6 +23,12 @@ export interface CrewListener {
   onFailure(error: Error): void;
 }
 
+/** A crew that was dismissed, some of whose threads have not ended in time. */
+export interface UnendedCrew {
+  /** Resolves when they have: until then they may use whatever they were lent, a directory's handle included. */
+  readonly ended: Promise<void>;
+}
+
 export interface Crew {
   readonly control: SharedWords;
   readonly statistics: readonly Float64Array[];

@@ -5,7 +5,7 @@
  * seed reproduces a run.
  */
 import type { Settings } from './options.ts';
-import type { Crew } from './crew.ts';
+import type { Crew, UnendedCrew } from './crew.ts';
 import type { FileSystem } from './file-system.ts';
 
 /** A call that is to come. */
@@ -17,8 +17,11 @@ export interface Environment {
   readonly fileSystem: FileSystem;
   /** A crew that fits the settings: an idle one, or a new one. */
   acquireCrew(settings: Settings): Promise<Crew>;
-  /** Hands a crew back when its database is closed. A crew that failed is dismissed. */
-  releaseCrew(crew: Crew): Promise<void>;
+  /**
+   * Hands a crew back when its database is closed. A crew that failed is dismissed: what comes back then is one that has not
+   * ended.
+   */
+  releaseCrew(crew: Crew): Promise<UnendedCrew | undefined>;
   /** Milliseconds, monotonic. */
   now(): number;
   /** Seconds since 1970. */

@@ -6,7 +6,7 @@
  */
 import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import type { Crew } from './crew.ts';
+import type { Crew, UnendedCrew } from './crew.ts';
 import { takeLock } from './directory-lock.ts';
 import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
@@ -36,19 +36,29 @@ export class Holdings {
     return must(this.#directoryHandle, 'an open database has a handle of its directory');
   }
 
-  /** The lock last: who takes it finds nothing of ours at work. Asked again it does nothing. */
+  /**
+   * The lock last: who takes it finds nothing of ours at work. So it is kept, and the directory's handle, while a thread has
+   * not ended that the disk does not let go: what it has still to do there it does by that handle. Asked again it does
+   * nothing.
+   */
   async giveBack(): Promise<void> {
     if (this.#isGivenBack) return;
     this.#isGivenBack = true;
-    const { fileSystem } = this.#environment;
+    let unended: UnendedCrew | undefined;
     try {
-      await this.#environment.releaseCrew(this.crew);
+      unended = await this.#environment.releaseCrew(this.crew);
     } finally {
-      try {
-        if (this.#directoryHandle !== undefined) fileSystem.closeDirectory(this.#directoryHandle);
-      } finally {
-        this.#lock?.release();
-      }
+      if (unended === undefined) this.#giveBackDirectory();
+      else void unended.ended.then(() => this.#giveBackDirectory());
+    }
+  }
+
+  #giveBackDirectory(): void {
+    try {
+      if (this.#directoryHandle !== undefined)
+        this.#environment.fileSystem.closeDirectory(this.#directoryHandle);
+    } finally {
+      this.#lock?.release();
     }
   }
 }

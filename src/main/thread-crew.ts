@@ -1,7 +1,8 @@
 /**
- * The crew of production: four ring threads hosted by one piscina pool. Owner only.
+ * The crew of production: four ring threads, each hosted by a piscina pool of its own. Owner only.
  *
- * A role is one long-lived task of the pool. The process stays alive while something is in flight (through the signal's
+ * A role is one long-lived task of its pool; a pool for each, so that one whose thread cannot be started has none to leave
+ * behind. The process stays alive while something is in flight (through the signal's
  * reference), never because a thread exists: the workers are unreferenced. A thread's failure comes back as data from
  * its task, or as a rejection when it died; either is fatal for the open database, because the kernel may still write
  * into buffers that were lent.
@@ -39,7 +40,7 @@ import type {
   RingThreadTask,
 } from '../protocol/ring-thread-task.ts';
 import { alignedSharedMemory } from './aligned-memory.ts';
-import type { Crew, CrewListener, CrewMemory } from './crew.ts';
+import type { Crew, CrewListener, CrewMemory, UnendedCrew } from './crew.ts';
 import { ARENA_COUNT, type Settings } from './options.ts';
 
 /**
@@ -67,13 +68,14 @@ export class ThreadCrew implements Crew {
   /** Why a ring thread ended that nobody told to; undefined while all is well. */
   failure: Error | undefined;
   readonly #rings: RingDescription[] = [];
-  readonly #pool: Piscina;
+  readonly #pools: Piscina[] = [];
   readonly #workers: PoolWorker[] = [];
   readonly #ports: MessagePort[] = [];
   readonly #eventfds: readonly number[];
   readonly #ringers: readonly DoorbellRinger[];
   readonly #sleeper: DoorbellSleeper;
   readonly #signal: number;
+  readonly #undrainedRingsBefore = native.undrainedRings();
   readonly #lives: Promise<void>[] = [];
   /** How many threads have come so far; which of them plays which role is the pool's affair. */
   readonly #progress = { online: 0, loaded: 0 };
@@ -94,24 +96,7 @@ export class ThreadCrew implements Crew {
     });
     this.#sleeper = new DoorbellSleeper(this.control, OWNER_SYNC_WORD);
     this.#signal = native.createSignal(() => this.listener?.onWake());
-    this.#pool = new Piscina({
-      filename: ringThreadUrl(),
-      minThreads: ROLE_COUNT,
-      maxThreads: ROLE_COUNT,
-      concurrentTasksPerWorker: 1,
-      idleTimeout: Infinity,
-      atomics: 'disabled',
-      recordTiming: false,
-      resourceLimits: RESOURCE_LIMITS,
-    });
-    for (const worker of this.#pool.threads) {
-      worker.once('online', () => this.#progress.online++);
-      // piscina's own: it says that a task may come.
-      worker.once('message', () => this.#progress.loaded++);
-    }
-    this.#pool.on('workerCreate', (announced: object) => this.#workers.push(poolWorkerOf(announced)));
-    // A worker that dies between tasks says so here; its task, which never ends by itself, says so too.
-    this.#pool.on('error', (error: Error) => this.#fail(error));
+    memoryInUse.add(this.memory);
   }
 
   /**
@@ -137,7 +122,34 @@ export class ThreadCrew implements Crew {
     }
   }
 
+  /** Throws where the system has no thread left. */
+  #createPool(): Piscina {
+    const pool = new Piscina({
+      filename: ringThreadUrl(),
+      minThreads: 1,
+      maxThreads: 1,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Infinity,
+      atomics: 'disabled',
+      recordTiming: false,
+      resourceLimits: RESOURCE_LIMITS,
+    });
+    this.#pools.push(pool);
+    // A thread that died is not replaced: what it knew is gone, and another that cannot be started would end the process.
+    pool.options.minThreads = 0;
+    for (const worker of pool.threads) {
+      worker.once('online', () => this.#progress.online++);
+      // piscina's own: it says that a task may come.
+      worker.once('message', () => this.#progress.loaded++);
+    }
+    pool.on('workerCreate', (announced: object) => this.#workers.push(poolWorkerOf(announced)));
+    // A worker that dies between tasks says so here; its task, which never ends by itself, says so too.
+    pool.on('error', (error: Error) => this.#fail(error));
+    return pool;
+  }
+
   async #startThread(role: RoleId, settings: Settings): Promise<void> {
+    const pool = this.#createPool();
     const { port1, port2 } = new MessageChannel();
     this.#ports.push(port1);
     const { io } = settings;
@@ -155,7 +167,7 @@ export class ThreadCrew implements Crew {
         singleIssuer: io.singleIssuer,
       },
     };
-    const life = this.#pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;
+    const life = pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;
     this.#lives.push(
       life.then(
         (end) => this.#onEnd(role, end),
@@ -262,9 +274,12 @@ export class ThreadCrew implements Crew {
     }
   }
 
-  /** Ends the threads and gives everything back. */
-  async dismiss(): Promise<void> {
-    if (this.#dismissed) return;
+  /**
+   * Ends the threads and gives everything back. Undefined: nothing of them is at work any more. Otherwise some have not ended
+   * in time, which a disk that hangs does not let them, and `ended` says when they have.
+   */
+  async dismiss(): Promise<UnendedCrew | undefined> {
+    if (this.#dismissed) return undefined;
     this.#dismissed = true;
     liveCrews.delete(this);
     // Threads that end are work that is pending.
@@ -272,13 +287,22 @@ export class ThreadCrew implements Crew {
     this.stop();
     // Threads end by themselves; only one that hangs is terminated.
     await within(DISMISSAL_MS_MAX, Promise.all(this.#lives), () => undefined);
-    const destroyed = this.#pool.destroy().then(() => true);
-    const isOver = await within(TERMINATION_MS_MAX, destroyed, () => false);
+    const ended = Promise.all(this.#pools.map((pool) => pool.destroy())).then(() => this.#giveBack());
+    const isOver = await within(
+      TERMINATION_MS_MAX,
+      ended.then(() => true),
+      () => false,
+    );
     for (const port of this.#ports) port.close();
-    // A thread that not even that has ended may still ring: with numbers that must not become anybody else's.
-    if (!isOver) return;
+    return isOver ? undefined : { ended };
+  }
+
+  /** Not before the threads have ended: one that has not may still ring, with numbers that must not become anybody else's. */
+  #giveBack(): void {
     native.closeSignal(this.#signal);
     for (const eventfd of this.#eventfds) native.closeDescriptor(eventfd);
+    // A ring that was closed with something in flight has left the kernel at work on this memory.
+    if (native.undrainedRings() === this.#undrainedRingsBefore) memoryInUse.delete(this.memory);
   }
 
   /** A running task keeps the process alive; only pending work may. */
@@ -321,6 +345,9 @@ function poolWorkerOf(announced: object): PoolWorker {
   );
   return worker as PoolWorker;
 }
+
+/** Memory that threads, or the kernel for them, may write to: it is not collected, whatever becomes of a database. */
+const memoryInUse = new Set<CrewMemory>();
 
 /** Crews whose threads must be told to stop before the process can end. */
 const liveCrews = new Set<ThreadCrew>();

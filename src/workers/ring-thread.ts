@@ -84,16 +84,14 @@ function serve(task: RingThreadTask): void {
   Atomics.store(control, roleWords(control, role).state, STATE_CREATING_RING);
   settleScheduling(role);
   const ring = createRing(task.ring);
-  const files = new OpenFiles();
   try {
     // In this order: who has been told of the ring takes a thread that is not ready for one that died.
     Atomics.store(control, roleWords(control, role).state, STATE_READY);
     port.postMessage(ring.describe());
-    new RingThread(task, ring, files).serve();
+    new RingThread(task, ring).serve();
   } finally {
+    // With the files that a database had open whose crew failed.
     ring.close();
-    // None after a DETACH; all that a database had open whose crew failed.
-    for (const handle of files.handles()) native.closeDescriptor(handle);
   }
 }
 
@@ -120,7 +118,7 @@ class RingThread {
   readonly #spin: AdaptiveSpin;
   readonly #owner: OwnerBells;
 
-  constructor(task: RingThreadTask, ring: Ring, files: OpenFiles) {
+  constructor(task: RingThreadTask, ring: Ring) {
     const { control, role, port, statistics, signal } = task;
     this.#control = control;
     this.#role = role;
@@ -131,6 +129,7 @@ class RingThread {
     const takeAttachment = (): Attachment | undefined =>
       receiveMessageOnPort(this.#port)?.message as Attachment | undefined;
     const onAttached = (): void => this.#port.postMessage(ring.describe());
+    const files = new OpenFiles();
     this.#host = createRoleHost({ role, ring, control, statistics, now, files, takeAttachment, onAttached });
     this.#sleeper = new DoorbellSleeper(control, roleWords(control, role).doorbell);
     this.#spin = new AdaptiveSpin({ budgetMicroseconds: task.spinMicroseconds, now });

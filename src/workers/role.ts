@@ -84,10 +84,6 @@ export class OpenFiles {
     return handle;
   }
 
-  handles(): Iterable<number> {
-    return this.#handles.values();
-  }
-
   first(): number | undefined {
     for (const number of this.#handles.keys()) return number;
     return undefined;

@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
 import type * as threads from 'node:worker_threads';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { Piscina } from 'piscina';
 import { resolveOptions } from '../../src/main/options.ts';
 import { ThreadCrew } from '../../src/main/thread-crew.ts';
@@ -25,6 +25,10 @@ const WAIT_SLICE_MS = 5;
 const PATIENCE_MS = 30_000;
 /** Never says that it is ready. */
 const SILENT = 'setInterval(() => undefined, 1000)';
+/** None is started: the system has no more threads. */
+const REFUSED = 'refused';
+/** Runs what it is told. */
+const ITSELF = undefined;
 /** Takes its task, says that it has begun, and sleeps for good. */
 const STUCK = `
   const { parentPort } = require('node:worker_threads');
@@ -37,15 +41,22 @@ const STUCK = `
   });`;
 
 /** What the next threads run instead of what they are told, in their order. */
-const standIns: string[] = [];
+const standIns: (string | undefined)[] = [];
+const started: threads.Worker[] = [];
 const workerThreads = createRequire(import.meta.url)('node:worker_threads') as {
   Worker: typeof threads.Worker;
 };
 workerThreads.Worker = class extends workerThreads.Worker {
   constructor(...[file, options]: ConstructorParameters<typeof threads.Worker>) {
     const standIn = standIns.shift();
+    if (standIn === REFUSED) {
+      throw Object.assign(new Error('Worker initialization failure: EAGAIN'), {
+        code: 'ERR_WORKER_INIT_FAILED',
+      });
+    }
     if (standIn === undefined) super(file, options);
     else super(standIn, { ...options, eval: true });
+    started.push(this);
   }
 };
 syncBuiltinESMExports();
@@ -63,6 +74,13 @@ Piscina.prototype.run = function (task: RingThreadTask, options) {
 function resources(): { descriptors: number; threads: number } {
   const count = (of: string): number => readdirSync(`/proc/self/${of}`).length;
   return { descriptors: count('fd'), threads: count('task') };
+}
+
+/** Threads take a moment to end after they have said so. */
+async function expectNoMoreThan(t: ExecutionContext, before: ReturnType<typeof resources>): Promise<void> {
+  for (let slept = 0; slept < PATIENCE_MS && resources().threads > before.threads; slept += WAIT_SLICE_MS)
+    await delay(WAIT_SLICE_MS);
+  t.deepEqual(resources(), before, 'threads and descriptors are gone');
 }
 
 test.serial(
@@ -84,9 +102,7 @@ test.serial(
       error.message,
     );
     t.log(error.message);
-    for (let slept = 0; slept < PATIENCE_MS && resources().threads > before.threads; slept += WAIT_SLICE_MS)
-      await delay(WAIT_SLICE_MS);
-    t.deepEqual(resources(), before, 'threads and descriptors are gone');
+    await expectNoMoreThan(t, before);
   },
 );
 
@@ -98,6 +114,32 @@ testBackends('a ring thread that cannot load its modules fails the start', async
   const error = await expectCode(t, 'WORKER_FAILED', () => ThreadCrew.start(settings));
   t.is(error.message, 'a ring thread died: there is no such module');
   t.is((error.cause as NodeJS.ErrnoException).code, 'ERR_MODULE_NOT_FOUND');
+});
+
+testBackends('a thread that could not be started left the others behind', async (t, backend) => {
+  const settings = resolveOptions({ writeBufferBytes: 65_536, io: { backend } });
+  await (await ThreadCrew.start(settings)).dismiss();
+  const before = resources();
+  standIns.push(ITSELF, ITSELF, ITSELF, REFUSED);
+  const error = await expectCode(t, 'WORKER_FAILED', () => ThreadCrew.start(settings));
+  t.is(error.message, 'a ring thread died: Worker initialization failure: EAGAIN');
+  t.is(standIns.length, 0);
+  await expectNoMoreThan(t, before);
+});
+
+testBackends('a thread that died was replaced by one that nobody needs', async (t, backend) => {
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  t.teardown(() => crew.dismiss());
+  const failed = new Promise<Error>((resolve) => {
+    crew.listener = { onWake: () => undefined, onFailure: resolve };
+  });
+  const before = started.length;
+  // Were one started now, it would end the process.
+  standIns.push(REFUSED);
+  await started.at(-1)!.terminate();
+  t.regex((await failed).message, /a ring thread died/);
+  t.is(started.length, before);
+  standIns.length = 0;
 });
 
 testBackends('a start is not late because its owner is', async (t, backend) => {

@@ -206,6 +206,18 @@ test('a close with timeouts in flight waits for them and no longer', (t) => {
   t.true(milliseconds < LATE_MS, `${milliseconds} ms`);
 });
 
+test('a close took many completions, one after the other, for a long time', (t) => {
+  const fixture = new Fixture('Ring', { entries: 256 });
+  // Each ends alone. The first second cancels nothing, however many ends there are in it.
+  const microseconds = Array.from({ length: 200 }, (_, i) => TIMEOUT_MICROSECONDS_MAX - i * 400);
+  for (const length of microseconds) fixture.add(timeout(length));
+  fixture.turn();
+  const milliseconds = millisecondsOf(() => {
+    fixture.close();
+  });
+  t.true(milliseconds >= TIMEOUT_MICROSECONDS_MAX / 1000 - 10, `${milliseconds} ms`);
+});
+
 for (const backend of ['uring', 'syscall'] as const) {
   test(`a role waits with it (${backend})`, (t) => {
     const eventfd = native.createEventfd();

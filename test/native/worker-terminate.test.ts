@@ -1,14 +1,28 @@
 /** A thread that is terminated with I/O in flight leaves a kernel that writes nothing any more. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { MIB, sharedMemory, temporaryDirectory } from './ring-fixture.ts';
 import type { CloserData } from './terminated-closer.ts';
+import type { OpenerData } from './terminated-opener.ts';
 import type { ReaderData } from './terminated-reader.ts';
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 const ROUNDS = 12;
+
+/** What this process's descriptors lead to. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${descriptor}`)];
+    } catch (error) {
+      // The one that the list was read by.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  });
+}
 
 test.serial('worker.terminate() with reads in flight, again and again', async (t) => {
   const path = join(temporaryDirectory(t), 'data');
@@ -29,6 +43,23 @@ test.serial('worker.terminate() with reads in flight, again and again', async (t
   // By now the first ones have had the time of many reads.
   for (const memory of used) t.true(memory.every((byte) => byte === 2));
 });
+
+for (const backend of ['Ring', 'SystemCalls'] as const) {
+  test.serial(`files that a terminated thread had open stayed open (${backend})`, async (t) => {
+    const directory = temporaryDirectory(t);
+    writeFileSync(join(directory, 'data'), '');
+    const openHere = (): number => openFiles().filter((path) => path.startsWith(directory)).length;
+    const workerData: OpenerData = { directory, backend, count: 5 };
+    const worker = new Worker(new URL(`./terminated-opener${EXTENSION}`, import.meta.url), { workerData });
+    t.teardown(() => worker.terminate());
+    await new Promise((resolve, reject) => {
+      worker.once('message', resolve).once('error', reject);
+    });
+    t.is(openHere(), 5 + 1, 'and the directory');
+    t.is(await worker.terminate(), 1);
+    t.is(openHere(), 0);
+  });
+}
 
 test.serial(
   'a thread that is terminated while it closes a ring does not take the process along',

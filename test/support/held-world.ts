@@ -42,7 +42,7 @@ export class HeldWorld {
         this.released++;
         crew.ring = (role) => this.#late.push(`role ${role} is rung`);
         crew.post = (role) => this.#late.push(`role ${role} is lent something`);
-        return Promise.resolve();
+        return Promise.resolve(undefined);
       },
     };
   }

@@ -209,6 +209,8 @@ export interface SimulatedWorld {
 
 interface SimulatedTimer {
   readonly milliseconds: number;
+  /** When it is due. */
+  readonly deadline: number;
   readonly callback: () => void;
 }
 
@@ -221,20 +223,29 @@ export function simulatedWorld(options: SimulatedWorldOptions): SimulatedWorld {
     clock += timer.milliseconds;
     timer.callback();
   };
+  /** One that somebody waits for; time passes for those that nobody waits for as well. */
+  const fireInTime = (timer: SimulatedTimer): void => {
+    if (!timers.has(timer)) return;
+    fire(timer);
+    for (const other of [...timers]) {
+      if (other.deadline > clock || !timers.delete(other)) continue;
+      other.callback();
+    }
+  };
   const environment: Environment = {
     fileSystem: fileSystemOver(options.disk),
     acquireCrew(settings) {
       crew = new InThreadCrew(settings, options);
       return Promise.resolve(crew);
     },
-    releaseCrew: () => Promise.resolve(),
+    releaseCrew: () => Promise.resolve(undefined),
     now: () => clock++,
     wallClockSeconds: () => 1_000_000_000,
     random32: () => Math.floor(options.random() * 0x1_0000_0000),
     after(milliseconds, keepsAlive, callback) {
-      const timer = { milliseconds, callback };
+      const timer = { milliseconds, deadline: clock + milliseconds, callback };
       timers.add(timer);
-      if (keepsAlive) void inTurns(TIMER_TURNS).then(() => fire(timer));
+      if (keepsAlive) void inTurns(TIMER_TURNS).then(() => fireInTime(timer));
       return { cancel: () => timers.delete(timer) };
     },
     delay: () => Promise.resolve(),
