@@ -355,10 +355,10 @@ process.on('exit', () => {
   for (const crew of liveCrews) crew.stop();
 });
 
-/** Workers run what this runs from: TypeScript from a checkout, JavaScript from a build. */
+/** Workers run what this runs from: TypeScript from a checkout, or of a build the one file made of their modules. */
 function ringThreadUrl(): string {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`../workers/ring-thread.${extension}`, import.meta.url).href;
+  const file = import.meta.url.endsWith('.ts') ? '../workers/ring-thread.ts' : '../ring-thread.js';
+  return new URL(file, import.meta.url).href;
 }
 
 /** All, or none. */
