@@ -82,6 +82,8 @@ export class Engine implements CrewListener {
   replayedRecords = 0;
   /** While logs are replayed. */
   #replayingLog: number | undefined;
+  /** Until everything that the logs held is in tables, or in memtables whose logs are durable. */
+  #isRecovering = true;
   readonly #attachment: CrewAttachment;
   readonly #manifestRenewal: ManifestRenewal;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
@@ -270,6 +272,7 @@ export class Engine implements CrewListener {
     removeGarbage(this.ground, this.logs, manifestNumber, needed);
     await this.#replay(needed);
     if (!state.cleanClose) await this.#rewriteReplayed();
+    this.#isRecovering = false;
     await this.#prepareFirstLog();
     this.compactor.schedule();
     this.#noteBacklog();
@@ -343,7 +346,9 @@ export class Engine implements CrewListener {
     this.throttle.noteCompaction(l0Bytes, milliseconds);
     this.#noteBacklog();
     this.writes.resume();
-    this.#manifestRenewal.renewIfLong();
+    // By its number a table whose edit a crash cut off is told from one that the manifest has lost: while logs are being
+    // rewritten it has a higher one than the manifest.
+    if (!this.#isRecovering) this.#manifestRenewal.renewIfLong();
   }
 
   /** Tells the throttle, and whoever paces compactions, what has piled up. */

@@ -23,7 +23,12 @@ import {
   type VersionEdit,
 } from '../format/version-edit.ts';
 import { MAILBOX_AT } from '../protocol/crew-layout.ts';
-import { ROLE_FLUSH, WRITE_TABLE, type WriteTableParameters } from '../protocol/requests.ts';
+import {
+  ROLE_FLUSH,
+  STEP_DIRECTORY_FSYNC,
+  WRITE_TABLE,
+  type WriteTableParameters,
+} from '../protocol/requests.ts';
 import { isOutOfSpace, isRefusal } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
 import type { LogFiles } from './log-files.ts';
@@ -240,7 +245,8 @@ export class Flusher {
     const { files, scheduler, versions } = this.#options;
     let number = versions.takeFileNumber();
     let answer = await this.#askForTable(memtable, number);
-    if (isOutOfSpace(answer.result) && (await files.freeSpares())) {
+    const isShort = isOutOfSpace(answer.result) && answer.detail0 !== STEP_DIRECTORY_FSYNC;
+    if (isShort && (await files.freeSpares())) {
       number = versions.takeFileNumber();
       answer = await this.#askForTable(memtable, number);
     }

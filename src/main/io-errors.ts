@@ -8,6 +8,7 @@ import {
   RESULT_SHORT_WRITE,
   RESULT_UNDECOMPRESSED,
   RESULT_WORKER_FAILED,
+  STEP_DIRECTORY_FSYNC,
   STEP_NAMES,
 } from '../protocol/requests.ts';
 
@@ -31,6 +32,15 @@ export function isShortage(result: number): boolean {
 /** The same as the error that it became: nothing was done, and it may be tried again. */
 export function isRefusal(error: unknown): error is QuadringError {
   return error instanceof QuadringError && (error.code === 'NO_SPACE' || error.code === 'TOO_MANY_FILES');
+}
+
+/**
+ * A directory was not synced: the kernel says it once, to one of those that asked, and may have meant any name that was new.
+ * So nothing that comes to be written behind such a name may be acknowledged any more, whoever asked.
+ */
+export function isFinal(error: QuadringError): boolean {
+  const { syscall } = (error.cause ?? {}) as Partial<NodeJS.ErrnoException>;
+  return syscall === STEP_NAMES[STEP_DIRECTORY_FSYNC];
 }
 
 /** `what` is the sentence's subject: "writing the log". */
@@ -79,7 +89,8 @@ export function roleError(
         syscall: step,
       });
       const message = `${what}: ${step} failed with ${name}`;
-      if (isShortage(result)) {
+      // Not that there is no room: whether the directory was synced before is what is not known then.
+      if (isShortage(result) && detail0 !== STEP_DIRECTORY_FSYNC) {
         const code = isOutOfSpace(result) ? 'NO_SPACE' : 'TOO_MANY_FILES';
         return new QuadringError(code, message, { ...fields, cause });
       }

@@ -222,6 +222,8 @@ export class LogWriter {
     assert(this.isIdle, 'a large batch is written alone');
     const log = this.#logs.active;
     for (let start = 0; start < records.length;) {
+      // Something else may have failed since the frame before was durable: nobody would tell who waits from now on.
+      if (this.#failure !== undefined) throw this.#failure;
       const end = Math.min(start + FRAME_PAYLOAD_BYTES_MAX, records.length);
       const isFirst = start === 0;
       const isLast = end === records.length;

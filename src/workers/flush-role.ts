@@ -171,8 +171,8 @@ export class FlushRole implements Role {
       }
       files.set(number, handle);
     }
-    // After a manifest that found no space the one before goes on.
-    if (number !== this.#manifestReserved) this.#manifestReservedBytes = 0;
+    // After a manifest that found no space the one before goes on. Another database's first one has the same number.
+    if (create || number !== this.#manifestReserved) this.#manifestReservedBytes = 0;
     this.#manifestReserved = number;
     const handle = must(files.get(number), 'a manifest is created before it is appended to');
     while (this.#manifestReservedBytes < offset + length) {

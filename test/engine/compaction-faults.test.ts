@@ -120,7 +120,6 @@ const FAULTS: Readonly<Record<string, { readonly refuses: Refusal; readonly errn
   },
   'syncing an output': { refuses: (operation, name) => operation === 'sync' && isOutput(name) },
   'renaming an output': { refuses: (operation, name) => operation === 'rename' && isOutput(name) },
-  'syncing the directory': { refuses: (operation, name) => operation === 'sync' && name === 'directory' },
 };
 
 for (const [what, { refuses, errno }] of Object.entries(FAULTS)) {
@@ -166,6 +165,50 @@ for (const [what, { refuses, errno }] of Object.entries(FAULTS)) {
     await reopened.close();
   });
 }
+
+for (const errno of [EIO, ENOSPC]) {
+  test.serial(
+    `a directory that a compaction could not sync was taken for synced (errno ${errno})`,
+    async (t) => {
+      const { world, refusals, database } = await opened(AUTOMATIC, 7);
+      await writeRound(database, 1);
+      let isArmed = false;
+      const isDirectorySync: Refusal = (operation, name) => operation === 'sync' && name === 'directory';
+      refusals.once((operation, name) => isArmed && isDirectorySync(operation, name), errno);
+      const watch = world
+        .until(() => database.stats().compactions.running !== null)
+        .then(() => (isArmed = true));
+      await writeRound(database, 2);
+      await watch;
+      await world.until(() => refusals.count === 1 && database.stats().failure !== null);
+      // It may have been the name of the next log that the kernel meant: what is written there could be gone.
+      const error = await expectCode(t, 'FAILED', () => database.put('behind it', '1'));
+      t.regex(String(error.cause), /fsync of the directory/);
+      expectRound(t, database, 2);
+      await database.close();
+      const reopened = await new HeldWorld(world.disk.crashed('durable')).open(MANUAL);
+      expectRound(t, reopened, 2);
+      await reopened.close();
+    },
+  );
+}
+
+test.serial('a directory that a new log’s name could not be synced to was tried again', async (t) => {
+  const { world, refusals, database } = await opened(MANUAL);
+  const isDirectorySync: Refusal = (operation, name) => operation === 'sync' && name === 'directory';
+  let isLogNew = false;
+  refusals.once((operation, name) => {
+    if (operation === 'create' && name.endsWith('.wal')) isLogNew = true;
+    return isLogNew && isDirectorySync(operation, name);
+  }, ENOSPC);
+  for (let i = 0; database.stats().failure === null && i < 1000; i++) {
+    await database.put(keyOf(i), valueOf(8000, i)).catch(() => undefined);
+  }
+  await world.until(() => database.stats().failure !== null);
+  t.is(refusals.count, 1);
+  await expectCode(t, 'FAILED', () => database.put('behind it', '1'));
+  await database.close();
+});
 
 test.serial('it is tried again after half a second, then after twice as long, up to a minute', async (t) => {
   const { world, refusals, database, timers } = await opened(AUTOMATIC);

@@ -2,11 +2,12 @@
  * What once broke in an order of events that threads seldom meet, each test named after it. Owner and roles run in one
  * thread over a disk in memory, so that a role can be held back and a disk can refuse one thing and nothing else.
  */
+import { constants } from 'node:fs';
 import test from 'ava';
 import type { Database } from '../../src/index.ts';
 import type { FileSystem } from '../../src/main/file-system.ts';
 import { REGION_POOL } from '../../src/protocol/crew-layout.ts';
-import { ROLE_FLUSH, ROLE_WAL } from '../../src/protocol/requests.ts';
+import { ROLE_FLUSH, ROLE_FOREGROUND, ROLE_WAL } from '../../src/protocol/requests.ts';
 import { expectCode } from '../support/errors.ts';
 import { HeldWorld } from '../support/held-world.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
@@ -410,3 +411,55 @@ test.serial(
     t.true(acknowledged > 0);
   },
 );
+
+test.serial('a large batch waited for ever where something failed between two of its frames', async (t) => {
+  let metInOneTurn = 0;
+  for (let seed = 1; seed <= 10; seed++) {
+    const world = new HeldWorld(undefined, seed);
+    const { disk } = world;
+    const database = await world.open({ writeBufferBytes: 65_536, blockCacheBytes: 0 });
+    await database.put('in a table', '1');
+    await database.flush();
+    const { open, write, rename } = disk;
+    const { frames } = database.stats().log;
+    // A read that waits is to hear of both in one turn: that a frame is durable, and that the next log cannot be prepared.
+    world.hold(ROLE_FOREGROUND);
+    const heard = new Set<string>();
+    const hear = (what: string): void => {
+      if (heard.add(what).size === 2) world.release(ROLE_FOREGROUND);
+    };
+    disk.open = (name, flags) => {
+      if (name.endsWith('.wal') && (flags & constants.O_CREAT) === 0) {
+        // The log that the batch needs is there. The preparation of the next one is held back, and fails.
+        world.hold(ROLE_FLUSH);
+        disk.write = (...of) => {
+          world.release(ROLE_FLUSH);
+          hear('frame');
+          return write.apply(disk, of);
+        };
+        disk.rename = () => {
+          hear('log');
+          return -EIO;
+        };
+      }
+      return open.call(disk, name, flags);
+    };
+    const writing = database.put('large', valueOf(3 * MEBIBYTE, 1));
+    await world.until(() => database.stats().log.frames === frames + 1);
+    world.hold(ROLE_WAL);
+    await world.turns(10);
+    world.release(ROLE_WAL);
+    t.is(textOf(database, 'in a table'), '1');
+    t.deepEqual([...heard].sort(), ['frame', 'log']);
+    const failedAtOnce = database.stats().failure !== null;
+    if (failedAtOnce) metInOneTurn++;
+    const issued = database.stats().log.frames;
+    Object.assign(disk, { open, write, rename });
+    let error: unknown;
+    writing.catch((reason: unknown) => (error = reason));
+    await world.until(() => error !== undefined);
+    if (failedAtOnce) t.is(database.stats().log.frames, issued, 'nothing is written after a failure');
+    await database.close();
+  }
+  t.true(metInOneTurn > 0);
+});

@@ -2,8 +2,9 @@
  * The third implementation of `Ring`: over a disk in memory, in the caller's thread, with completions in an order that
  * a seed decides. The engine's roles run on it unchanged.
  *
- * Records of one turn join those that are pending; a turn completes some of them, chains as a whole and in order. Some
- * chains are slow, where they are said to be: they come no earlier than a number of turns later, whatever overtakes them.
+ * Records of one turn join those that are pending; a turn completes some of them, those of a chain in their order, with
+ * whatever else there is between them. Some chains are slow, where they are said to be: they come no earlier than a number
+ * of turns later, whatever overtakes them.
  * `onStep` is called before each operation, so that a test can crash the disk at any of them; `underWay` says what the
  * disk may have done of the others by then. A read that selects its buffer gets any of those that are lent, and goes
  * wrong where the disk says so. There is no time here: a timeout completes like everything else, whenever the seed says.
@@ -61,6 +62,10 @@ interface PendingRecord {
 
 interface PendingChain {
   readonly records: readonly PendingRecord[];
+  /** How many of them have completed. */
+  readonly done: number;
+  /** Whether the rest is cancelled. */
+  readonly isSevered: boolean;
   /** The ring's turn before which it does not begin. */
   readonly notBefore: number;
 }
@@ -129,7 +134,7 @@ export class SimulatedRing implements Ring {
   readonly #onStep: ((step: RingStep) => void) | undefined;
   readonly #slowOneIn: number;
   readonly #regions = new Map<number, Region>();
-  /** Chains of linked records, none of which has begun. */
+  /** Chains of linked records, none of which has ended. */
   #pending: PendingChain[] = [];
   #turns = 0;
 
@@ -162,20 +167,21 @@ export class SimulatedRing implements Ring {
     for (let round = 0; round < rounds; round++) {
       const at = Math.floor(this.#random() * this.#pending.length);
       if (this.#pending[at].notBefore > this.#turns) continue;
-      const { records: chain } = this.#pending[at];
-      this.#pending.splice(at, 1);
-      let severed = false;
-      for (const record of chain) {
-        const { result, buffer } = severed
-          ? { result: -ECANCELED, buffer: NO_BUFFER }
-          : this.#complete(record, chain);
-        if (!severed && this.#severs(record, result)) severed = true;
-        const place = completed * COMPLETION_WORDS;
-        this.completions[place + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA];
-        this.completions[place + COMPLETION_RESULT] = result;
-        this.completions[place + COMPLETION_BUFFER] = buffer;
-        completed++;
-      }
+      // Taken out first: a machine that stops in the middle of it has it under way no more.
+      const [chain] = this.#pending.splice(at, 1);
+      const { records, done, isSevered } = chain;
+      const record = records[done];
+      const { result, buffer } = isSevered
+        ? { result: -ECANCELED, buffer: NO_BUFFER }
+        : this.#complete(record, records);
+      const place = completed * COMPLETION_WORDS;
+      this.completions[place + COMPLETION_USER_DATA] = record.words[WORD_USER_DATA];
+      this.completions[place + COMPLETION_RESULT] = result;
+      this.completions[place + COMPLETION_BUFFER] = buffer;
+      completed++;
+      if (done + 1 === records.length) continue;
+      const severs = isSevered || this.#severs(record, result);
+      this.#pending.splice(at, 0, { ...chain, done: done + 1, isSevered: severs });
     }
     return completed;
   }
@@ -203,8 +209,9 @@ export class SimulatedRing implements Ring {
 
   /** What was handed over and has not been carried out, of each chain what need not wait for another. */
   underWay(): UnderWay[] {
-    return this.#pending.flatMap(({ records: [first] }): UnderWay[] => {
-      const { words, firstName, secondName } = first;
+    return this.#pending.flatMap(({ records, done, isSevered }): UnderWay[] => {
+      if (isSevered) return [];
+      const { words, firstName, secondName } = records[done];
       const handle = words[WORD_FILE];
       switch (words[WORD_OPCODE]) {
         case OPCODE_WRITE:
@@ -231,7 +238,7 @@ export class SimulatedRing implements Ring {
       if ((words[WORD_FLAGS] & FLAG_LINK) !== 0) continue;
       const isSlow = this.#slowOneIn > 0 && this.#random() * this.#slowOneIn < 1;
       const delay = isSlow ? Math.floor(this.#random() * SLOW_TURNS_MAX) : 0;
-      this.#pending.push({ records: chain, notBefore: this.#turns + delay });
+      this.#pending.push({ records: chain, done: 0, isSevered: false, notBefore: this.#turns + delay });
       // Lent when the record is handed over, whenever its read begins.
       if (selects(words) && !this.#isRefused({ words }, chain)) {
         this.#region(words).lent.push(words[WORD_BUFFER_OFFSET]);
