@@ -82,8 +82,6 @@ export class Engine implements CrewListener {
   replayedRecords = 0;
   /** While logs are replayed. */
   #replayingLog: number | undefined;
-  /** Until everything that the logs held is in tables, or in memtables whose logs are durable. */
-  #isRecovering = true;
   readonly #attachment: CrewAttachment;
   readonly #manifestRenewal: ManifestRenewal;
   #firstLogPrepared: { resolve: () => void; reject: (error: QuadringError) => void } | undefined;
@@ -272,7 +270,6 @@ export class Engine implements CrewListener {
     removeGarbage(this.ground, this.logs, manifestNumber, needed);
     await this.#replay(needed);
     if (!state.cleanClose) await this.#rewriteReplayed();
-    this.#isRecovering = false;
     await this.#prepareFirstLog();
     this.compactor.schedule();
     this.#noteBacklog();
@@ -346,9 +343,8 @@ export class Engine implements CrewListener {
     this.throttle.noteCompaction(l0Bytes, milliseconds);
     this.#noteBacklog();
     this.writes.resume();
-    // By its number a table whose edit a crash cut off is told from one that the manifest has lost: while logs are being
-    // rewritten it has a higher one than the manifest.
-    if (!this.#isRecovering) this.#manifestRenewal.renewIfLong();
+    // Not while logs are rewritten: tables of that, which a crash leaves unnamed, are known by numbers above the manifest's.
+    if (this.logs.activeNumber !== undefined) this.#manifestRenewal.renewIfLong();
   }
 
   /** Tells the throttle, and whoever paces compactions, what has piled up. */
