@@ -384,7 +384,8 @@ function allocateMemory(settings: Settings): CrewMemory {
 function startError(role: RoleId, backend: Settings['io']['backend'], end: RingThreadEnd): QuadringError {
   const what = `the ${ROLE_NAMES[role]} ring could not be created`;
   if (end.kind !== 'failed') return new QuadringError('WORKER_FAILED', `${what}: its thread ended`);
-  const code = backend === 'syscall' ? 'WORKER_FAILED' : 'URING_UNAVAILABLE';
+  const isShort = end.failure.code === 'EMFILE' || end.failure.code === 'ENFILE';
+  const code = isShort ? 'TOO_MANY_FILES' : backend === 'syscall' ? 'WORKER_FAILED' : 'URING_UNAVAILABLE';
   return new QuadringError(code, `${what}: ${end.failure.message}`, { cause: errorOf(end.failure) });
 }
 
