@@ -11,7 +11,8 @@ import { keyAt, type WriteStep } from '../support/scan-steps.ts';
 import type { UnderWay } from '../support/simulated-disk.ts';
 import { Crash } from '../support/simulated-environment.ts';
 import type { WriteHistory } from '../support/write-history.ts';
-import { expectContents, expectNoLeftovers, inMicrotasks } from './crash-points.ts';
+import { expectNoLeftovers } from './closed-files.ts';
+import { expectContents, inMicrotasks } from './crash-points.ts';
 import type { FaultStep } from './simulation-case.ts';
 import { NO_FAULTS, type UnreliableDisk } from './unreliable-disk.ts';
 

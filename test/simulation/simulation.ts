@@ -13,7 +13,8 @@ import {
   type SimulatedWorld,
 } from '../support/simulated-environment.ts';
 import { WriteHistory } from '../support/write-history.ts';
-import { Camera, checkCrashPoint, expectNoLeftovers, inMicrotasks } from './crash-points.ts';
+import { expectNoLeftovers } from './closed-files.ts';
+import { Camera, checkCrashPoint, inMicrotasks } from './crash-points.ts';
 import { FaultDriver } from './fault-driver.ts';
 import type { FaultStep, SimulationCase } from './simulation-case.ts';
 import { UnreliableDisk } from './unreliable-disk.ts';

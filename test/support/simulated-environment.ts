@@ -147,7 +147,8 @@ export function nameOf(path: string): string {
   return path.startsWith(prefix) ? path.slice(prefix.length) : path.slice(path.lastIndexOf('/') + 1);
 }
 
-function fileSystemOver(disk: SimulatedDisk): FileSystem {
+/** The files of a disk, as whoever opens, repairs or verifies a database sees them. */
+export function fileSystemOver(disk: SimulatedDisk): FileSystem {
   return {
     status(path) {
       if (disk.directories.has(nameOf(path)))
