@@ -15,16 +15,14 @@ import {
   type SimulatedWorld,
 } from '../support/simulated-environment.ts';
 import type { RingStep } from '../support/simulated-ring.ts';
-import type { ModelEntry } from '../support/version-model.ts';
 import type { WriteHistory } from '../support/write-history.ts';
 import { expectNoLeftovers, spareLogsOfOpen } from './closed-files.ts';
+import { expectContents } from './contents.ts';
 
 /** Power cuts during the recovery from a power cut, during the recovery from that, and so on. */
 const DEPTH_MAX = 3;
 /** I/O steps of one run; beyond that it hangs. Everything runs in microtasks, which nothing else could interrupt. */
 const STEPS_MAX = 200_000;
-/** Entries that one call of `nextv` asks for. */
-const SCAN_ENTRIES = 1000;
 
 /** `QUADRING_SIMULATION_TRACE=1` prints every I/O step. */
 const TRACE = (process.env['QUADRING_SIMULATION_TRACE'] ?? '') !== '';
@@ -151,7 +149,7 @@ export async function checkCrashPoint(point: CrashPoint, options: RecoveryOption
     // What an open has found does not change any more.
     bounds.floor = moment;
     bounds.submitted = moment;
-    await expectContents(database, history.model.entries({}, moment), moment);
+    await expectContents(database, history.model, moment);
     const stats = database.stats();
     await database.close();
     expectNoLeftovers(point.disk, { stats, spareLogsMax });
@@ -181,40 +179,4 @@ export async function inMicrotasks(name: string, run: () => Promise<void>): Prom
   throw new Error(outcome === undefined ? `${name}: it waits for ever` : `${name}: ${outcome.message}`, {
     cause: outcome,
   });
-}
-
-/** Throws unless one scan, and reads of each key, give exactly the entries. */
-export async function expectContents(
-  database: Database,
-  entries: readonly ModelEntry[],
-  moment: number,
-): Promise<void> {
-  const iterator = database.iterator();
-  let count = 0;
-  for (;;) {
-    const batch = await iterator.nextv(SCAN_ENTRIES);
-    if (batch.length === 0) break;
-    for (const [key, value] of batch) {
-      const expected = entries[count++];
-      if (expected === undefined || !expected[0].equals(key) || !expected[1].equals(value)) {
-        throw new Error(
-          `entry ${count - 1} at ${moment} is ${describe(key, value)} instead of ${describe(...(expected ?? []))}`,
-        );
-      }
-    }
-  }
-  await iterator.close();
-  if (count !== entries.length) throw new Error(`${count} of ${entries.length} entries at ${moment}`);
-  const values = await database.getMany(entries.map(([key]) => key));
-  values.forEach((value, i) => {
-    const [key, expected] = entries[i];
-    if (value?.equals(expected) !== true) {
-      throw new Error(`get at ${moment} gave ${describe(key, value)} instead of ${describe(key, expected)}`);
-    }
-  });
-}
-
-function describe(key?: Buffer, value?: Buffer): string {
-  if (key === undefined) return 'nothing';
-  return `${key.toString('latin1').slice(-24)}: ${value === undefined ? 'nothing' : `${value.length} bytes`}`;
 }

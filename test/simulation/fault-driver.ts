@@ -12,7 +12,8 @@ import type { UnderWay } from '../support/simulated-disk.ts';
 import { Crash } from '../support/simulated-environment.ts';
 import type { WriteHistory } from '../support/write-history.ts';
 import { expectNoLeftovers } from './closed-files.ts';
-import { expectContents, inMicrotasks } from './crash-points.ts';
+import { expectContents } from './contents.ts';
+import { inMicrotasks } from './crash-points.ts';
 import type { FaultStep } from './simulation-case.ts';
 import { NO_FAULTS, type UnreliableDisk } from './unreliable-disk.ts';
 
@@ -143,7 +144,7 @@ export class FaultDriver {
     let first: unknown;
     for (const moment of moments) {
       try {
-        await expectContents(this.#opened, model.entries({}, moment), moment);
+        await expectContents(this.#opened, model, moment);
         return;
       } catch (error) {
         if (error instanceof QuadringError) throw error;
