@@ -4,7 +4,7 @@
  */
 import type { Database } from '../../src/index.ts';
 import { boundAt, keyAt, KEYS } from '../support/scan-steps.ts';
-import type { VersionModel } from '../support/version-model.ts';
+import type { ModelEntry, VersionModel } from '../support/version-model.ts';
 
 /** Entries that one call of `nextv` asks for. */
 const SCAN_ENTRIES = 1000;
@@ -16,38 +16,56 @@ const ASKED: readonly Buffer[] = distinct(
   Array.from({ length: KEYS_READ }, (_, key) => [keyAt(key), boundAt({ key, nudge: 'longer' })]).flat(),
 );
 
+/** What reads gave, whatever the moment was that they saw. Gives what is wrong if it was that one. */
+export type Observation = (model: VersionModel, moment: number) => string | undefined;
+
 /** Throws unless one scan, and point reads, give exactly what the model has at the moment. */
 export async function expectContents(database: Database, model: VersionModel, moment: number): Promise<void> {
-  await expectScan(database, model, moment);
-  const values = await database.getMany(ASKED);
-  values.forEach((value, i) => {
-    const key = ASKED[i];
-    const expected = model.get(key, moment);
-    const isSame =
-      value === undefined || expected === undefined ? value === expected : value.equals(expected);
-    if (!isSame)
-      throw new Error(`get at ${moment} gave ${describe(key, value)} instead of ${describe(key, expected)}`);
-  });
+  for (const observe of [scanAll, getAll]) {
+    const difference = (await observe(database))(model, moment);
+    if (difference !== undefined) throw new Error(difference);
+  }
 }
 
-async function expectScan(database: Database, model: VersionModel, moment: number): Promise<void> {
-  const entries = model.entries({}, moment);
+export function getAll(database: Database): Promise<Observation> {
+  return getKeys(database, ASKED);
+}
+
+export async function getKeys(database: Database, keys: readonly Buffer[]): Promise<Observation> {
+  const values = await database.getMany(keys);
+  return (model, moment) => {
+    for (const [i, key] of keys.entries()) {
+      const value = values[i];
+      const expected = model.get(key, moment);
+      const isSame =
+        value === undefined || expected === undefined ? value === expected : value.equals(expected);
+      if (!isSame)
+        return `get at ${moment} gave ${describe(key, value)} instead of ${describe(key, expected)}`;
+    }
+    return undefined;
+  };
+}
+
+export async function scanAll(database: Database): Promise<Observation> {
+  const found: ModelEntry[] = [];
   const iterator = database.iterator();
-  let count = 0;
   for (;;) {
     const batch = await iterator.nextv(SCAN_ENTRIES);
     if (batch.length === 0) break;
-    for (const [key, value] of batch) {
-      const expected = entries[count++];
-      if (expected === undefined || !expected[0].equals(key) || !expected[1].equals(value)) {
-        throw new Error(
-          `entry ${count - 1} at ${moment} is ${describe(key, value)} instead of ${describe(...(expected ?? []))}`,
-        );
-      }
-    }
+    found.push(...batch);
   }
   await iterator.close();
-  if (count !== entries.length) throw new Error(`${count} of ${entries.length} entries at ${moment}`);
+  return (model, moment) => {
+    const entries = model.entries({}, moment);
+    for (const [i, [key, value]] of found.entries()) {
+      const expected = entries[i] as ModelEntry | undefined;
+      if (expected?.[0].equals(key) !== true || !expected[1].equals(value))
+        return `entry ${i} at ${moment} is ${describe(key, value)} instead of ${describe(...(expected ?? []))}`;
+    }
+    return found.length === entries.length
+      ? undefined
+      : `${found.length} of ${entries.length} entries at ${moment}`;
+  };
 }
 
 function distinct(keys: readonly Buffer[]): Buffer[] {

@@ -12,7 +12,7 @@ import type { UnderWay } from '../support/simulated-disk.ts';
 import { Crash } from '../support/simulated-environment.ts';
 import type { WriteHistory } from '../support/write-history.ts';
 import { expectNoLeftovers } from './closed-files.ts';
-import { expectContents } from './contents.ts';
+import { getAll, getKeys, scanAll, type Observation } from './contents.ts';
 import { inMicrotasks } from './crash-points.ts';
 import type { FaultStep } from './simulation-case.ts';
 import { NO_FAULTS, type UnreliableDisk } from './unreliable-disk.ts';
@@ -40,6 +40,8 @@ export class FaultDriver {
   #hasEnded = false;
   #onEnd: () => void = () => undefined;
   #faultsBefore = 0;
+  /** Once it has failed, and been read: the moments that all reads since may have been of. */
+  #frozenAt: readonly number[] | undefined;
 
   constructor(options: FaultDriverOptions) {
     this.#options = options;
@@ -55,7 +57,7 @@ export class FaultDriver {
     this.#heal();
     await this.#reopen();
     await inMicrotasks('the last look', async () => {
-      await this.#expectMoment();
+      await this.#readAll();
       await this.#close();
     });
     expectNoLeftovers(this.#options.disk);
@@ -64,6 +66,11 @@ export class FaultDriver {
   /** Whether nothing has gone wrong since the database was opened. */
   get #isUnharmed(): boolean {
     return this.#options.disk.faults === this.#faultsBefore;
+  }
+
+  /** Whether it takes no more writes. */
+  get #hasFailed(): boolean {
+    return this.#opened.stats().failure !== null;
   }
 
   get #opened(): Database {
@@ -78,9 +85,11 @@ export class FaultDriver {
       case 'write':
         return this.#write(step);
       case 'get':
-        return this.#get(step.keys.map(keyAt));
+        return this.#tolerant(() =>
+          this.#expectMoment((database) => getKeys(database, step.keys.map(keyAt))),
+        );
       case 'scan':
-        return this.#tolerant(() => this.#expectMoment());
+        return this.#tolerant(() => this.#readAll());
       case 'flush':
         return this.#tolerant(() => this.#opened.flush().then(() => history.durable(moment)));
       case 'compact':
@@ -108,50 +117,47 @@ export class FaultDriver {
     for (const group of asBatch ? [operations] : operations.map((one) => [one])) {
       const before = history.submitted;
       const moment = history.submit(group);
+      const hadFailed = this.#hasFailed;
       try {
         await this.#opened.batch(group, { sync });
       } catch (error) {
         const code = refusalOf(error);
-        if (code === 'NO_SPACE') history.refused(before);
+        if (code === 'NO_SPACE' || hadFailed) history.refused(before);
         // Whether a write happened that failed shows when the database is opened again.
         else return;
         continue;
       }
+      if (hadFailed && moment > 0) throw new Error('a write was taken after a failure');
       if (sync) history.durable(moment);
     }
   }
 
-  async #get(keys: readonly Buffer[]): Promise<void> {
-    const { model, floor, submitted } = this.#options.history;
-    await this.#tolerant(async () => {
-      const values = await this.#opened.getMany(keys);
-      const moments = this.#isUnharmed ? [submitted] : momentsFrom(floor, submitted);
-      const isAt = (moment: number): boolean =>
-        keys.every((key, i) => {
-          const expected = model.get(key, moment);
-          const value = values[i];
-          return value === undefined || expected === undefined ? value === expected : value.equals(expected);
-        });
-      if (!moments.some(isAt))
-        throw new Error(`getMany gave values of no moment from ${floor} to ${submitted}`);
-    });
+  /** Everything that is there, by each way of reading; a failure may come between the two. */
+  async #readAll(): Promise<void> {
+    await this.#expectMoment(scanAll);
+    await this.#expectMoment(getAll);
   }
 
-  /** The contents are those of now, or of what was durable when something failed. */
-  async #expectMoment(): Promise<void> {
-    const { model, floor, submitted } = this.#options.history;
-    const moments = this.#isUnharmed ? [submitted] : momentsFrom(floor, submitted);
-    let first: unknown;
-    for (const moment of moments) {
-      try {
-        await expectContents(this.#opened, model, moment);
-        return;
-      } catch (error) {
-        if (error instanceof QuadringError) throw error;
-        first ??= error;
-      }
+  /**
+   * Reads are of now; after a failure of what was durable then, which is where an atomic write ends, and of the same
+   * moment ever after.
+   */
+  async #expectMoment(read: (database: Database) => Promise<Observation>): Promise<void> {
+    const { history } = this.#options;
+    const hadFailed = this.#hasFailed;
+    const observation = await read(this.#opened);
+    const moments = this.#isUnharmed
+      ? [history.submitted]
+      : ((hadFailed ? this.#frozenAt : undefined) ?? history.moments(history));
+    const seen = moments.filter((moment) => observation(history.model, moment) === undefined);
+    if (seen.length === 0) {
+      const others =
+        moments.length === 1 ? '' : `, and of ${moments.length - 1} moments before nothing as well`;
+      throw new Error(`${observation(history.model, moments[0])}${others}`);
     }
-    throw first;
+    if (!hadFailed) return;
+    this.#frozenAt = seen;
+    history.durable(Math.min(...seen));
   }
 
   async #tolerant(act: () => Promise<void>): Promise<void> {
@@ -197,6 +203,7 @@ export class FaultDriver {
       database = await open((underWay) => this.#onStep(underWay));
     }
     this.#database = database;
+    this.#frozenAt = undefined;
     history.opened(database.stats().lastSequence);
   }
 
@@ -235,10 +242,6 @@ export class FaultDriver {
     disk.rates = NO_FAULTS;
     disk.capacityBytes = Infinity;
   }
-}
-
-function momentsFrom(first: number, last: number): number[] {
-  return Array.from({ length: last - first + 1 }, (_, i) => last - i);
 }
 
 /** The code of an error that a disk which fails may bring about. Throws anything else. */

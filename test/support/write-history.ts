@@ -61,6 +61,11 @@ export class WriteHistory {
     if (!this.#ends.has(moment)) throw new Error(`a batch is torn: ${moment} writes are there, ${range}`);
   }
 
+  /** Ends of atomic writes from `floor` to `submitted`, the latest first: what a read may be of, if not of now. */
+  moments({ floor, submitted }: { floor: number; submitted: number }): number[] {
+    return [...this.#ends].filter((end) => end >= floor && end <= submitted).reverse();
+  }
+
   #truncate(moment: number): void {
     this.model.truncate(moment);
     this.#ends = new Set([...this.#ends].filter((end) => end <= moment));
