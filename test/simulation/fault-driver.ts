@@ -63,7 +63,7 @@ export class FaultDriver {
     expectNoLeftovers(this.#options.disk);
   }
 
-  /** Whether nothing has gone wrong since the database was opened. */
+  /** Whether no operation of the disk has failed since the database was opened: then no call may either. */
   get #isUnharmed(): boolean {
     return this.#options.disk.faults === this.#faultsBefore;
   }
@@ -122,9 +122,9 @@ export class FaultDriver {
         await this.#opened.batch(group, { sync });
       } catch (error) {
         const code = refusalOf(error);
-        if (code === 'NO_SPACE' || hadFailed) history.refused(before);
-        // Whether a write happened that failed shows when the database is opened again.
-        else return;
+        // Whether a write happened that met the failure shows when the database is opened again. Any other has not.
+        if (code !== 'NO_SPACE' && !hadFailed && this.#hasFailed) return;
+        history.refused(before);
         continue;
       }
       if (hadFailed && moment > 0) throw new Error('a write was taken after a failure');
@@ -146,7 +146,7 @@ export class FaultDriver {
     const { history } = this.#options;
     const hadFailed = this.#hasFailed;
     const observation = await read(this.#opened);
-    const moments = this.#isUnharmed
+    const moments = !this.#hasFailed
       ? [history.submitted]
       : ((hadFailed ? this.#frozenAt : undefined) ?? history.moments(history));
     const seen = moments.filter((moment) => observation(history.model, moment) === undefined);
@@ -175,11 +175,14 @@ export class FaultDriver {
   }
 
   async #close(): Promise<void> {
-    const { history } = this.#options;
+    const { history, disk } = this.#options;
     const moment = history.submitted;
+    const hadFailed = this.#hasFailed;
+    const errorsBefore = disk.faults - disk.shortages;
     await this.#opened.close();
     this.#database = undefined;
-    if (this.#isUnharmed) history.durable(moment);
+    // A disk that is full keeps the end of the log from being recorded at most; an error may have been final.
+    if (!hadFailed && disk.faults - disk.shortages === errorsBefore) history.durable(moment);
   }
 
   async #open(): Promise<void> {

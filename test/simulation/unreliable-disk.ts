@@ -34,6 +34,8 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
   rates: FaultRates = NO_FAULTS;
   /** What went wrong so far, writes included that found no space. */
   faults = 0;
+  /** How many of these were for want of space. */
+  shortages = 0;
   readonly #random: Random;
   #kept = 0;
 
@@ -93,7 +95,10 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
 
   protected override fits(file: SimulatedFile, end: number): boolean {
     const fits = super.fits(file, end);
-    if (!fits) this.faults++;
+    if (!fits) {
+      this.faults++;
+      this.shortages++;
+    }
     return fits;
   }
 
