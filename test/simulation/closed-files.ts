@@ -5,6 +5,7 @@
  */
 import { garbageFiles, inspectDirectory, type DirectoryContents } from '../../src/main/directory-contents.ts';
 import { readManifest } from '../../src/main/recovery.ts';
+import { verifyDatabase } from '../../src/main/verify.ts';
 import { CURRENT_TEMPORARY_NAME } from '../../src/format/file-names.ts';
 import type { DatabaseStats } from '../../src/index.ts';
 import type { SimulatedDisk } from '../support/simulated-disk.ts';
@@ -53,6 +54,24 @@ export function expectNoLeftovers(
   // What was frozen may have been flushed while it was closed.
   if (named.length < tables || named.length > tables + stats.memtables.frozen)
     throw new Error(`the manifest names ${named.length} tables, ${tables} were in the levels`);
+}
+
+/**
+ * Throws unless verification, which reads every byte and knows all checksums, has nothing to say of a database that was
+ * closed at that moment. In turns of the event loop.
+ */
+export async function expectSound(name: string, disk: SimulatedDisk, moment: number): Promise<void> {
+  const environment = {
+    fileSystem: fileSystemOver(disk),
+    now: () => performance.now(),
+    delay: () => Promise.resolve(),
+  };
+  const { findings, lastSequence } = await verifyDatabase(environment, SIMULATED_DIRECTORY);
+  const [first] = findings;
+  if (first !== undefined)
+    throw new Error(`${name}: not sound: ${first.code}, ${first.file} at ${first.offset}: ${first.message}`);
+  if (lastSequence !== moment)
+    throw new Error(`${name}: verification finds the end at ${lastSequence}, it is at ${moment}`);
 }
 
 /** Throws where there is a name that is none of ours. */

@@ -13,7 +13,7 @@ import {
   type SimulatedWorld,
 } from '../support/simulated-environment.ts';
 import { WriteHistory } from '../support/write-history.ts';
-import { expectNoLeftovers } from './closed-files.ts';
+import { expectNoLeftovers, expectSound } from './closed-files.ts';
 import { Camera, checkCrashPoint, inMicrotasks } from './crash-points.ts';
 import { FaultDriver } from './fault-driver.ts';
 import type { FaultStep, SimulationCase } from './simulation-case.ts';
@@ -81,6 +81,7 @@ class Simulation {
     const one = this.#case;
     if (one.kind === 'scans') await this.#runScans(one.steps);
     else await this.#runFaults(one.steps);
+    await expectSound('the run', this.#disk, this.#history.submitted);
     await this.#checkPoints();
   }
 
