@@ -364,7 +364,10 @@ export class Database implements AsyncDisposable {
     return collectStats(this.#engine);
   }
 
-  /** Settles what is under way and closes. Everything acknowledged is durable when it resolves. Closing twice is one. */
+  /**
+   * Settles what is under way and closes. What was written without `sync` is durable as well when it resolves, unless the
+   * database has failed (`stats().failure`). Closing twice is one.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#engine.close().finally(() => openDatabases.delete(this));
     return this.#closing;
