@@ -102,6 +102,8 @@ export class LogFiles {
   statistics(): {
     readonly active: string;
     readonly live: number;
+    readonly prepared: number;
+    readonly recyclable: number;
     readonly created: number;
     readonly recycled: number;
   } {
@@ -110,6 +112,8 @@ export class LogFiles {
       live: this.#live.length,
       created: this.#created,
       recycled: this.#recycled,
+      prepared: this.#prepared.length + Number(this.#preparing),
+      recyclable: this.#recyclable.length,
     };
   }
 

@@ -63,6 +63,9 @@ export interface DatabaseStats {
   readonly log: {
     readonly active: string;
     readonly live: number;
+    /** Files that come next, with one that is on its way, and those that are to be used again. */
+    readonly prepared: number;
+    readonly recyclable: number;
     readonly created: number;
     readonly recycled: number;
     readonly frames: number;

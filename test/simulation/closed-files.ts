@@ -22,6 +22,8 @@ export interface ClosedFiles {
   /** Right before it was closed; undefined where compactions may have changed the tables since. */
   readonly stats?: Pick<DatabaseStats, 'levels' | 'memtables'>;
   readonly spareLogsMax?: number;
+  /** Right before it was closed. */
+  readonly log?: DatabaseStats['log'];
 }
 
 /** Spare logs that an open of this disk may have, if nothing is written. Throws what the open would. */
@@ -34,7 +36,7 @@ export function spareLogsOfOpen(disk: SimulatedDisk): number {
 /** Throws unless a database that was closed has left what it needs and nothing more. */
 export function expectNoLeftovers(
   disk: SimulatedDisk,
-  { stats, spareLogsMax = SPARE_LOGS_MAX }: ClosedFiles = {},
+  { stats, log, spareLogsMax = SPARE_LOGS_MAX }: ClosedFiles = {},
 ): void {
   const contents = contentsOf(disk);
   const { manifestNumber, cleanClose, logNumber, logEnds, tables: named } = stateOf(disk, contents);
@@ -49,6 +51,10 @@ export function expectNoLeftovers(
     const others = `${needed.length} are needed and ${spareLogsMax} may be spare`;
     throw new Error(`logs are left over: ${others}, there are besides ${spareLogs.join(', ')}`);
   }
+  // A log that was let go of without being removed, or kept to be used again, is in none of these.
+  const known = log === undefined ? Infinity : log.live + 1 + log.prepared + log.recyclable;
+  const logs = contents.files.filter(({ kind }) => kind === 'log').length;
+  if (logs > known) throw new Error(`${logs} logs are there, ${known} are known`);
   if (stats === undefined) return;
   const tables = stats.levels.reduce((sum, level) => sum + level.tables, 0);
   // What was frozen may have been flushed while it was closed.

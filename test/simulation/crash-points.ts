@@ -156,7 +156,7 @@ export async function checkCrashPoint(point: CrashPoint, options: RecoveryOption
     await expectContents(database, history.model, moment);
     const stats = database.stats();
     await database.close();
-    expectNoLeftovers(point.disk, { stats, spareLogsMax });
+    expectNoLeftovers(point.disk, { stats, log: stats.log, spareLogsMax });
   });
   if (random.oneIn(VERIFIED_ONE_IN)) await expectSound(point.at, point.disk, found);
   let checked = 1;

@@ -60,7 +60,6 @@ export class FaultDriver {
       await this.#readAll();
       await this.#close();
     });
-    expectNoLeftovers(this.#options.disk);
   }
 
   /** Whether no operation of the disk has failed since the database was opened: then no call may either. */
@@ -179,8 +178,10 @@ export class FaultDriver {
     const moment = history.submitted;
     const hadFailed = this.#hasFailed;
     const errorsBefore = disk.faults - disk.shortages;
+    const { log } = this.#opened.stats();
     await this.#opened.close();
     this.#database = undefined;
+    if (this.#isUnharmed) expectNoLeftovers(disk, { log });
     // A disk that is full keeps the end of the log from being recorded at most; an error may have been final.
     if (!hadFailed && disk.faults - disk.shortages === errorsBefore) history.durable(moment);
   }
