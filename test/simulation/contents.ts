@@ -32,7 +32,15 @@ export function getAll(database: Database): Promise<Observation> {
 }
 
 export async function getKeys(database: Database, keys: readonly Buffer[]): Promise<Observation> {
-  const values = await database.getMany(keys);
+  return observationOf(keys, await database.getMany(keys));
+}
+
+/** In one turn, in which whatever the threads answer meanwhile is heard. */
+export function getSynchronously(database: Database, key: Buffer): Observation {
+  return observationOf([key], [database.getSync(key)]);
+}
+
+function observationOf(keys: readonly Buffer[], values: readonly (Buffer | undefined)[]): Observation {
   return (model, moment) => {
     for (const [i, key] of keys.entries()) {
       const value = values[i];

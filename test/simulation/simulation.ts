@@ -54,6 +54,9 @@ export async function simulate(one: SimulationCase, pointsMax: number): Promise<
   return simulation.result();
 }
 
+/** Called before each I/O step; may stop the machine. */
+type OnStep = (underWay: () => readonly UnderWay[]) => void;
+
 class Simulation {
   readonly #case: SimulationCase;
   readonly #random: Random;
@@ -61,6 +64,9 @@ class Simulation {
   readonly #history = new WriteHistory();
   readonly #camera: Camera;
   readonly #pool: Uint8Array<SharedArrayBuffer>;
+  /** Of the process that runs now. */
+  #world: SimulatedWorld | undefined;
+  #onStep: OnStep | undefined;
   #crashPoints = 0;
 
   constructor(one: SimulationCase, pointsMax: number) {
@@ -112,8 +118,15 @@ class Simulation {
     await driver.run(steps);
   }
 
-  #open(onStep?: (underWay: () => readonly UnderWay[]) => void): Promise<Database> {
-    const { settings, slowOneIn } = this.#case;
+  #open(onStep?: OnStep): Promise<Database> {
+    this.#onStep = onStep;
+    if (this.#world?.crashed() !== false) this.#world = this.#newProcess();
+    return Database.openIn(this.#world.environment, SIMULATED_DIRECTORY, this.#case.settings);
+  }
+
+  /** What databases of one process share: time, and the crew, which goes from one to the next. */
+  #newProcess(): SimulatedWorld {
+    const { slowOneIn } = this.#case;
     const random = this.#random;
     const world: SimulatedWorld = simulatedWorld({
       disk: this.#disk,
@@ -123,12 +136,13 @@ class Simulation {
       },
       onStep: (step) => {
         this.#camera.step(step, this.#disk, world.underWay, this.#history);
-        onStep?.(world.underWay);
+        this.#onStep?.(world.underWay);
       },
       slowOneIn,
       pool: this.#pool,
+      adoptsCrews: true,
     });
-    return Database.openIn(world.environment, SIMULATED_DIRECTORY, settings);
+    return world;
   }
 
   /** REQUIRES: no database is open, and the history has not gone on from another moment than was reached. */

@@ -149,14 +149,15 @@ export class ScanDriver {
     }
   }
 
+  /** What has been taken, that is: a write that waits for room when it is asked for comes after it. */
   async #flush(): Promise<void> {
-    const moment = this.#model.now;
+    const moment = this.database.stats().lastSequence;
     await this.database.flush();
     this.#history.durable(moment);
   }
 
   async #compact(bounds: StepBounds, isAwaited: boolean): Promise<void> {
-    const moment = this.#model.now;
+    const moment = this.database.stats().lastSequence;
     const compacting = this.database.compactRange(boundsOf(bounds)).then(() => this.#history.durable(moment));
     if (isAwaited) return compacting;
     // One that is under way when the database is closed is given up.

@@ -35,6 +35,8 @@ export interface SimulatedWorldOptions {
   readonly slowOneIn?: number;
   /** Memory for crews that are not at work at the same time: zeroing some of its own takes a crew longer than most tests. */
   readonly pool?: Uint8Array<SharedArrayBuffer>;
+  /** The crew of a database that is closed serves the next one that is opened, as in a process. By default each has its own. */
+  readonly adoptsCrews?: boolean;
 }
 
 class InThreadCrew implements Crew {
@@ -42,7 +44,7 @@ class InThreadCrew implements Crew {
   readonly statistics: Float64Array[];
   readonly rings: RingDescription[];
   readonly memory: CrewMemory;
-  readonly adopted = false;
+  adopted = false;
   failure: Error | undefined;
   memoryAttached = false;
   listener: CrewListener | undefined;
@@ -217,6 +219,7 @@ interface SimulatedTimer {
 
 export function simulatedWorld(options: SimulatedWorldOptions): SimulatedWorld {
   let crew: InThreadCrew | undefined;
+  let idleCrew: InThreadCrew | undefined;
   let clock = 0;
   const timers = new Set<SimulatedTimer>();
   const fire = (timer: SimulatedTimer): void => {
@@ -236,10 +239,17 @@ export function simulatedWorld(options: SimulatedWorldOptions): SimulatedWorld {
   const environment: Environment = {
     fileSystem: fileSystemOver(options.disk),
     acquireCrew(settings) {
-      crew = new InThreadCrew(settings, options);
+      crew = idleCrew ?? new InThreadCrew(settings, options);
+      crew.adopted = crew === idleCrew;
+      idleCrew = undefined;
       return Promise.resolve(crew);
     },
-    releaseCrew: () => Promise.resolve(undefined),
+    releaseCrew(released) {
+      released.listener = undefined;
+      const isWhole = released.failure === undefined && crew?.crashed === false;
+      if (options.adoptsCrews === true && released === crew && isWhole) idleCrew = crew;
+      return Promise.resolve(undefined);
+    },
     now: () => clock++,
     wallClockSeconds: () => 1_000_000_000,
     random32: () => Math.floor(options.random() * 0x1_0000_0000),
