@@ -16,7 +16,7 @@ class OpenDescriptors {
     if (result >= 0) open_.insert(result);
   }
   void Closing(int descriptor) { open_.erase(descriptor); }
-  /** REQUIRES: nothing uses them any more. */
+  /** What the kernel is still at work on has its own hold on the files. */
   void CloseAll() {
     for (const int descriptor : open_) close(descriptor);
     open_.clear();

@@ -1,8 +1,8 @@
 /**
  * From a bare clone to a built tree: system packages, npm packages, the addon, the compiled TypeScript, and the ring
- * threads' modules once more in one file. Runs before
- * `npm test` and `npm run demo`. Node's own modules only, since nothing else is installed yet; quiet, and done in a
- * fraction of a second, when there is nothing to do. What it says goes to stderr, so that stdout stays the command's.
+ * threads' modules once more in one file. Runs before `npm test` and `npm run demo`. Node's own modules only, since nothing
+ * else is installed yet; quiet, and done in a fraction of a second, when there is nothing to do. What it says goes to
+ * stderr, so that stdout stays the command's.
  *
  * `QUADRING_NO_SYSTEM_PACKAGES=1` keeps it from installing system packages.
  */

@@ -20,7 +20,7 @@ import { CompactionRate } from './compaction-rate.ts';
 import { pendingCompactionBytes } from './level-targets.ts';
 import { bytesOfTables, type LevelsView } from './levels-view.ts';
 import type { Environment, Timer } from './environment.ts';
-import { isFinal } from './io-errors.ts';
+import { isDirectoryUnsynced } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import type { ManifestWriter } from './manifest-writer.ts';
 import { forLevel, type Settings } from './options.ts';
@@ -342,7 +342,7 @@ export class Compactor {
         : new QuadringError('IO_ERROR', 'a compaction failed', { cause: error });
     this.#failures++;
     this.#lastFailure = failure;
-    if (failure.code === 'WORKER_FAILED' || !(error instanceof QuadringError) || isFinal(error)) {
+    if (failure.code === 'WORKER_FAILED' || !(error instanceof QuadringError) || isDirectoryUnsynced(error)) {
       this.#options.onFailure(failure);
       return;
     }

@@ -332,7 +332,10 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  /** Puts everything that reads see by now into tables; a write that still waits for room comes after it. Rejects with NO_SPACE, TOO_MANY_FILES, FAILED or CLOSED. */
+  /**
+   * Puts everything that reads see by now into tables; a write that still waits for room comes after it. Rejects with
+   * NO_SPACE, TOO_MANY_FILES, FAILED or CLOSED.
+   */
   async flush(): Promise<void> {
     this.#checkWritable(undefined);
     await this.#engine.flush();

@@ -38,7 +38,7 @@ export function isRefusal(error: unknown): error is QuadringError {
  * A directory was not synced: the kernel says it once, to one of those that asked, and may have meant any name that was new.
  * So nothing that comes to be written behind such a name may be acknowledged any more, whoever asked.
  */
-export function isFinal(error: QuadringError): boolean {
+export function isDirectoryUnsynced(error: QuadringError): boolean {
   const { syscall } = (error.cause ?? {}) as Partial<NodeJS.ErrnoException>;
   return syscall === STEP_NAMES[STEP_DIRECTORY_FSYNC];
 }

@@ -17,10 +17,10 @@ import {
   REMOVE_FILE,
   ROLE_FLUSH,
   ROLE_FOREGROUND,
-  STEP_DIRECTORY_FSYNC,
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { ExtentReader } from './extent-reader.ts';
+import { isDirectoryUnsynced } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 import { agreesWithProperties } from './manifest-checks.ts';
 import { SpareFiles, type SpareFile, type SpareFilesOptions } from './spare-files.ts';
@@ -224,7 +224,7 @@ export class TableFiles {
     const removed = await this.#scheduler.ask(ROLE_FLUSH, REMOVE_FILE, number, FILE_TABLE, Number(sync));
     if (removed.result >= 0 || removed.result === -ENOENT) return;
     const error = this.#scheduler.errorOf('removing', tableName(number), removed);
-    if (removed.detail0 === STEP_DIRECTORY_FSYNC) this.#onFailure(error);
+    if (isDirectoryUnsynced(error)) this.#onFailure(error);
     throw error;
   }
 }

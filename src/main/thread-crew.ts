@@ -2,10 +2,9 @@
  * The crew of production: four ring threads, each hosted by a piscina pool of its own. Owner only.
  *
  * A role is one long-lived task of its pool; a pool for each, so that one whose thread cannot be started has none to leave
- * behind. The process stays alive while something is in flight (through the signal's
- * reference), never because a thread exists: the workers are unreferenced. A thread's failure comes back as data from
- * its task, or as a rejection when it died; either is fatal for the open database, because the kernel may still write
- * into buffers that were lent.
+ * behind. The process stays alive while something is in flight (through the signal's reference), never because a thread
+ * exists: the workers are unreferenced. A thread's failure comes back as data from its task, or as a rejection when it died;
+ * either is fatal for the open database, because the kernel may still write into buffers that were lent.
  */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -77,7 +76,7 @@ export class ThreadCrew implements Crew {
   readonly #signal: number;
   readonly #undrainedRingsBefore = native.undrainedRings();
   readonly #lives: Promise<void>[] = [];
-  /** How many threads have come so far; which of them plays which role is the pool's affair. */
+  /** How many threads have come so far. */
   readonly #progress = { online: 0, loaded: 0 };
   #dismissed = false;
   /** The last heartbeat of each role that a health check saw, and how long the owner has waited since. */
