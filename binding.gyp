@@ -13,6 +13,7 @@
       'native/fixed_buffers.cc',
       'native/io_priority.cc',
       'native/javascript.cc',
+      'native/kernel_features.cc',
       'native/provided_buffers.cc',
       'native/ring.cc',
       'native/ring_errors.cc',

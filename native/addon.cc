@@ -6,6 +6,7 @@
 #include "compression.h"
 #include "files.h"
 #include "javascript.h"
+#include "kernel_features.h"
 #include "ring.h"
 #include "ring_object.h"
 #include "scheduling.h"
@@ -58,6 +59,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   DefineSignals(env, exports);
   DefineFiles(env, exports);
   DefineScheduling(env, exports);
+  DefineKernelFeatures(env, exports);
   return exports;
 }
 

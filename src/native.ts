@@ -80,7 +80,23 @@ export interface NativeLock {
   readonly holder: number;
 }
 
+/** What a kernel's io_uring has. Of set-ups and registrations: null, or the errno's name that each was refused with. */
+export interface KernelFeatures {
+  /** Version of the liburing whose headers the addon was compiled with, `2.9` for example, or `before 2.4`. */
+  readonly liburing: string;
+  /** Why there can be no ring at all, or null. All else is empty then. */
+  readonly refusal: string | null;
+  /** By the names of flags; a name with `with` is a combination. */
+  readonly setUps: Readonly<Record<string, string | null>>;
+  readonly registrations: Readonly<Record<string, string | null>>;
+  /** Only those that rings use or might. */
+  readonly operations: Readonly<Record<string, boolean>>;
+  readonly features: Readonly<Record<string, boolean>>;
+}
+
 export interface Native {
+  /** Tries everything on small rings that are given back at once; takes some milliseconds. */
+  probeKernel(): KernelFeatures;
   /**
    * Rings of this process that were closed with something in flight, by a thread that ended for example: the kernel may still
    * write into memory that was attached to them.

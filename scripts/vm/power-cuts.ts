@@ -22,7 +22,7 @@ export interface PowerCutRun {
 const DISKS = { data: 384, copy: 384, snapshots: 512, log: 8192 };
 /** A cut takes some seconds where everything is emulated, a recording a minute. */
 const TIMEOUT_MS = 300_000;
-const TIMEOUT_MS_PER_CUT = 30_000;
+const TIMEOUT_MS_PER_CUT = 90_000;
 
 /** The status to exit with: 0 if nothing was missing or, with a mutation, if something was. */
 export async function cutPower(run: PowerCutRun): Promise<number> {

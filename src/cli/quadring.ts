@@ -1,28 +1,41 @@
 #!/usr/bin/env node
 /**
- * The command line: `quadring verify <directory>` and `quadring repair <directory>`. The caller's thread.
+ * The command line: `quadring verify <directory>`, `quadring repair <directory>`, `quadring probe [directory]`. The
+ * caller's thread.
  *
  * Exit codes are for scripts: 0 sound, 1 something is damaged or was lost, 2 nothing can be said.
  */
 import { parseArgs } from 'node:util';
 import { Database, QuadringError, type RepairReport, type VerifyReport } from '../index.ts';
+import { formatProbe } from './probe-report.ts';
+import { probe } from './probe.ts';
 import { formatRepair, formatVerification, toJson } from './reports.ts';
 
 const USAGE = `usage: quadring verify <directory> [--json] [--lock-timeout <ms>]
        quadring repair <directory> [--json] [--lock-timeout <ms>]
                        [--hide-older likely|all|none] [--take-behind-gaps]
+       quadring probe [directory] [--json]
 
 verify  looks at every byte of every file, and changes nothing
 repair  makes what still verifies into a database that opens; what it replaces is put aside, in lost-NNNNNN
+probe   says what the kernel's io_uring, the limits of this process and the disk below the directory allow, and what could
+        be changed
 
-Nobody may have the database open. Exit codes: 0 sound (repair: nothing was lost), 1 damaged (repair: something was lost),
-2 nothing can be said.`;
+Nobody may have a database open that is verified or repaired. Exit codes: 0 sound (repair: nothing was lost), 1 damaged
+(repair: something was lost), 2 nothing can be said. A probe exits with 0, or 2.`;
 
 const SOUND = 0;
 const DAMAGED = 1;
 const UNKNOWN = 2;
+const PROBE_OPTIONS = new Set(['json', 'help']);
 
-interface Command {
+interface ProbeCommand {
+  readonly name: 'probe';
+  readonly directory: string | undefined;
+  readonly json: boolean;
+}
+
+interface DatabaseCommand {
   readonly name: 'verify' | 'repair';
   readonly directory: string;
   readonly json: boolean;
@@ -32,7 +45,7 @@ interface Command {
 }
 
 /** Undefined where the usage was asked for. Throws a TypeError that says what is wrong. */
-function commandOf(args: string[]): Command | undefined {
+function commandOf(args: string[]): DatabaseCommand | ProbeCommand | undefined {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
@@ -46,6 +59,13 @@ function commandOf(args: string[]): Command | undefined {
   });
   if (values.help) return undefined;
   const [name, directory, ...rest] = positionals;
+  const { json } = values;
+  if (name === 'probe') {
+    if (rest.length > 0) throw new TypeError('one directory at most');
+    if (Object.keys(values).some((option) => !PROBE_OPTIONS.has(option) && values[option as 'json']))
+      throw new TypeError('a probe takes --json only');
+    return { name, directory, json };
+  }
   if (name !== 'verify' && name !== 'repair') throw new TypeError(`there is no command "${name ?? ''}"`);
   if (directory === undefined || rest.length > 0) throw new TypeError('one directory is needed');
   if (name === 'verify' && (values['hide-older'] !== undefined || values['take-behind-gaps']))
@@ -53,7 +73,7 @@ function commandOf(args: string[]): Command | undefined {
   return {
     name,
     directory,
-    json: values.json,
+    json,
     lockTimeoutMs: millisecondsOf(values['lock-timeout']),
     hideOlder: values['hide-older'],
     takeBehindGaps: values['take-behind-gaps'],
@@ -66,7 +86,7 @@ function millisecondsOf(text: string | undefined): number | undefined {
   return Number(text);
 }
 
-async function verify({ directory, json, lockTimeoutMs }: Command): Promise<number> {
+async function verify({ directory, json, lockTimeoutMs }: DatabaseCommand): Promise<number> {
   const report: VerifyReport = await Database.verify(
     directory,
     lockTimeoutMs === undefined ? {} : { lockTimeoutMs },
@@ -75,7 +95,7 @@ async function verify({ directory, json, lockTimeoutMs }: Command): Promise<numb
   return report.isSound ? SOUND : DAMAGED;
 }
 
-async function repair(command: Command): Promise<number> {
+async function repair(command: DatabaseCommand): Promise<number> {
   const { directory, json, lockTimeoutMs, hideOlder, takeBehindGaps } = command;
   const report: RepairReport = await Database.repair(directory, {
     takeBehindGaps,
@@ -87,8 +107,14 @@ async function repair(command: Command): Promise<number> {
   return report.lost.length === 0 ? SOUND : DAMAGED;
 }
 
+function probeMachine({ directory, json }: ProbeCommand): number {
+  const report = probe(directory);
+  console.log(json ? toJson(report) : formatProbe(report));
+  return SOUND;
+}
+
 async function main(args: string[]): Promise<number> {
-  let command: Command | undefined;
+  let command: DatabaseCommand | ProbeCommand | undefined;
   try {
     command = commandOf(args);
   } catch (error) {
@@ -101,7 +127,14 @@ async function main(args: string[]): Promise<number> {
     return SOUND;
   }
   try {
-    return await (command.name === 'verify' ? verify(command) : repair(command));
+    switch (command.name) {
+      case 'verify':
+        return await verify(command);
+      case 'repair':
+        return await repair(command);
+      case 'probe':
+        return probeMachine(command);
+    }
   } catch (error) {
     if (!(error instanceof QuadringError)) {
       // Node would exit with 1 itself, which says that something is damaged.

@@ -21,7 +21,7 @@ const SPACE_AMPLIFICATION_MAX = 1.15;
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /** Nothing was compacted for so long: several times what the databases wait before they bring levels to rest. */
-const SETTLING = { quietMs: 600, limitMs: 60_000 };
+const SETTLING = { quietMs: 600, limitMs: 110_000 };
 
 interface Run {
   readonly keys: number;

@@ -2,7 +2,7 @@
  * Databases, processes and threads: what keeps a process alive and what does not, how it may end in the middle of
  * anything, many opens in a row, several at once, databases in worker threads, and ring threads that die.
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ExecutionContext } from 'ava';
@@ -11,6 +11,7 @@ import { testBackends, type Backend } from '../support/backends.ts';
 import { endedWell, runChild, scriptBeside, type ChildEnd } from '../support/children.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { ownThreads } from '../support/own-threads.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
 const CHILD = scriptBeside(import.meta.url, 'lifecycle-child');
@@ -143,24 +144,19 @@ testBackends('a second open adopts the first one’s threads', async (t, backend
   await expectValue(t, other, 'a', 'of the first');
 });
 
-/** Threads and open files of this process. The kernel's own workers for its rings come and go as they are needed. */
-function resources(): { threads: number; files: number } {
-  const threads = readdirSync('/proc/self/task').filter((id) => !isKernelWorker(id));
-  return { threads: threads.length, files: readdirSync('/proc/self/fd').length };
+/** Threads and open files of this process. */
+function resources(): { threads: readonly string[]; files: number } {
+  return { threads: ownThreads(), files: readdirSync('/proc/self/fd').length };
 }
 
-function isKernelWorker(id: string): boolean {
-  try {
-    return readFileSync(`/proc/self/task/${id}/comm`, 'utf8').startsWith('iou-');
-  } catch (error) {
-    // A thread that ended since the listing is none of ours any more.
-    if (
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ||
-      (error as NodeJS.ErrnoException).code === 'ESRCH'
-    )
-      return true;
-    throw error;
-  }
+/** Expects that there are no more than there were. */
+function expectNoMore(t: ExecutionContext, before: ReturnType<typeof resources>): void {
+  const { threads, files } = resources();
+  t.true(
+    threads.length <= before.threads.length,
+    `${before.threads.join(', ')} became ${threads.join(', ')}`,
+  );
+  t.true(files <= before.files, `${before.files} open files became ${files}`);
 }
 
 testBackends('a hundred opens and closes in a row grow nothing', async (t, backend) => {
@@ -174,12 +170,11 @@ testBackends('a hundred opens and closes in a row grow nothing', async (t, backe
   };
   // Until every buffer has been used, those of compactions too, and every thread's heap has the size that it keeps.
   for (let i = 0; i < 120; i++) await cycle(i, 1);
-  const before = { ...resources(), rss: process.memoryUsage.rss() };
+  const before = resources();
+  const rssBefore = process.memoryUsage.rss();
   for (let i = 120; i < 240; i++) await cycle(i);
-  const after = { ...resources(), rss: process.memoryUsage.rss() };
-  t.true(after.threads <= before.threads, `${before.threads} threads became ${after.threads}`);
-  t.true(after.files <= before.files, `${before.files} open files became ${after.files}`);
-  const grownMib = (after.rss - before.rss) / (1 << 20);
+  expectNoMore(t, before);
+  const grownMib = (process.memoryUsage.rss() - rssBefore) / (1 << 20);
   // Five threads' heaps grow to a size at which they stay, sooner or later; a mebibyte lost with each open is more.
   t.true(grownMib < 100, `${grownMib.toFixed(1)} MiB grown`);
 });
@@ -192,9 +187,7 @@ testBackends('opens that fail grow nothing', async (t, backend) => {
   for (let i = 0; i < 3; i++) await attempt();
   const before = resources();
   for (let i = 0; i < 30; i++) await attempt();
-  const after = resources();
-  t.true(after.threads <= before.threads, `${before.threads} threads became ${after.threads}`);
-  t.true(after.files <= before.files, `${before.files} open files became ${after.files}`);
+  expectNoMore(t, before);
   await holder.put('a', '1');
 });
 

@@ -1,0 +1,86 @@
+/**
+ * The parts of io_uring that are of use to a storage engine: from which kernel on each is there, and what this engine does
+ * with it. Pure. What a kernel really has is found out by trying (see `Native.probeKernel`).
+ */
+
+export interface UringFeature {
+  readonly name: string;
+  readonly group: 'setUps' | 'registrations' | 'operations' | 'features';
+  /** Version of Linux that has it first. */
+  readonly since: string;
+  /** What it is used for, or undefined: nothing. */
+  readonly use?: string;
+}
+
+export const URING_FEATURES: readonly UringFeature[] = [
+  { name: 'SINGLE_ISSUER', group: 'setUps', since: '6.0', use: 'each ring belongs to one thread' },
+  {
+    name: 'DEFER_TASKRUN',
+    group: 'setUps',
+    since: '6.1',
+    use: 'completions are taken when the thread asks for them',
+  },
+  {
+    name: 'COOP_TASKRUN',
+    group: 'setUps',
+    since: '5.19',
+    use: 'in place of DEFER_TASKRUN, which includes it, where that is missing',
+  },
+  {
+    name: 'SUBMIT_ALL',
+    group: 'setUps',
+    since: '5.18',
+    use: 'an operation that is refused does not hold up the batch',
+  },
+  {
+    name: 'CQSIZE',
+    group: 'setUps',
+    since: '5.5',
+    use: 'room for the completions of all that may be in flight',
+  },
+  { name: 'NO_SQARRAY', group: 'setUps', since: '6.6', use: 'one look-up less for each submission' },
+  { name: 'SQPOLL', group: 'setUps', since: '5.11' },
+  { name: 'SQ_AFF', group: 'setUps', since: '5.11' },
+  { name: 'ATTACH_WQ', group: 'setUps', since: '5.11' },
+  { name: 'IOPOLL', group: 'setUps', since: '5.1' },
+  { name: 'IOPOLL with DEFER_TASKRUN', group: 'setUps', since: '6.1' },
+  { name: 'IOPOLL with SQPOLL', group: 'setUps', since: '5.11' },
+  { name: 'sparse files', group: 'registrations', since: '5.19' },
+  {
+    name: 'sparse buffers',
+    group: 'registrations',
+    since: '5.19',
+    use: 'block cache and write buffers, in slices of 1 MiB',
+  },
+  {
+    name: 'provided-buffer ring',
+    group: 'registrations',
+    since: '5.19',
+    use: 'the reads ahead of scans',
+  },
+  {
+    name: 'ring descriptor',
+    group: 'registrations',
+    since: '5.18',
+    use: 'no look-up of the ring at each system call',
+  },
+  { name: 'worker affinity', group: 'registrations', since: '5.14' },
+  { name: 'worker limits', group: 'registrations', since: '5.15' },
+  { name: 'READ_FIXED', group: 'operations', since: '5.1', use: 'reads straight into the block cache' },
+  { name: 'WRITE_FIXED', group: 'operations', since: '5.1', use: 'log frames and tables' },
+  { name: 'FALLOCATE', group: 'operations', since: '5.6', use: 'space of logs, tables and the manifest' },
+  { name: 'FADVISE', group: 'operations', since: '5.6', use: 'reads ahead where files are read buffered' },
+  { name: 'RENAMEAT', group: 'operations', since: '5.11', use: 'a table gets its name' },
+  { name: 'UNLINKAT', group: 'operations', since: '5.11', use: 'files that nobody needs any more' },
+  {
+    name: 'FTRUNCATE',
+    group: 'operations',
+    since: '6.9',
+    use: 'a file that is used again is cut; by a system call where it is missing',
+  },
+  { name: 'MSG_RING', group: 'operations', since: '5.18' },
+  { name: 'FUTEX_WAIT', group: 'operations', since: '6.7' },
+  { name: 'EXT_ARG', group: 'features', since: '5.11', use: 'waits that end in time; required' },
+  { name: 'NODROP', group: 'features', since: '5.5', use: 'no completion is lost; required' },
+  { name: 'CQE_SKIP', group: 'features', since: '5.17' },
+];
