@@ -24,7 +24,7 @@ import {
   type CompactionParameters,
 } from '../protocol/requests.ts';
 import type { Compaction } from './compaction.ts';
-import { isOutOfSpace, roleError } from './io-errors.ts';
+import { isDirectoryUnsynced, isOutOfSpace, roleError } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
 import { bytesOfTables } from './levels-view.ts';
 import { compareKeys } from './range.ts';
@@ -46,6 +46,11 @@ export interface CompactionJobOptions {
   readonly takeFileNumber: () => number;
   /** Whether not to begin another table. */
   readonly isStopped: () => boolean;
+  /**
+   * The directory could not be synced: told before anything else is done, because names may be gone with it that somebody
+   * else is about to rely on.
+   */
+  readonly onUnsynced: (error: QuadringError) => void;
 }
 
 /** What a compaction is carried out with. */
@@ -105,7 +110,7 @@ export class CompactionJob {
   }
 
   async #writeTables(): Promise<void> {
-    const { scheduler, files, pool, takeFileNumber, isStopped } = this.#options;
+    const { scheduler, files, pool, takeFileNumber, isStopped, onUnsynced } = this.#options;
     for (let hasMore = true; hasMore && !isStopped();) {
       const number = takeFileNumber();
       const spare = files.takeSpare(Math.min(this.#tableBytes, this.#inputBytes));
@@ -114,7 +119,11 @@ export class CompactionJob {
       files.settleSpare(spare, answer.result);
       // It is tried again after a while, and finds what they took.
       if (isOutOfSpace(answer.result)) void files.freeSpares();
-      if (answer.result < 0) throw this.#errorOf('compacting into', answer, number);
+      if (answer.result < 0) {
+        const error = this.#errorOf('compacting into', answer, number);
+        if (isDirectoryUnsynced(error)) onUnsynced(error);
+        throw error;
+      }
       hasMore = answer.detail0 === 1;
       if (answer.result === 0) continue;
       this.#numbers.push(number);

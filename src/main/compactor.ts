@@ -265,6 +265,7 @@ export class Compactor {
       pool,
       takeFileNumber: () => versions.takeFileNumber(),
       isStopped: () => this.#stopped !== undefined,
+      onUnsynced: (error) => this.#options.onFailure(error),
     });
     this.#job = job;
     let tables: readonly Table[];

@@ -14,20 +14,26 @@ import {
   type Attachment,
   type RoleId,
 } from '../protocol/requests.ts';
+import { must } from '../assert.ts';
 import type { Crew } from './crew.ts';
 import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
+export interface AttachedPlace extends Pick<Attachment, 'salt' | 'directIo' | 'slotBytes'> {
+  /** Handles of the directory, by role. */
+  readonly directories: readonly number[];
+}
+
 export class CrewAttachment {
   readonly #crew: Crew;
   readonly #scheduler: IoScheduler;
-  readonly #place: Pick<Attachment, 'directory' | 'salt' | 'directIo' | 'slotBytes'>;
+  readonly #place: AttachedPlace;
   readonly #onFailure: (error: Error) => void;
 
   constructor(
     crew: Crew,
     scheduler: IoScheduler,
-    place: Pick<Attachment, 'directory' | 'salt' | 'directIo' | 'slotBytes'>,
+    place: AttachedPlace,
     onFailure: (error: Error) => void,
   ) {
     this.#crew = crew;
@@ -62,7 +68,9 @@ export class CrewAttachment {
   }
 
   async #attach(role: RoleId, memory: Attachment['memory'], isFirst: boolean): Promise<void> {
-    this.#crew.post(role, { ...this.#place, memory, isFirst });
+    const { directories, ...place } = this.#place;
+    const directory = must(directories[role], 'each role has a handle of the directory');
+    this.#crew.post(role, { ...place, directory, memory, isFirst });
     const { result, detail0, detail1 } = await this.#scheduler.ask(role, ATTACH);
     if (result < 0) throw roleError('attaching a ring thread', result, detail0, detail1);
   }

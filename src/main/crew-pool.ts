@@ -29,7 +29,8 @@ export async function acquireCrew(settings: Settings): Promise<Crew> {
   const at = idle.findLastIndex((entry) => entry.shape === shape && !failed.includes(entry));
   const adopted = at < 0 ? undefined : idle.splice(at, 1)[0].crew;
   for (const entry of failed) idle.splice(idle.indexOf(entry), 1);
-  await Promise.all(failed.map(({ crew }) => crew.dismiss()));
+  // What is wrong with them is nobody's concern here: what was taken out must not be lost for it.
+  await Promise.allSettled(failed.map(({ crew }) => crew.dismiss()));
   if (adopted !== undefined) {
     adopted.adopted = true;
     return adopted;

@@ -56,7 +56,8 @@ export class Database implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #key = new KeyScratch();
   readonly #reads: Reads;
-  readonly #batch = new BatchEncoder(this.#key);
+  /** Undefined while a call uses it. */
+  #idleEncoder: BatchEncoder | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(engine: Engine) {
@@ -111,11 +112,12 @@ export class Database implements AsyncDisposable {
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
     try {
       const sequence = this.#sequenceOf(options);
+      const keep = options?.fillCache !== false;
       const outcome = this.#reads.search(key, sequence);
       if (outcome === FOUND) return Promise.resolve(this.#reads.takeValue());
       if (outcome !== BLOCK_NEEDED) return ABSENT_VALUE;
       return new Promise((resolve, reject) => {
-        this.#reads.lookup(sequence, options?.fillCache !== false, {
+        this.#reads.lookup(sequence, keep, {
           onFound: (bytes, start, length, isPrivate) => resolve(bufferOf(bytes, start, length, isPrivate)),
           onAbsent: () => resolve(undefined),
           onError: reject,
@@ -129,11 +131,12 @@ export class Database implements AsyncDisposable {
   /** The same at once. A block that is not cached is read while this thread waits. Throws what `get` rejects with. */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     const sequence = this.#sequenceOf(options);
+    const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) return this.#reads.takeValue();
     if (outcome !== BLOCK_NEEDED) return undefined;
     let value: Buffer | undefined;
-    this.#reads.lookupSync(sequence, options?.fillCache !== false, (bytes, start, length, isPrivate) => {
+    this.#reads.lookupSync(sequence, keep, (bytes, start, length, isPrivate) => {
       value = bufferOf(bytes, start, length, isPrivate);
     });
     return value;
@@ -193,10 +196,11 @@ export class Database implements AsyncDisposable {
   has(key: Bytes, options?: ReadOptions): Promise<boolean> {
     try {
       const sequence = this.#sequenceOf(options);
+      const keep = options?.fillCache !== false;
       const outcome = this.#reads.search(key, sequence);
       if (outcome !== BLOCK_NEEDED) return Promise.resolve(outcome === FOUND);
       return new Promise((resolve, reject) => {
-        this.#reads.lookup(sequence, options?.fillCache !== false, {
+        this.#reads.lookup(sequence, keep, {
           onFound: () => resolve(true),
           onAbsent: () => resolve(false),
           onError: reject,
@@ -273,13 +277,11 @@ export class Database implements AsyncDisposable {
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
       this.#checkWritable(options);
+      // Before the key is loaded: a getter of the caller's may call the database.
+      const sync = options?.sync !== false;
+      const signal = options?.signal;
       this.#key.load(key);
-      return this.#engine.writes.write(
-        this.#key,
-        valueBytes(value),
-        options?.sync !== false,
-        options?.signal,
-      );
+      return this.#engine.writes.write(this.#key, valueBytes(value), sync, signal);
     } catch (error) {
       return rejected(error);
     }
@@ -289,8 +291,10 @@ export class Database implements AsyncDisposable {
   del(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
       this.#checkWritable(options);
+      const sync = options?.sync !== false;
+      const signal = options?.signal;
       this.#key.load(key);
-      return this.#engine.writes.write(this.#key, null, options?.sync !== false, options?.signal);
+      return this.#engine.writes.write(this.#key, null, sync, signal);
     } catch (error) {
       return rejected(error);
     }
@@ -302,10 +306,7 @@ export class Database implements AsyncDisposable {
    */
   deleteRange(range: Range, options?: WriteOptions): Promise<void> {
     try {
-      this.#checkWritable(options);
-      this.#batch.clear();
-      this.#batch.deleteRange(range);
-      return this.#writeBatch(this.#batch, options);
+      return this.#encodeAndWrite((encoder) => encoder.deleteRange(range), options);
     } catch (error) {
       return rejected(error);
     }
@@ -323,10 +324,10 @@ export class Database implements AsyncDisposable {
       );
     }
     try {
-      this.#checkWritable(options);
-      this.#batch.clear();
-      this.#batch.addAll(operations as readonly BatchOperation[]);
-      return this.#writeBatch(this.#batch, options);
+      return this.#encodeAndWrite(
+        (encoder) => encoder.addAll(operations as readonly BatchOperation[]),
+        options,
+      );
     } catch (error) {
       return rejected(error);
     }
@@ -423,6 +424,23 @@ export class Database implements AsyncDisposable {
     return options.snapshot === undefined
       ? this.#engine.visibleSequence
       : this.#engine.readableSequenceOf(options.snapshot);
+  }
+
+  /** A call from within this one, by a getter of an argument, has an encoder of its own. */
+  #encodeAndWrite(
+    encode: (encoder: BatchEncoder) => void,
+    options: WriteOptions | undefined,
+  ): Promise<void> {
+    this.#checkWritable(options);
+    const encoder = this.#idleEncoder ?? new BatchEncoder(this.#key);
+    this.#idleEncoder = undefined;
+    try {
+      encoder.clear();
+      encode(encoder);
+      return this.#writeBatch(encoder, options);
+    } finally {
+      this.#idleEncoder = encoder;
+    }
   }
 
   #writeBatch(batch: EncodedWrites, options: WriteOptions | undefined): Promise<void> {

@@ -91,8 +91,8 @@ export class Engine implements CrewListener {
     const { settings, environment, holdings, directory } = ground;
     const { crew } = holdings;
     const { fileSystem } = environment;
-    this.ground = ground;
     const { direct } = settings.io;
+    this.ground = ground;
     this.directIo =
       direct === 'auto' ? translated(directory, () => fileSystem.supportsDirectIo(directory)) : direct;
     crew.listener = this;
@@ -101,7 +101,7 @@ export class Engine implements CrewListener {
       now: () => environment.now(),
     });
     const place = {
-      directory: holdings.directoryHandle,
+      directories: holdings.directoryHandles,
       salt: ground.state.databaseSalt,
       directIo: this.directIo,
       slotBytes: settings.blockBytes,
@@ -194,8 +194,7 @@ export class Engine implements CrewListener {
     const needed = recovered.logs.filter(({ groups }) =>
       groups.some((group) => lastOf(group) > state.flushedSequence),
     );
-    const logNumber = needed[0]?.number ?? state.nextFileNumber;
-    this.versions = new VersionSet({ ...state, logNumber }, tables);
+    this.versions = new VersionSet({ ...state, logNumber: needed[0]?.number ?? state.nextFileNumber }, tables);
     // What a process that did not close has left may not be durable, though it can be read: no end is recorded.
     const logEnds = state.cleanClose ? needed.map(({ number, end }) => ({ number, end })) : [];
     const manifestNumber = this.versions.takeFileNumber();
@@ -395,6 +394,7 @@ export class Engine implements CrewListener {
     this.visibleSequence = this.writer.durableSequence;
     this.writer.fail(this.failure);
     this.writes.refuse(this.failure);
+    this.manifest.stop(this.failure);
     this.flusher.stop(this.failure);
     this.compactor.stop(this.failure);
     this.files.closeSpares();

@@ -1,11 +1,11 @@
 /**
- * What an open database has taken of the world: a crew, the lock of its directory, a handle of that directory. Owner only.
+ * What an open database has taken of the world: a crew, the lock of its directory, handles of that directory. Owner only.
  *
  * Each is given back whatever becomes of the others, and once: a lock that a failure leaves behind would keep everybody
  * out for as long as the process lives.
  */
-import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
+import { ROLE_IDS } from '../protocol/requests.ts';
 import type { Crew, UnendedCrew } from './crew.ts';
 import { takeLock } from './directory-lock.ts';
 import type { Environment } from './environment.ts';
@@ -16,7 +16,7 @@ export class Holdings {
   readonly crew: Crew;
   readonly #environment: Environment;
   #lock: DirectoryLock | undefined;
-  #directoryHandle: number | undefined;
+  readonly #directoryHandles: number[] = [];
   #isGivenBack = false;
 
   constructor(environment: Environment, crew: Crew) {
@@ -28,17 +28,23 @@ export class Holdings {
   async takeDirectory(directory: string, lockTimeoutMs: number): Promise<void> {
     const environment = this.#environment;
     this.#lock = await takeLock(directory, lockTimeoutMs, environment);
-    this.#directoryHandle = translated(directory, () => environment.fileSystem.openDirectory(directory));
-  }
-
-  /** REQUIRES: `takeDirectory`. */
-  get directoryHandle(): number {
-    return must(this.#directoryHandle, 'an open database has a handle of its directory');
+    for (const _ of ROLE_IDS) {
+      const handle = translated(directory, () => environment.fileSystem.openDirectory(directory));
+      this.#directoryHandles.push(handle);
+    }
   }
 
   /**
-   * The lock last: who takes it finds nothing of ours at work. So it is kept, and the directory's handle, while a thread has
-   * not ended that the disk does not let go: what it has still to do there it does by that handle. Asked again it does
+   * One for each role, by role: that the directory could not be synced the kernel tells once to each handle, and every thread
+   * that relies on names must hear of it. REQUIRES: `takeDirectory`.
+   */
+  get directoryHandles(): readonly number[] {
+    return this.#directoryHandles;
+  }
+
+  /**
+   * The lock last: who takes it finds nothing of ours at work. So it is kept, and the directory's handles, while a thread has
+   * not ended that the disk does not let go: what it has still to do there it does by its handle. Asked again it does
    * nothing.
    */
   async giveBack(): Promise<void> {
@@ -54,11 +60,13 @@ export class Holdings {
   }
 
   #giveBackDirectory(): void {
+    const handle = this.#directoryHandles.pop();
     try {
-      if (this.#directoryHandle !== undefined)
-        this.#environment.fileSystem.closeDirectory(this.#directoryHandle);
+      if (handle !== undefined) this.#environment.fileSystem.closeDirectory(handle);
     } finally {
-      this.#lock?.release();
+      // Each is given back whatever becomes of the others.
+      if (handle === undefined) this.#lock?.release();
+      else this.#giveBackDirectory();
     }
   }
 }

@@ -49,6 +49,7 @@ export interface LogFilesOptions {
   readonly onFailure: (error: QuadringError) => void;
 }
 
+const ENOENT = 2;
 /** Obsolete files that are kept to be used again. */
 const RECYCLABLE_MAX = 2;
 
@@ -230,7 +231,8 @@ export class LogFiles {
       ROLE_FLUSH,
       REMOVE_FILE,
       (result, detail0, detail1) => {
-        if (result >= 0) return;
+        // Somebody else has removed it.
+        if (result >= 0 || result === -ENOENT) return;
         const answer = { result, detail0, detail1 };
         this.#options.onFailure(this.#scheduler.errorOf('removing', logName(number), answer));
       },

@@ -12,6 +12,7 @@ export class ManifestReplay {
   readonly #number: number;
   readonly #file: string;
   readonly #tables = new Map<number, TableDescription>();
+  readonly #deleted = new Set<number>();
   readonly #compactionPointers = new Map<number, Uint8Array>();
   readonly #logEnds = new Map<number, number>();
   readonly #counters = {
@@ -45,6 +46,7 @@ export class ManifestReplay {
       manifestNumber: this.#number,
       ...this.#counters,
       tables: [...this.#tables.values()],
+      deletedTables: this.#deleted,
       compactionPointers: this.#compactionPointers,
       logEnds: this.#logEnds,
     };
@@ -65,12 +67,14 @@ export class ManifestReplay {
     for (const { level, key } of edit.compactionPointers) this.#compactionPointers.set(level, key);
     let contradiction: string | undefined;
     for (const { number } of edit.deleted) {
+      this.#deleted.add(number);
       if (this.#tables.delete(number)) continue;
       contradiction ??= `an edit deletes table ${number}, which is not there`;
     }
     for (const table of edit.added) {
       if (this.#tables.has(table.number)) contradiction ??= `an edit adds table ${table.number} again`;
       this.#tables.set(table.number, table);
+      this.#deleted.delete(table.number);
     }
     if (contradiction === undefined) return;
     throw new QuadringError('MANIFEST_CORRUPT', contradiction, { file: this.#file, offset });

@@ -2,9 +2,10 @@
  * Appends version edits to the manifest, and begins new manifests. Owner only; the flush thread does the writing.
  *
  * An edit that is larger than one frame becomes first, middle and last frames. Edits are appended one after another.
- * The first append that fails after its space was reserved is final: what is on the disk is then not known.
+ * The first append that fails after its space was reserved is final: what is on the disk is then not known. After that, and
+ * after whatever else is final for the database, nothing is appended.
  */
-import type { QuadringError } from '../errors.ts';
+import { QuadringError } from '../errors.ts';
 import { CURRENT_NAME, manifestName } from '../format/file-names.ts';
 import {
   FRAME_HEADER_BYTES,
@@ -36,6 +37,8 @@ export class ManifestWriter {
   #creating = false;
   #bytes = 0;
   #failure: QuadringError | undefined;
+  /** Why nothing is begun any more: that, or what else is final for the database. */
+  #stopped: QuadringError | undefined;
   #queue: Promise<void> = Promise.resolve();
 
   constructor(scheduler: IoScheduler, pool: Uint8Array, onFinalFailure: (error: QuadringError) => void) {
@@ -51,6 +54,14 @@ export class ManifestWriter {
   /** Whether what is on the disk is not known any more. */
   get hasFailed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  /**
+   * Nothing that waits, and nothing that comes, is written any more: of names that could not be synced some may be of files
+   * that it would name.
+   */
+  stop(error: QuadringError): void {
+    this.#stopped ??= error;
   }
 
   /** Bytes of the manifest so far. */
@@ -72,6 +83,7 @@ export class ManifestWriter {
       this.#creating = true;
       try {
         for (const edit of makeEdits()) await this.#writeEdit(edit);
+        this.#mustNotBeStopped();
         await this.#install(number);
         return old;
       } catch (error) {
@@ -106,7 +118,7 @@ export class ManifestWriter {
 
   #enqueue<T>(write: () => Promise<T>): Promise<T> {
     const written = this.#queue.then(() => {
-      if (this.#failure !== undefined) throw this.#failure;
+      this.#mustNotBeStopped();
       return write();
     });
     this.#queue = written.then(
@@ -115,6 +127,10 @@ export class ManifestWriter {
       () => undefined,
     );
     return written;
+  }
+
+  #mustNotBeStopped(): void {
+    if (this.#stopped !== undefined) throw this.#stopped;
   }
 
   async #writeEdit(edit: VersionEdit): Promise<void> {
@@ -158,8 +174,18 @@ export class ManifestWriter {
     this.#bytes += answer.result * PAGE_BYTES;
   }
 
-  #final(error: QuadringError): QuadringError {
+  /** What is final is no refusal, whatever the system called it: whoever is refused removes what they made. */
+  #final(met: QuadringError): QuadringError {
+    const { message, cause, file, offset } = met;
+    const error = isRefusal(met)
+      ? new QuadringError('IO_ERROR', message, {
+          cause,
+          ...(file === undefined ? {} : { file }),
+          ...(offset === undefined ? {} : { offset }),
+        })
+      : met;
     this.#failure = error;
+    this.stop(error);
     this.#onFinalFailure(error);
     return error;
   }

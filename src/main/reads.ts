@@ -49,6 +49,7 @@ export class Reads {
   /** The same, done when it returns. */
   lookupSync(sequence: number, keep: boolean, onFound: OnFound): void {
     let done = false;
+    let isGivenUp = false;
     let failure: QuadringError | undefined;
     const settle = (error?: QuadringError): void => {
       failure = error;
@@ -56,13 +57,19 @@ export class Reads {
     };
     this.lookup(sequence, keep, {
       onFound: (bytes, start, length, isPrivate) => {
+        // An answer that comes late finds a caller that has gone on, with the memory that it was meant for.
+        if (isGivenUp) return;
         onFound(bytes, start, length, isPrivate);
         settle();
       },
       onAbsent: () => settle(),
       onError: settle,
     });
-    this.#engine.scheduler.waitUntil(() => done);
+    try {
+      this.#engine.scheduler.waitUntil(() => done);
+    } finally {
+      isGivenUp = !done;
+    }
     if (failure !== undefined) throw failure;
     if (!done) throw this.#engine.failure ?? new QuadringError('WORKER_FAILED', 'the read was not answered');
   }

@@ -34,6 +34,7 @@ export function freshState(databaseSalt: number, contents: DirectoryContents): M
     lastSequence: 0,
     flushedSequence: 0,
     tables: [],
+    deletedTables: new Set(),
     compactionPointers: new Map(),
     logEnds: new Map(),
     cleanClose: true,
@@ -199,6 +200,9 @@ export function isReusableLog({ isShared, hasHoles }: FileStatus, { cleanClose }
  * into tables all the same, and may be gone from the log after a power cut in the middle of that. Such a recovery has
  * written its manifest, and no log older than that has gone. Returns the names of these tables, also of those that the logs
  * still account for: after a power cut they may not, and by then another manifest may be in force.
+ *
+ * Nor are those among them that an edit has deleted: it need not be durable either, and without it they are named. They
+ * go when another manifest is in force, with all that nobody names.
  */
 export function checkUnnamedTables(
   fileSystem: FileSystem,
@@ -210,7 +214,7 @@ export function checkUnnamedTables(
   const named = new Set(state.tables.map(({ number }) => number));
   const unfinished: string[] = [];
   for (const { kind, number, name } of contents.files) {
-    if (kind !== 'table' || named.has(number)) continue;
+    if (kind !== 'table' || named.has(number) || state.deletedTables.has(number)) continue;
     if (isOfUnfinishedRecovery(contents, state, number)) {
       unfinished.push(name);
       continue;

@@ -219,8 +219,10 @@ export class ThreadCrew implements Crew {
   /** As the threads described them last: they do so again when memory was registered, before they say that it is. */
   get rings(): readonly RingDescription[] {
     for (const role of ROLE_IDS) {
-      const later = receiveMessageOnPort(must(this.#ports[role], 'each role has a port'));
-      if (later !== undefined) this.#rings[role] = later.message as RingDescription;
+      const port = must(this.#ports[role], 'each role has a port');
+      for (let later = receiveMessageOnPort(port); later !== undefined; later = receiveMessageOnPort(port)) {
+        this.#rings[role] = later.message as RingDescription;
+      }
     }
     return this.#rings;
   }
@@ -256,11 +258,13 @@ export class ThreadCrew implements Crew {
       const seen = this.#heartbeats[role];
       if (seen?.beat === beat) this.#heartbeats[role] = { beat, waitedMs: seen.waitedMs + waitedMs };
       else this.#heartbeats[role] = { beat, waitedMs: 0 };
-      if (ended || this.#heartbeats[role].waitedMs > STALL_MS_MAX) {
-        throw new QuadringError(
-          'WORKER_FAILED',
-          `the ${ROLE_NAMES[role]} thread died during a synchronous read`,
-        );
+      const name = ROLE_NAMES[role];
+      if (ended) throw new QuadringError('WORKER_FAILED', `the ${name} thread died during a synchronous read`);
+      if (this.#heartbeats[role].waitedMs > STALL_MS_MAX) {
+        const message =
+          `the ${name} thread has not moved for ${STALL_MS_MAX / 1000} s of a synchronous read: ` +
+          'it was terminated, or a disk holds it up';
+        throw new QuadringError('WORKER_FAILED', message);
       }
     }
   }

@@ -21,6 +21,8 @@ export interface ManifestState {
   readonly lastSequence: number;
   readonly flushedSequence: number;
   readonly tables: readonly TableDescription[];
+  /** Numbers of tables that were there, and that an edit has deleted. */
+  readonly deletedTables: ReadonlySet<number>;
   /** Where the next compaction of a level begins, by level. */
   readonly compactionPointers: ReadonlyMap<number, Uint8Array>;
   /** Recorded end of logs, by number. */

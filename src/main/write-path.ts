@@ -366,6 +366,8 @@ export class WritePath {
     if (!this.#makeMemtableRoom(write.count, write.rawBytes)) return false;
     this.#throttle.take(write.bytes.length);
     this.#dequeue();
+    // What comes behind it waits for its end, and for no room that somebody may fail to make meanwhile.
+    this.#blockedOn = 'staging';
     this.#writingLarge = this.#writeLarge(write).finally(() => {
       this.#writingLarge = undefined;
       this.resume();

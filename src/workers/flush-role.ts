@@ -3,9 +3,8 @@
  * table-writer.ts). Ring threads only.
  *
  * Several requests run at once, so that a log file is prepared while a table is being written. Each step's result is
- * looked at before the next is issued, except rename → fsync(directory), which is linked and of which both results are
- * checked: a failed rename does not stop the fsync, but the fsync then publishes nothing. Nothing here commits
- * anything but the manifest append.
+ * looked at before the next is issued, except rename → fsync(directory), which is linked (see file-steps.ts). Nothing here
+ * commits anything but the manifest append.
  */
 import { constants } from 'node:fs';
 import { assert, must, unreachable } from '../assert.ts';
@@ -34,13 +33,12 @@ import {
   STEP_FALLOCATE,
   STEP_FSYNC,
   STEP_OPEN,
-  STEP_RENAME,
   STEP_UNLINK,
   STEP_WRITE,
   WRITE_TABLE,
 } from '../protocol/requests.ts';
-import { syncAndClose } from './file-steps.ts';
-import { FLAG_DSYNC, FLAG_LINK } from './ring.ts';
+import { renameDurably, reserveSpace, syncAndClose } from './file-steps.ts';
+import { FLAG_DSYNC } from './ring.ts';
 import type { RequestArguments, Role, RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
 import { writeTable } from './table-writer.ts';
@@ -97,9 +95,8 @@ export class FlushRole implements Role {
 
     let failure = 0;
     let step = STEP_FALLOCATE;
-    const reserved = io.reserve(handle, 0, length);
-    yield 0;
-    if (io.result(reserved) !== -EOPNOTSUPP) failure = io.result(reserved);
+    const reserved = yield* reserveSpace(io, handle, 0, length);
+    if (reserved !== -EOPNOTSUPP) failure = reserved;
 
     // Whole groups: all writes of one are looked at before the next begins.
     for (let offset = 0; offset < length && failure === 0;) {
@@ -128,28 +125,23 @@ export class FlushRole implements Role {
       }
     }
     ({ failure, step } = yield* syncAndClose(io, handle, { failure, step }));
-    if (failure === 0) {
-      step = STEP_DIRECTORY_FSYNC;
-      const synced = io.fsync(memory.directory);
-      yield 0;
-      failure = io.result(synced);
-    }
     if (failure !== 0) {
       // Give the space back. If even that fails the next open removes the file: no version names it.
       io.unlink(memory.directory, name);
       yield 0;
+      return io.respond(failure, step);
     }
-    io.respond(failure, step);
+    // A directory that is not synced is final, and told at once.
+    const synced = io.fsync(memory.directory);
+    yield 0;
+    io.respond(io.result(synced), STEP_DIRECTORY_FSYNC);
   }
 
   /** An obsolete log takes a new name; its frames carry the old number and never replay. */
   *#recycleLog(number: number, old: number): RoleTask {
     const { io, memory } = this.#basics;
-    const renamed = io.rename(memory.directory, logName(old), logName(number), FLAG_LINK);
-    const synced = io.fsync(memory.directory);
-    yield 0;
-    if (io.result(renamed) < 0) return io.respond(io.result(renamed), STEP_RENAME);
-    io.respond(io.result(synced), STEP_DIRECTORY_FSYNC);
+    const { failure, step } = yield* renameDurably(io, memory.directory, logName(old), logName(number));
+    io.respond(failure, step);
   }
 
   *#appendManifest(number: number, page: number, poolPage: number, create: boolean): RoleTask {
@@ -176,9 +168,7 @@ export class FlushRole implements Role {
     this.#manifestReserved = number;
     const handle = must(files.get(number), 'a manifest is created before it is appended to');
     while (this.#manifestReservedBytes < offset + length) {
-      const reserved = io.reserve(handle, this.#manifestReservedBytes, MANIFEST_RESERVE_BYTES);
-      yield 0;
-      const result = io.result(reserved);
+      const result = yield* reserveSpace(io, handle, this.#manifestReservedBytes, MANIFEST_RESERVE_BYTES);
       if (result < 0 && result !== -EOPNOTSUPP) {
         this.#appending = false;
         return io.respond(result, STEP_FALLOCATE);
@@ -225,11 +215,8 @@ export class FlushRole implements Role {
     const syncedName = io.fsync(directory);
     yield 0;
     if (io.result(syncedName) < 0) return io.respond(io.result(syncedName), STEP_DIRECTORY_FSYNC);
-    const renamed = io.rename(directory, CURRENT_TEMPORARY_NAME, CURRENT_NAME, FLAG_LINK);
-    const syncedSwitch = io.fsync(directory);
-    yield 0;
-    if (io.result(renamed) < 0) return io.respond(io.result(renamed), STEP_RENAME);
-    io.respond(io.result(syncedSwitch), STEP_DIRECTORY_FSYNC);
+    const switched = yield* renameDurably(io, directory, CURRENT_TEMPORARY_NAME, CURRENT_NAME);
+    io.respond(switched.failure, switched.step);
   }
 
   /** With `sync` its space is given back now, and not together with that of others when the file system next commits. */

@@ -3,16 +3,15 @@
  *
  * A table is written under a temporary name, into a new file or over an old table's, which is cut to length. When all of
  * it is written: fsync, its result looked at; then the rename to the table's name, linked to the directory's fsync, both
- * looked at. The name commits nothing. After a failure neither name is left; if even the removal fails, the next open
- * removes the file, because no version names it.
+ * looked at. The name commits nothing. After a failure neither name is left, unless it was the directory's fsync that failed,
+ * which is final, or the removal fails too: then the next open removes the file, because no version names it.
  *
  *     000012.sst ─► 000031.sst.tmp ─► 000031.sst      or      000031.sst.tmp ─► 000031.sst
  */
 import { constants } from 'node:fs';
 import { tableName, temporaryTableName } from '../format/file-names.ts';
 import { STEP_DIRECTORY_FSYNC, STEP_OPEN, STEP_RENAME, STEP_TRUNCATE } from '../protocol/requests.ts';
-import { syncAndClose, type Outcome } from './file-steps.ts';
-import { FLAG_LINK } from './ring.ts';
+import { renameDurably, syncAndClose, type Outcome } from './file-steps.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
 
@@ -77,17 +76,12 @@ export function* publishTableFile(
     yield* removeName(basics, temporaryTableName(table));
     return { failure, step };
   }
-  const renamed = io.rename(memory.directory, temporaryTableName(table), tableName(table), FLAG_LINK);
-  const synced = io.fsync(memory.directory);
-  yield 0;
-  const renaming = io.result(renamed);
-  const syncing = io.result(synced);
-  if (renaming < 0) {
+  const named = yield* renameDurably(io, memory.directory, temporaryTableName(table), tableName(table));
+  // A directory that is not synced is final, and told at once: the next open removes what is there.
+  if (named.failure !== 0 && named.step !== STEP_DIRECTORY_FSYNC) {
     yield* removeName(basics, temporaryTableName(table));
-    return { failure: renaming, step: STEP_RENAME };
   }
-  if (syncing < 0) yield* removeName(basics, tableName(table));
-  return { failure: syncing, step: STEP_DIRECTORY_FSYNC };
+  return named;
 }
 
 function* removeName({ io, memory }: Pick<RoleBasics, 'io' | 'memory'>, name: string): RoleTask {

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { Holdings } from '../../src/main/holdings.ts';
 import { resolveOptions } from '../../src/main/options.ts';
+import { ROLE_COUNT } from '../../src/protocol/requests.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 
@@ -23,7 +24,7 @@ test('a lock was given back while a thread was still at work in the directory', 
   );
   fileSystem.makeDirectory(SIMULATED_DIRECTORY);
   await holdings.takeDirectory(SIMULATED_DIRECTORY, 0);
-  const { directoryHandle } = holdings;
+  const handles = [...holdings.directoryHandles];
   await holdings.giveBack();
   const path = `${SIMULATED_DIRECTORY}/LOCK`;
   t.is(fileSystem.lock(path), 1, 'it is held');
@@ -32,5 +33,6 @@ test('a lock was given back while a thread was still at work in the directory', 
   await ended;
   const lock = fileSystem.lock(path);
   t.is(typeof lock, 'object');
-  t.deepEqual(closed, [directoryHandle]);
+  t.deepEqual(closed.sort(), handles);
+  t.is(new Set(handles).size, ROLE_COUNT, 'each thread has its own');
 });

@@ -4,7 +4,7 @@
  */
 import test, { type ExecutionContext } from 'ava';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
-import { OPCODE_OPEN, OPCODE_UNLINK } from '../../src/workers/ring.ts';
+import { OPCODE_OPEN, OPCODE_RENAME, OPCODE_UNLINK } from '../../src/workers/ring.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { Crash, SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import type { RingStep } from '../support/simulated-ring.ts';
@@ -238,6 +238,76 @@ test.serial(
         const database = await open(disk.crashed('durable'));
         t.is(database.getString('behind it'), '3');
         for (let i = 0; i < 150; i++) t.deepEqual(database.getSync(`key ${i}`), value);
+        await database.close();
+      })(),
+    );
+  },
+);
+
+test.serial(
+  'an open removed the inputs of a compaction whose edit could be read and was not durable yet',
+  async (t) => {
+    const disk = new ForgetfulDisk();
+    const compacted = { ...OPTIONS, blockCacheBytes: 16_384, compaction: { l0Trigger: 2, idleMs: 0 } };
+    const valueIn = (round: number, i: number): string => `${round} of ${i} `.padEnd(400, 'v');
+    // A log that holds more than one small memtable.
+    await settle(
+      (async () => {
+        const database = await open(disk, undefined, 1, { ...compacted, writeBufferBytes: 1 << 20 });
+        for (let round = 0; round < 3; round++) {
+          const batch = database.batch();
+          for (let i = 0; i < 100; i++) batch.put(`key ${i}`, valueIn(round, i));
+          await batch.write();
+        }
+        await database.put('acknowledged', '1');
+        await database.close();
+      })(),
+    );
+    // Small memtables: the first ones become tables 5 and 8 at once, which are merged into 9; the last needs the log still.
+    const openFile = disk.open.bind(disk);
+    const files = new Map<number, string>();
+    disk.open = (name, flags) => {
+      const handle = openFile(name, flags);
+      files.set(handle, name);
+      return handle;
+    };
+    const write = disk.write.bind(disk);
+    let isMerged = false;
+    disk.write = (handle, bytes, offset, isDurable) => {
+      const isEdit =
+        !isMerged && files.get(handle)?.startsWith('MANIFEST') === true && disk.names.has('000009.sst');
+      const result = write(handle, bytes, offset, isDurable && !isEdit);
+      isMerged ||= isEdit;
+      return result;
+    };
+    await settle(
+      open(
+        disk,
+        () => {
+          if (isMerged) throw new Crash();
+        },
+        3,
+        compacted,
+      ),
+    );
+    t.true(isMerged, 'it was killed when its edit could be read');
+    disk.locked = false;
+    // The next open is stopped before its own manifest is in force.
+    let hasStopped = false;
+    await settle(
+      open(disk, ({ opcode, name }) => {
+        if (opcode !== OPCODE_RENAME || name !== 'CURRENT.tmp') return;
+        hasStopped = true;
+        throw new Crash();
+      }),
+    );
+    t.true(hasStopped);
+    const after = disk.crashed('durable');
+    await settle(
+      (async () => {
+        const database = await open(after);
+        t.is(database.getString('acknowledged'), '1');
+        for (let i = 0; i < 100; i++) t.is(database.getString(`key ${i}`), valueIn(2, i));
         await database.close();
       })(),
     );

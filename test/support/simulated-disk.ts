@@ -50,6 +50,8 @@ export class SimulatedDisk {
   /** The first so many of them a failed sync has dropped. */
   #doomedChanges = 0;
   readonly #handles = new Map<number, SimulatedFile | 'directory'>();
+  /** Directory handles that have not been told yet of a sync that failed, with its errno. */
+  readonly #failedSyncs = new Map<number, number>();
   #nextHandle = 3;
 
   /** The disk as the next process finds it, where what had to be kept was, or everything. */
@@ -175,16 +177,28 @@ export class SimulatedDisk {
   sync(handle: number): number {
     const target = this.#handles.get(handle);
     if (target === undefined) return -EBADF;
-    if (target === 'directory') this.#syncNames();
-    else target.sync();
-    return 0;
+    if (target !== 'directory') {
+      target.sync();
+      return 0;
+    }
+    this.#syncNames();
+    const failed = this.#failedSyncs.get(handle) ?? 0;
+    this.#failedSyncs.delete(handle);
+    return -failed;
   }
 
-  /** A sync that fails with the errno. */
+  /** A sync that fails with the errno; of the directory every handle that is open is told, once. */
   failSync(handle: number, errno: number): number {
     const target = this.#handles.get(handle);
-    if (target === 'directory') this.#doomedChanges = this.#nameChanges.length;
-    else target?.failSync();
+    if (target !== 'directory') {
+      target?.failSync();
+      return -errno;
+    }
+    this.#doomedChanges = this.#nameChanges.length;
+    for (const [other, what] of this.#handles) {
+      if (what === 'directory' && other !== handle) this.#failedSyncs.set(other, errno);
+    }
+    this.#failedSyncs.delete(handle);
     return -errno;
   }
 

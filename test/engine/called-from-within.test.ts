@@ -1,0 +1,93 @@
+/**
+ * Calls of a database from within another call, by a getter of an argument, and answers that come when nobody waits for them
+ * any more: what belongs to one call must not be taken for another's.
+ */
+import test from 'ava';
+import { QuadringError } from '../../src/index.ts';
+import { ROLE_FOREGROUND } from '../../src/protocol/requests.ts';
+import { HeldWorld } from '../support/held-world.ts';
+
+test('a batch that is made while another is read leaves that one whole', async (t) => {
+  const database = await new HeldWorld().open();
+  const inner: Promise<unknown>[] = [];
+  await database.batch([
+    { type: 'put', key: 'a', value: '1' },
+    {
+      type: 'put',
+      key: 'b',
+      get value() {
+        inner.push(database.batch([{ type: 'put', key: 'c', value: '3' }]));
+        inner.push(database.deleteRange({ gte: 'x', lt: 'y' }));
+        return '2';
+      },
+    },
+  ]);
+  await Promise.all(inner);
+  t.deepEqual(
+    ['a', 'b', 'c'].map((key) => database.getString(key)),
+    ['1', '2', '3'],
+  );
+  // One that fails gives back what it worked with.
+  await t.throwsAsync(() => database.batch([{ type: 'none' } as never]), { code: 'INVALID_ARGUMENT' });
+  await database.batch([{ type: 'del', key: 'a' }]);
+  t.is(database.getString('a'), undefined);
+  await database.close();
+});
+
+test('a read that options make while a write looks at them leaves the write its key', async (t) => {
+  const database = await new HeldWorld().open({ writeBufferBytes: 65_536, blockCacheBytes: 0 });
+  const reading = <Options extends object>(name: string, value: unknown): Options =>
+    Object.defineProperty({}, name, {
+      enumerable: true,
+      get: () => {
+        database.getSync('another');
+        return value;
+      },
+    }) as Options;
+  await database.put('put', '1', reading('sync', true));
+  await database.put('deleted', '2');
+  await database.del('deleted', reading('signal', undefined));
+  await database.flush();
+  t.is(database.getString('put'), '1');
+  t.is(database.getString('deleted'), undefined);
+  t.is(database.getString('another'), undefined);
+  t.is((await database.get('put', reading('fillCache', false)))?.toString(), '1');
+  t.is(database.getSync('put', reading('fillCache', false))?.toString(), '1');
+  t.true(await database.has('put', reading('fillCache', false)));
+  await database.close();
+});
+
+test('a synchronous read that was given up wrote into the caller’s memory when its answer came', async (t) => {
+  const world = new HeldWorld();
+  const { environment } = world;
+  let isLate = false;
+  const database = await world.open(
+    { writeBufferBytes: 65_536, blockCacheBytes: 0 },
+    {
+      ...environment,
+      acquireCrew: async (settings) => {
+        const crew = await environment.acquireCrew(settings);
+        const wait = crew.waitForCompletions.bind(crew);
+        crew.waitForCompletions = (hasCompletions, timeoutMs) => {
+          if (isLate) throw new QuadringError('WORKER_FAILED', 'it has not moved');
+          wait(hasCompletions, timeoutMs);
+        };
+        return crew;
+      },
+    },
+  );
+  await database.put('key', 'value');
+  await database.flush();
+  world.hold(ROLE_FOREGROUND);
+  isLate = true;
+  const target = new Uint8Array(5);
+  t.throws(() => database.getInto('key', target), { code: 'WORKER_FAILED' });
+  isLate = false;
+  world.release(ROLE_FOREGROUND);
+  // Behind it in the same queue.
+  t.is((await database.get('key'))?.toString(), 'value');
+  t.deepEqual(target, new Uint8Array(5), 'it is the caller’s');
+  t.is(database.getInto('key', target), 5);
+  t.is(Buffer.from(target).toString(), 'value');
+  await database.close();
+});
