@@ -138,6 +138,26 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   return LockResult(env, descriptor, 0);
 }
 
+// LOCK can be removed and made again, and then be somebody else's; the directory cannot.
+Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string path;
+  if (!GetPath(info, &path)) return Napi::Value();
+  const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) {
+    ThrowFailure(env, SystemFailure(errno, "open", path));
+    return Napi::Value();
+  }
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    const int error_number = errno;
+    close(descriptor);
+    // Of a network's file systems some know no such locks, or none of directories.
+    return error_number == EWOULDBLOCK ? LockResult(env, -1, 0) : env.Null();
+  }
+  DescriptorsOf(info)->Add(descriptor);
+  return LockResult(env, descriptor, 0);
+}
+
 // ---- memory and alignment
 
 Napi::Value AdviseHugePages(const Napi::CallbackInfo& info) {
@@ -193,6 +213,7 @@ void DefineFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("createEventfd", Napi::Function::New<CreateEventfd>(env, "createEventfd", descriptors));
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor", descriptors));
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile", descriptors));
+  exports.Set("lockDirectory", Napi::Function::New<LockDirectory>(env, "lockDirectory", descriptors));
   exports.Set("adviseHugePages", Napi::Function::New<AdviseHugePages>(env, "adviseHugePages"));
   exports.Set("directAlignment", Napi::Function::New<DirectAlignment>(env, "directAlignment"));
 }

@@ -163,6 +163,8 @@ export interface Native {
    * `descriptor` is −1 when somebody else holds it. Throws an Error with `code` and `errno` on any other failure.
    */
   lockFile(path: string): NativeLock;
+  /** The same of a directory, in which nothing is changed, and whose holder is not known: 0. Null where it cannot be locked. */
+  lockDirectory(path: string): NativeLock | null;
   /** Asks the kernel to use huge pages for `memory` (madvise); 0 or a negative errno. */
   adviseHugePages(memory: Uint8Array): number;
   /** Alignment in bytes that O_DIRECT needs for `path` (statx STATX_DIOALIGN): memory and offset; 0 where unknown. */

@@ -34,9 +34,13 @@ export const BATCH_RANGE_DELETIONS_MAX = 4096;
 
 /** Sequence numbers have 48 bits: at ten million writes a second, 326 days; at ten thousand, 890 years. */
 export const SEQUENCE_MAX = 2 ** 48 - 1;
+/** What a database that is opened may have come to: the rest is kept for what one open database writes. */
+export const SEQUENCE_OPEN_MAX = SEQUENCE_MAX - 2 ** 32;
 
 /** File numbers have 32 bits and come from one counter in the manifest. */
 export const FILE_NUMBER_MAX = 2 ** 32 - 1;
+/** The same of them. */
+export const FILE_NUMBER_OPEN_MAX = FILE_NUMBER_MAX - 2 ** 20;
 
 /** Ordinary data blocks: at least a page, at most what 16-bit offsets reach. Always a multiple of a page. */
 export const BLOCK_BYTES_MIN = 4096;

@@ -30,12 +30,7 @@ export class CrewAttachment {
   readonly #place: AttachedPlace;
   readonly #onFailure: (error: Error) => void;
 
-  constructor(
-    crew: Crew,
-    scheduler: IoScheduler,
-    place: AttachedPlace,
-    onFailure: (error: Error) => void,
-  ) {
+  constructor(crew: Crew, scheduler: IoScheduler, place: AttachedPlace, onFailure: (error: Error) => void) {
     this.#crew = crew;
     this.#scheduler = scheduler;
     this.#place = place;

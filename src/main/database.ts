@@ -427,10 +427,7 @@ export class Database implements AsyncDisposable {
   }
 
   /** A call from within this one, by a getter of an argument, has an encoder of its own. */
-  #encodeAndWrite(
-    encode: (encoder: BatchEncoder) => void,
-    options: WriteOptions | undefined,
-  ): Promise<void> {
+  #encodeAndWrite(encode: (encoder: BatchEncoder) => void, options: WriteOptions | undefined): Promise<void> {
     this.#checkWritable(options);
     const encoder = this.#idleEncoder ?? new BatchEncoder(this.#key);
     this.#idleEncoder = undefined;

@@ -12,6 +12,7 @@ import {
   parseLostDirectoryName,
   type ParsedFileName,
 } from '../format/file-names.ts';
+import { FILE_NUMBER_OPEN_MAX } from '../format/limits.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import type { FileSystem } from './file-system.ts';
 
@@ -62,6 +63,11 @@ export function listDirectory(fileSystem: FileSystem, directory: string): Direct
     // Whoever holds the directory may have renamed or removed it since; the lock will say so.
     if (parsed !== undefined && status === undefined) continue;
     const lostNumber = parseLostDirectoryName(name);
+    const number = parsed?.number ?? lostNumber ?? 0;
+    if (number > FILE_NUMBER_OPEN_MAX) {
+      const message = `${directory} holds ${name}: no database comes to that number`;
+      throw new QuadringError('NOT_A_DATABASE', message, { path: directory, file: join(directory, name) });
+    }
     if (lostNumber !== undefined && status?.kind === 'directory') {
       lost.push(lostNumber);
       continue;

@@ -20,7 +20,6 @@ import type { DirectoryContents } from './directory-contents.ts';
 import { ExtentReader } from './extent-reader.ts';
 import { mayBeShared } from './file-system.ts';
 import { Flusher } from './flusher.ts';
-import type { FrameGroup } from './frame-groups.ts';
 import { removeFiles, removeGarbage } from './garbage.ts';
 import { undone, type Holdings } from './holdings.ts';
 import { isRefusal, translated } from './io-errors.ts';
@@ -192,9 +191,10 @@ export class Engine implements CrewListener {
     await this.#attachment.begin();
     const tables = await this.files.openAll(state.tables);
     const needed = recovered.logs.filter(({ groups }) =>
-      groups.some((group) => lastOf(group) > state.flushedSequence),
+      groups.some(({ firstSequence, count }) => firstSequence + count - 1 > state.flushedSequence),
     );
-    this.versions = new VersionSet({ ...state, logNumber: needed[0]?.number ?? state.nextFileNumber }, tables);
+    const logNumber = needed[0]?.number ?? state.nextFileNumber;
+    this.versions = new VersionSet({ ...state, logNumber }, tables);
     // What a process that did not close has left may not be durable, though it can be read: no end is recorded.
     const logEnds = state.cleanClose ? needed.map(({ number, end }) => ({ number, end })) : [];
     const manifestNumber = this.versions.takeFileNumber();
@@ -493,8 +493,4 @@ export class Engine implements CrewListener {
       await holdings.giveBack();
     }
   }
-}
-
-function lastOf({ firstSequence, count }: FrameGroup): number {
-  return firstSequence + count - 1;
 }

@@ -33,6 +33,8 @@ export interface FileStatus {
 }
 
 export interface DirectoryLock {
+  /** False: the file system knows no lock that could be taken. */
+  readonly isHeld: boolean;
   release(): void;
 }
 
@@ -43,6 +45,12 @@ export interface ReadableFile {
   read(target: Uint8Array, offset: number): number;
   close(): void;
 }
+
+/**
+ * What a lock is taken for. 'open': the lock file is made if it is not there, and names this process from then on. 'look': it
+ * is there, and says again what it said before when the lock is released. 'bare': it is not there, and not made.
+ */
+export type LockUse = 'open' | 'look' | 'bare';
 
 export interface FileSystem {
   /** Undefined if there is nothing at the path. Symbolic links are not followed: 'other'. */
@@ -60,11 +68,8 @@ export interface FileSystem {
   /** Throws where there is no regular file; follows no link and waits for nobody, whatever is there. */
   openFile(path: string): ReadableFile;
   remove(path: string): void;
-  /**
-   * A lock, or the pid of who holds it (0 where it is not known). The file is made if it is not there, and names this process
-   * from then on; with `restoresText` it says again what it said before when the lock is released.
-   */
-  lock(path: string, restoresText?: boolean): DirectoryLock | number;
+  /** A lock of the directory that the lock file lies in, or the pid of who holds it (0 where it is not known). */
+  lock(path: string, use: LockUse): DirectoryLock | number;
   /** Whether O_DIRECT with pages of 4 KiB works in the directory. */
   supportsDirectIo(directory: string): boolean;
 }
@@ -76,6 +81,8 @@ const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 /** A lock file holds a number; what is longer is none, and is not put back. */
 const LOCK_TEXT_BYTES_MAX = 64;
+/** In place of the descriptor of a lock that somebody else has. */
+const HELD = -1;
 const RESTORING = constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 export const nodeFileSystem: FileSystem = {
@@ -149,20 +156,40 @@ export const nodeFileSystem: FileSystem = {
     unlinkSync(path);
   },
 
-  lock(path, restoresText = false) {
-    requireFromMask(FILE_MODE, path);
-    const restore = restoresText ? textOf(path) : undefined;
-    const { descriptor, holder } = native.lockFile(path);
-    if (descriptor < 0) return holder;
-    return {
-      release: () => {
-        try {
-          restore?.();
-        } finally {
-          native.closeDescriptor(descriptor);
-        }
-      },
-    };
+  lock(path, use) {
+    // The file names the holder. The directory is locked as well: whoever removes the file lets nobody in by that.
+    const directory = native.lockDirectory(dirname(path))?.descriptor;
+    if (directory === HELD) return use === 'bare' ? 0 : holderOf(path);
+    const descriptors = directory === undefined ? [] : [directory];
+    const letGo = (): void =>
+      descriptors.splice(0).forEach((descriptor) => native.closeDescriptor(descriptor));
+    if (use === 'bare') return { isHeld: descriptors.length > 0, release: letGo };
+    try {
+      requireFromMask(FILE_MODE, path);
+      const restore = use === 'look' ? textOf(path) : undefined;
+      const { descriptor, holder } = native.lockFile(path);
+      if (descriptor === HELD) {
+        letGo();
+        return holder;
+      }
+      descriptors.push(descriptor);
+      return {
+        isHeld: true,
+        release: () => {
+          try {
+            restore?.();
+          } catch (error) {
+            // It is for people, and whoever looked has found out what they wanted to know.
+            if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+          } finally {
+            letGo();
+          }
+        },
+      };
+    } catch (error) {
+      letGo();
+      throw error;
+    }
   },
 
   supportsDirectIo(directory) {
@@ -221,6 +248,24 @@ export function mayBeShared(fileSystem: FileSystem, path: string): boolean {
     return fileSystem.status(path)?.isShared === true;
   } catch {
     return true;
+  }
+}
+
+/** The process that a lock file names; 0 where it names none. */
+function holderOf(path: string): number {
+  try {
+    const file = nodeFileSystem.openFile(path);
+    try {
+      const text = new Uint8Array(LOCK_TEXT_BYTES_MAX);
+      const [pid] =
+        /^\d{1,10}(?=\n)/.exec(Buffer.from(text.buffer, 0, file.read(text, 0)).toString('latin1')) ?? [];
+      return Number(pid ?? 0);
+    } finally {
+      file.close();
+    }
+  } catch {
+    // It need not be there, nor be ours to read: the lock is held all the same.
+    return 0;
   }
 }
 

@@ -4,16 +4,17 @@
  * is changed.
  */
 import { QuadringError } from '../errors.ts';
-import { FILE_NUMBER_MAX, PAGE_BYTES, SEQUENCE_MAX, TABLE_TAIL_BYTES_MAX } from '../format/limits.ts';
+import {
+  FILE_NUMBER_OPEN_MAX,
+  PAGE_BYTES,
+  SEQUENCE_OPEN_MAX,
+  TABLE_TAIL_BYTES_MAX,
+} from '../format/limits.ts';
 import type { TableProperties } from '../format/table-properties.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { levelContradictions } from './manifest-replay.ts';
 import { compareKeys } from './range.ts';
 import type { ManifestState } from './version-set.ts';
-
-/** Numbers that are kept for what one open database makes: where fewer are left, it is not opened. */
-const FILE_NUMBERS_KEPT = 2 ** 20;
-const SEQUENCES_KEPT = 2 ** 32;
 
 /** A table as an edit adds it. Throws MANIFEST_CORRUPT. */
 export function checkAddedTable(table: TableDescription, file: string, offset: number): void {
@@ -31,7 +32,11 @@ export function checkAddedTable(table: TableDescription, file: string, offset: n
 
 /** All that the manifest says, taken together. Throws MANIFEST_CORRUPT. */
 export function checkManifestState(state: ManifestState, file: string): void {
-  const { tables, flushedSequence, manifestNumber } = state;
+  const { tables, flushedSequence, manifestNumber, nextFileNumber } = state;
+  if (nextFileNumber > FILE_NUMBER_OPEN_MAX) {
+    const message = `the manifest says that the next file has the number ${nextFileNumber}`;
+    throw new QuadringError('MANIFEST_CORRUPT', message, { file });
+  }
   for (const { number, largestSequence } of tables) {
     if (number === manifestNumber)
       throw new QuadringError('MANIFEST_CORRUPT', `table ${number} has the manifest's number`, { file });
@@ -43,26 +48,13 @@ export function checkManifestState(state: ManifestState, file: string): void {
     throw new QuadringError('MANIFEST_CORRUPT', message, { file });
 }
 
-/**
- * Whether there are numbers left for files and writes to come. `highestNumber`: of the files that are there. Throws
- * MANIFEST_CORRUPT, LOG_CORRUPT or NOT_A_DATABASE, whichever claims too much.
- */
-export function checkNumbersLeft(
-  { nextFileNumber, flushedSequence }: ManifestState,
-  highestNumber: number,
+/** Whether there are sequence numbers left for writes to come. Throws MANIFEST_CORRUPT or LOG_CORRUPT, whichever claims too much. */
+export function checkSequencesLeft(
+  { flushedSequence }: ManifestState,
   lastSequence: number,
   directory: string,
 ): void {
-  const fileNumberMax = FILE_NUMBER_MAX - FILE_NUMBERS_KEPT;
-  if (highestNumber > fileNumberMax) {
-    const message = `${directory} holds a file with the number ${highestNumber}, which no database comes to`;
-    throw new QuadringError('NOT_A_DATABASE', message, { path: directory });
-  }
-  if (nextFileNumber > fileNumberMax) {
-    const message = `the manifest says that the next file has the number ${nextFileNumber}`;
-    throw new QuadringError('MANIFEST_CORRUPT', message, { path: directory });
-  }
-  if (lastSequence <= SEQUENCE_MAX - SEQUENCES_KEPT) return;
+  if (lastSequence <= SEQUENCE_OPEN_MAX) return;
   const isOfTables = lastSequence === flushedSequence;
   const message = `${isOfTables ? 'tables' : 'logs'} end at sequence number ${lastSequence}: no more can be written`;
   throw new QuadringError(isOfTables ? 'MANIFEST_CORRUPT' : 'LOG_CORRUPT', message, { path: directory });

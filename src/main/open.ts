@@ -4,12 +4,12 @@
  */
 import { resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
-import { highestNumber, inspectDirectory, type DirectoryContents } from './directory-contents.ts';
+import { inspectDirectory, type DirectoryContents } from './directory-contents.ts';
 import { Engine, type EngineGround } from './engine.ts';
 import type { Environment } from './environment.ts';
 import { Holdings, undone } from './holdings.ts';
 import { translated, translatedError } from './io-errors.ts';
-import { checkNumbersLeft } from './manifest-checks.ts';
+import { checkSequencesLeft } from './manifest-checks.ts';
 import type { Settings } from './options.ts';
 import { checkUnnamedTables, freshState, readLogs, readManifest } from './recovery.ts';
 
@@ -52,7 +52,7 @@ function readDirectory(
     : freshState(environment.random32(), contents);
   const recovered = readLogs(fileSystem, directory, contents, state);
   const { lastSequence } = recovered;
-  checkNumbersLeft(state, highestNumber(contents), lastSequence, directory);
+  checkSequencesLeft(state, lastSequence, directory);
   const unfinishedTables = checkUnnamedTables(fileSystem, directory, contents, state, lastSequence);
   return { contents, state, recovered, unfinishedTables };
 }

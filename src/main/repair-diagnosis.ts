@@ -13,6 +13,7 @@
 import { join } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { CURRENT_NAME, tableName } from '../format/file-names.ts';
+import { FILE_NUMBER_OPEN_MAX } from '../format/limits.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { highestNumber, type DirectoryContents } from './directory-contents.ts';
 import { addUnexplained, Findings } from './findings.ts';
@@ -64,7 +65,9 @@ class Evidence {
       this.logNumber = Math.max(this.logNumber, edit.logNumber ?? 0);
       this.flushedSequence = Math.max(this.flushedSequence, edit.flushedSequence ?? 0);
       this.lastSequence = Math.max(this.lastSequence, edit.lastSequence ?? 0);
-      this.nextFileNumber = Math.max(this.nextFileNumber, edit.nextFileNumber ?? 0);
+      // No database comes to more: what claims it would leave no numbers for what is to be written.
+      if ((edit.nextFileNumber ?? 0) <= FILE_NUMBER_OPEN_MAX)
+        this.nextFileNumber = Math.max(this.nextFileNumber, edit.nextFileNumber ?? 0);
       const added = new Set(edit.added.map(({ number }) => number));
       // One that the same edit adds again only changed its level.
       for (const { number } of edit.deleted) if (!added.has(number)) this.replaced.add(number);

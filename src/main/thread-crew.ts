@@ -259,7 +259,8 @@ export class ThreadCrew implements Crew {
       if (seen?.beat === beat) this.#heartbeats[role] = { beat, waitedMs: seen.waitedMs + waitedMs };
       else this.#heartbeats[role] = { beat, waitedMs: 0 };
       const name = ROLE_NAMES[role];
-      if (ended) throw new QuadringError('WORKER_FAILED', `the ${name} thread died during a synchronous read`);
+      if (ended)
+        throw new QuadringError('WORKER_FAILED', `the ${name} thread died during a synchronous read`);
       if (this.#heartbeats[role].waitedMs > STALL_MS_MAX) {
         const message =
           `the ${name} thread has not moved for ${STALL_MS_MAX / 1000} s of a synchronous read: ` +

@@ -17,6 +17,7 @@ import type { Environment } from './environment.ts';
 import type { DirectoryLock } from './file-system.ts';
 import { addUnexplained, Findings } from './findings.ts';
 import { translated } from './io-errors.ts';
+import { checkSequencesLeft } from './manifest-checks.ts';
 import { isOfUnfinishedRecovery, sequenceKnownTo } from './recovery.ts';
 import { TableExaminer, type ExaminationGround, type TableExamination } from './table-examination.ts';
 import { verifyLogs } from './verify-logs.ts';
@@ -60,9 +61,10 @@ export async function verifyDatabase(
     await ground.breather.breathe();
     const contents = translated(directory, () => listDirectory(ground.fileSystem, directory));
     checkHoldsDatabase(contents, directory);
-    return await new Verification(ground, contents, lock !== 'read-only').run();
+    const wasLocked = lock !== 'read-only' && lock.isHeld;
+    return await new Verification(ground, contents, wasLocked).run();
   } finally {
-    if (lock !== 'read-only') lock?.release();
+    if (lock !== 'read-only') lock.release();
   }
 }
 
@@ -90,16 +92,16 @@ export function checkHoldsDatabase({ present, files }: DirectoryContents, direct
   throw new QuadringError('NOT_FOUND', `${directory} holds no database`, { path: directory });
 }
 
-/** Nobody has a directory open in which there is no lock; and nobody can change one on a read-only file system. */
+/** Where there is no lock file none is made; and nobody can change anything on a read-only file system. */
 async function lockFor(
   { files }: DirectoryContents,
   directory: string,
   timeoutMs: number,
   environment: OfflineEnvironment,
-): Promise<DirectoryLock | undefined | 'read-only'> {
-  if (!files.some(({ kind }) => kind === 'lock')) return undefined;
+): Promise<DirectoryLock | 'read-only'> {
+  const use = files.some(({ kind }) => kind === 'lock') ? 'look' : 'bare';
   try {
-    return await takeLock(directory, timeoutMs, environment, true);
+    return await takeLock(directory, timeoutMs, environment, use);
   } catch (error) {
     const cause =
       error instanceof QuadringError ? (error.cause as { code?: unknown } | undefined) : undefined;
@@ -163,6 +165,13 @@ class Verification {
     await verifyOrder(ground, placed(intact));
     const logs = await verifyLogs(ground, this.#contents, state, true, this.#files);
     this.#lastSequence = logs.lastSequence;
+    try {
+      checkSequencesLeft(state, logs.lastSequence, ground.directory);
+    } catch (error) {
+      if (!(error instanceof QuadringError)) throw error;
+      const code = error.code === 'LOG_CORRUPT' ? error.code : 'MANIFEST_CORRUPT';
+      ground.findings.add({ code, message: error.message, file: ground.directory });
+    }
     this.#noteUnnamed(state);
   }
 

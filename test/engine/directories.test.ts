@@ -167,13 +167,14 @@ testBackends('a database that a dying process holds is waited for', async (t, ba
 });
 
 testBackends(
-  'a database whose LOCK is removed goes on, and the next open makes another',
+  'a database whose LOCK is removed goes on, lets nobody in, and the next open makes another',
   async (t, backend) => {
     const directory = join(temporaryDirectory(t), 'db');
     const database = await openDatabase(t, directory, backend);
     await database.put('a', '1');
     rmSync(join(directory, 'LOCK'));
-    // From here on nothing keeps a second open out, which would take what this one works on for its own.
+    // A second open would take what this one works on for its own.
+    await expectCode(t, 'LOCKED', openAgain(directory, backend));
     await database.put('b', '2');
     await database.flush();
     await database.close();

@@ -27,11 +27,11 @@ test('a lock was given back while a thread was still at work in the directory', 
   const handles = [...holdings.directoryHandles];
   await holdings.giveBack();
   const path = `${SIMULATED_DIRECTORY}/LOCK`;
-  t.is(fileSystem.lock(path), 1, 'it is held');
+  t.is(fileSystem.lock(path, 'open'), 1, 'it is held');
   t.deepEqual(closed, []);
   end();
   await ended;
-  const lock = fileSystem.lock(path);
+  const lock = fileSystem.lock(path, 'open');
   t.is(typeof lock, 'object');
   t.deepEqual(closed.sort(), handles);
   t.is(new Set(handles).size, ROLE_COUNT, 'each thread has its own');

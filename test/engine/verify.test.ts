@@ -127,10 +127,50 @@ test.serial(
     await expectCode(t, 'LOCKED', () => Database.repair(directory, { lockTimeoutMs: 0 }));
     await database.close();
     const verifying = Database.verify(directory);
-    t.is(nodeFileSystem.lock(join(directory, 'LOCK')), process.pid);
+    t.is(nodeFileSystem.lock(join(directory, 'LOCK'), 'open'), process.pid);
     t.true((await verifying).isSound);
   },
 );
+
+test.serial('a report comes back though the lock file has gone meanwhile', async (t) => {
+  const directory = await closedDatabase(t);
+  const verifying = Database.verify(directory);
+  rmSync(join(directory, 'LOCK'));
+  const report = await verifying;
+  t.true(report.isSound);
+  t.true(report.wasLocked);
+});
+
+test.serial('where there is no lock file the directory is locked all the same', async (t) => {
+  const { directory, database } = await filledDatabase(t);
+  rmSync(join(directory, 'LOCK'));
+  await expectCode(t, 'LOCKED', () => Database.verify(directory, { lockTimeoutMs: 0 }));
+  await database.close();
+  rmSync(join(directory, 'LOCK'), { force: true });
+  const verifying = Database.verify(directory);
+  t.is(nodeFileSystem.lock(join(directory, 'LOCK'), 'open'), 0, 'it is held, and nobody knows by whom');
+  t.true((await verifying).wasLocked);
+});
+
+test.serial('what open refuses for its number is refused here as well, and by a repair', async (t) => {
+  for (const name of ['4294967295.wal', '4294967295.sst', 'lost-4294967295']) {
+    const directory = await closedDatabase(t);
+    if (name.startsWith('lost-')) mkdirSync(join(directory, name));
+    else writeFileSync(join(directory, name), '');
+    const attempts: (() => Promise<unknown>)[] = [
+      () => Database.open(directory),
+      () => Database.verify(directory),
+      () => Database.repair(directory),
+    ];
+    for (const attempt of attempts) {
+      const error = await expectCode(t, 'NOT_A_DATABASE', attempt);
+      t.is(error.file, join(directory, name));
+    }
+    t.false(readdirSync(directory).includes('lost-000001'), 'nothing was begun');
+    rmSync(join(directory, name), { recursive: true });
+    t.true((await Database.verify(directory)).isSound);
+  }
+});
 
 test.serial('what a crash leaves is sound', async (t) => {
   const { directory, database } = await filledDatabase(t);

@@ -6,6 +6,7 @@ import {
   existsSync,
   fstatSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   statSync,
@@ -34,6 +35,25 @@ test('a lock names its holder, excludes a second one in the same process, and en
   const again = native.lockFile(path);
   t.true(again.descriptor >= 0);
   native.closeDescriptor(again.descriptor);
+});
+
+test('a directory is locked without anything in it, and once', (t) => {
+  const directory = temporaryDirectory(t);
+  const lock = native.lockDirectory(directory);
+  if (lock === null) {
+    t.pass('this file system knows no such lock');
+    return;
+  }
+  t.true(lock.descriptor >= 0);
+  t.deepEqual(native.lockDirectory(directory), { descriptor: -1, holder: 0 });
+  t.deepEqual(readdirSync(directory), []);
+  native.closeDescriptor(lock.descriptor);
+  const again = native.lockDirectory(directory);
+  t.true(again !== null && again.descriptor >= 0);
+  if (again !== null) native.closeDescriptor(again.descriptor);
+  t.throws(() => native.lockDirectory(join(directory, 'none')), { code: 'ENOENT' });
+  writeFileSync(join(directory, 'file'), '');
+  t.throws(() => native.lockDirectory(join(directory, 'file')), { code: 'ENOTDIR' });
 });
 
 test('a lock replaces what an earlier holder left', (t) => {

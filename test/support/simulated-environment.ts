@@ -191,7 +191,12 @@ export function fileSystemOver(disk: SimulatedDisk): FileSystem {
     lock() {
       if (disk.locked) return 1;
       disk.locked = true;
-      return { release: () => (disk.locked = false) };
+      return {
+        isHeld: true,
+        release: () => {
+          disk.locked = false;
+        },
+      };
     },
     supportsDirectIo: () => true,
   };

@@ -201,6 +201,7 @@ const others = fuzzTarget({
     refused(() => native.closeDescriptor(descriptor as number));
     refused(() => native.createSignal(callback as () => void));
     refused(() => native.lockFile(name as string));
+    refused(() => native.lockDirectory(name as string));
     refused(() => native.directAlignment(name as string));
     refused(() => native.setTimeSlice(microseconds as number));
     // A signal that is closed is ignored, and no other is among these.
