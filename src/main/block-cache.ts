@@ -19,8 +19,10 @@
  * every slot lent wait in order. A block larger than a slot never comes here: it is read into memory of its own, and
  * only a ticket says that it is on its way. With a cache of 0 a slot is free again as soon as its block was searched.
  */
+import { markAsUntransferable } from 'node:worker_threads';
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
+import { blockEntryCount } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
 import { READ_AHEAD, READ_PAGES, RESULT_MALFORMED, ROLE_FOREGROUND } from '../protocol/requests.ts';
@@ -383,6 +385,8 @@ export class BlockCache {
         table.letGo();
         return;
       }
+      // Values are views of it: where there are several nobody may send it away with one of them.
+      if (blockEntryCount(read, 0) > 1) markAsUntransferable(read.buffer);
       // The memory can be given away once: to the first, after all others have taken from it what they need.
       const words = new Uint16Array(read.buffer, read.byteOffset, read.length >> 1);
       for (let i = waiters.length - 1; i >= 0; i--) waiters[i].onBlock(read, words, 0, i === 0);

@@ -136,7 +136,8 @@ export class Reads {
   }
 }
 
-/** A value that was found, as a Buffer of the caller's own. */
+/** A value that was found, as a Buffer of the caller's own. A small one does not keep the memory of all that is beside it. */
 export function bufferOf(bytes: Uint8Array, start: number, length: number, isPrivate: boolean): Buffer {
-  return isPrivate ? viewOf(bytes, start, length) : copyOf(bytes, start, length);
+  const isMostOfIt = 2 * length >= bytes.length;
+  return isPrivate && isMostOfIt ? viewOf(bytes, start, length) : copyOf(bytes, start, length);
 }
