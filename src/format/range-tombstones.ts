@@ -86,6 +86,19 @@ export class RangeTombstones {
     return all;
   }
 
+  /** Those of all together; takes as many steps as there are fragments, times the binary logarithm of how many sets. */
+  static merged(sets: readonly RangeTombstones[]): RangeTombstones {
+    let rest = sets.map(({ fragments }) => fragments);
+    while (rest.length > 1) {
+      const halves: (readonly TombstoneFragment[])[] = [];
+      for (let i = 0; i < rest.length; i += 2) {
+        halves.push(i + 1 < rest.length ? mergeFragments(rest[i], rest[i + 1]) : rest[i]);
+      }
+      rest = halves;
+    }
+    return new RangeTombstones([...(rest[0] ?? [])]);
+  }
+
   get isEmpty(): boolean {
     return this.#fragments.length === 0;
   }
@@ -185,6 +198,53 @@ export class RangeTombstones {
     }
     return low;
   }
+}
+
+/** Two lists of disjoint fragments in order, as one. */
+function mergeFragments(
+  left: readonly TombstoneFragment[],
+  right: readonly TombstoneFragment[],
+): TombstoneFragment[] {
+  const merged: TombstoneFragment[] = [];
+  let i = 0;
+  let j = 0;
+  // What is left of the fragments that come next.
+  let a = left[i];
+  let b = right[j];
+  while (a !== undefined && b !== undefined) {
+    const order = compareBytes(a.start, 0, a.start.length, b.start, 0, b.start.length);
+    if (order !== 0) {
+      const first = order < 0 ? a : b;
+      const other = order < 0 ? b : a;
+      const isCut = compareWithEnd(other.start, 0, other.start.length, first.end) < 0;
+      merged.push(isCut ? { ...first, end: other.start } : first);
+      const rest = isCut ? { ...first, start: other.start } : undefined;
+      if (order < 0) a = rest ?? left[++i];
+      else b = rest ?? right[++j];
+      continue;
+    }
+    const ends = compareEnds(a.end, b.end);
+    const end = ends <= 0 ? a.end : b.end;
+    merged.push({ start: a.start, end, sequences: mergeSequences(a.sequences, b.sequences) });
+    a = ends <= 0 ? left[++i] : { ...a, start: end };
+    b = ends >= 0 ? right[++j] : { ...b, start: end };
+  }
+  for (; a !== undefined; a = left[++i]) merged.push(a);
+  for (; b !== undefined; b = right[++j]) merged.push(b);
+  return merged;
+}
+
+/** Both descending; a number that both have once. */
+function mergeSequences(left: readonly number[], right: readonly number[]): readonly number[] {
+  const merged: number[] = [];
+  for (let i = 0, j = 0; i < left.length || j < right.length;) {
+    const a = left[i] ?? -1;
+    const b = right[j] ?? -1;
+    merged.push(Math.max(a, b));
+    if (a >= b) i++;
+    if (b >= a) j++;
+  }
+  return merged;
 }
 
 /** The newest of the fragment's tombstones at or below `visibleSequence`, or NOT_COVERED. */

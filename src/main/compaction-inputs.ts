@@ -15,6 +15,8 @@ import { droppableShare, overwrittenShare } from './table-garbage.ts';
 export const GARBAGE_SHARE_MIN = 0.1;
 /** Tables of level 0 that are merged at once: each is read through two buffers of its own. */
 export const LEVEL0_INPUTS_MAX = 48;
+/** Range tombstones of the inputs together, unless one table alone has more: a compaction has all of them in memory. */
+export const TOMBSTONES_MAX = 65_536;
 
 export interface ChosenInputs {
   readonly inputs: readonly TableDescription[];
@@ -37,12 +39,18 @@ export function level0Inputs(
   bytesMax: number,
 ): readonly TableDescription[] {
   let chosen = connectedWith(level0, seed, seed).slice(-LEVEL0_INPUTS_MAX);
+  while (chosen.length > 1 && tombstonesOf(chosen) > TOMBSTONES_MAX) chosen = chosen.slice(1);
   for (let newest = seed - 1; newest >= 0; newest--) {
     const more = connectedWith(level0, seed, newest);
     if (more.length > LEVEL0_INPUTS_MAX || bytesOfTables(more) > bytesMax) break;
+    if (tombstonesOf(more) > TOMBSTONES_MAX) break;
     chosen = more;
   }
   return chosen;
+}
+
+function tombstonesOf(tables: readonly TableDescription[]): number {
+  return tables.reduce((sum, { rangeTombstones }) => sum + rangeTombstones, 0);
 }
 
 /** Of the tables from `newest` on, those that overlap the seed, or one that overlaps it, and so on. */
@@ -111,6 +119,7 @@ export function sortedInputs(sums: LevelSums, policy: CompactionPolicy, choice: 
     const wider = { from: Math.min(from, place), to: Math.max(to, place + 1) };
     const hull = hullOf([tables[wider.from], tables[wider.to - 1]]);
     if (isWelcome !== undefined && !isWelcome(tables[place])) return false;
+    if (tombstonesOf(tables.slice(wider.from, wider.to)) > TOMBSTONES_MAX) return false;
     if (isTrivialMove && !isMovable(sums, tables[place], outputLevel, policy, oldestSnapshot)) return false;
     if (reachableLevel(sums, hull, level, outputLevel) < outputLevel) return false;
     const bytes = sums.bytesWithin(outputLevel, hull);
@@ -133,9 +142,13 @@ export function neighbours(
   let from = seed;
   let to = seed + 1;
   let bytes = tables[seed].fileBytes;
+  let tombstones = tables[seed].rangeTombstones;
   const takes = (place: number): boolean => {
-    if (!isWelcome(place) || bytes + tables[place].fileBytes > bytesMax) return false;
-    bytes += tables[place].fileBytes;
+    const { fileBytes, rangeTombstones } = tables[place];
+    if (!isWelcome(place) || bytes + fileBytes > bytesMax) return false;
+    if (tombstones + rangeTombstones > TOMBSTONES_MAX) return false;
+    bytes += fileBytes;
+    tombstones += rangeTombstones;
     return true;
   };
   while (to < tables.length && takes(to)) to++;

@@ -6,7 +6,7 @@
  *               cover the same keys the newest, since nobody reads at an older number
  */
 import { compareBytes } from '../format/compare.ts';
-import { RangeTombstones, type TombstoneFragment } from '../format/range-tombstones.ts';
+import { RangeTombstones } from '../format/range-tombstones.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import type { RepairFiles } from './repair-files.ts';
 import { placesByIndex, type BlockPlace } from './table-blocks.ts';
@@ -155,12 +155,10 @@ function sourceOf({ fileSystem, directory }: ExaminationGround, table: TableExam
 }
 
 function tombstonesOf(tables: readonly TableExamination[], newestOnly: boolean): RangeTombstones {
-  const fragments = tables.flatMap(
-    ({ tail }): readonly TombstoneFragment[] => tail?.rangeTombstones?.fragments ?? [],
+  const sets = tables.flatMap(({ tail }) => tail?.rangeTombstones ?? []);
+  if (!newestOnly) return new RangeTombstones(sets.flatMap(({ fragments }) => fragments));
+  const { fragments } = RangeTombstones.merged(sets);
+  return new RangeTombstones(
+    fragments.map(({ start, end, sequences }) => ({ start, end, sequences: sequences.slice(0, 1) })),
   );
-  if (!newestOnly) return new RangeTombstones([...fragments]);
-  const all = new RangeTombstones();
-  for (const { start, end, sequences } of fragments)
-    all.add({ start, end, sequence: sequences[0] }, () => false);
-  return all;
 }

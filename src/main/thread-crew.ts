@@ -24,6 +24,7 @@ import {
   STATE_STARTING,
 } from '../protocol/crew-layout.ts';
 import {
+  ROLE_COMPACTION,
   ROLE_COUNT,
   ROLE_FOREGROUND,
   ROLE_IDS,
@@ -54,8 +55,12 @@ const START_MS_MAX = 60_000;
 const DISMISSAL_MS_MAX = 12_000;
 /** How long a thread that was terminated may take: one that the kernel does not let go never ends. */
 const TERMINATION_MS_MAX = 5_000;
-/** Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
+/**
+ * Heaps of the ring threads: they hold a role's state and one table's builder, the rest is shared memory. A compaction's has
+ * all range tombstones of its inputs as well, some 600 bytes each.
+ */
+const OLD_GENERATION_MEBIBYTES = 256;
+const COMPACTION_OLD_GENERATION_MEBIBYTES = 2048;
 
 export class ThreadCrew implements Crew {
   readonly control: SharedWords;
@@ -122,7 +127,7 @@ export class ThreadCrew implements Crew {
   }
 
   /** Throws where the system has no thread left. */
-  #createPool(): Piscina {
+  #createPool(role: RoleId): Piscina {
     const pool = new Piscina({
       filename: ringThreadUrl(),
       minThreads: 1,
@@ -131,7 +136,11 @@ export class ThreadCrew implements Crew {
       idleTimeout: Infinity,
       atomics: 'disabled',
       recordTiming: false,
-      resourceLimits: RESOURCE_LIMITS,
+      resourceLimits: {
+        maxYoungGenerationSizeMb: 2,
+        maxOldGenerationSizeMb:
+          role === ROLE_COMPACTION ? COMPACTION_OLD_GENERATION_MEBIBYTES : OLD_GENERATION_MEBIBYTES,
+      },
     });
     this.#pools.push(pool);
     // A thread that died is not replaced: what it knew is gone, and another that cannot be started would end the process.
@@ -148,7 +157,7 @@ export class ThreadCrew implements Crew {
   }
 
   async #startThread(role: RoleId, settings: Settings): Promise<void> {
-    const pool = this.#createPool();
+    const pool = this.#createPool(role);
     const { port1, port2 } = new MessageChannel();
     this.#ports.push(port1);
     const { io } = settings;

@@ -69,11 +69,12 @@ export class CompactionPlan {
   /** Of the inputs' range tombstones those that still hide something from somebody, or may do so in older tables. */
   keptFragments(tombstones: RangeTombstones): RangeTombstones {
     const kept: TombstoneFragment[] = [];
+    const hasOlder = this.#olderBetween();
     for (const { start, end, sequences } of tombstones.fragments) {
       const seen = this.visibility.keptSequences(sequences);
       const oldest = seen.at(-1);
       assert(oldest !== undefined, 'a fragment has a tombstone');
-      if (this.visibility.isSeenByAll(oldest) && !this.#hasOlder(start, end)) seen.pop();
+      if (this.visibility.isSeenByAll(oldest) && !hasOlder(start, end)) seen.pop();
       if (seen.length === 0) continue;
       const previous = kept.at(-1);
       if (previous !== undefined && continues(previous, start, seen)) {
@@ -85,12 +86,16 @@ export class CompactionPlan {
     return new RangeTombstones(kept);
   }
 
-  /** Whether older tables may hold a key from `start` on and before `end`. */
-  #hasOlder(start: Uint8Array, end: Uint8Array): boolean {
-    return this.#older.some(
-      ({ smallest, largest }) =>
-        compareLargest(largest, start) >= 0 && compareWithEnd(smallest, 0, smallest.length, end) < 0,
-    );
+  /** Whether older tables may hold a key from `start` on and before `end`; asked with starts that never go back. */
+  #olderBetween(): (start: Uint8Array, end: Uint8Array) => boolean {
+    const older = this.#older;
+    let next = 0;
+    return (start, end) => {
+      while (next < older.length && compareLargest(older[next].largest, start) < 0) next++;
+      if (next === older.length) return false;
+      const { smallest } = older[next];
+      return compareWithEnd(smallest, 0, smallest.length, end) < 0;
+    };
   }
 }
 

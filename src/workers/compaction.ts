@@ -45,6 +45,8 @@ import type { RoleTask } from './role-io.ts';
 
 /** A read buffer: large enough for the disk's full rate with two reads a run under way, and within a registered slice. */
 const CHUNK_BYTES_MAX = 512 * 1024;
+/** Range tombstones of a table that has no entries: whoever opens a table has all of them in memory. */
+const OUTPUT_FRAGMENTS_MAX = 8192;
 /** Records beside reads: a write for each buffer, a sync, and one to open, close or wait. */
 const RECORDS_BESIDE_READS = WRITE_BUFFER_COUNT + 2;
 
@@ -115,7 +117,7 @@ export class Compaction {
 
   *begin(): RoleTask {
     const beginning = new CommonBeginning();
-    const tombstones = new RangeTombstones();
+    const tombstones: RangeTombstones[] = [];
     const runs: InputTable[][] = [];
     for (const inputs of this.#plan.parameters.runs) {
       const tables: InputTable[] = [];
@@ -123,7 +125,7 @@ export class Compaction {
         const handle = yield* this.#open(input.number);
         const meta = yield* this.#readTail(input, handle);
         beginning.note(meta);
-        addTombstones(tombstones, meta);
+        if (meta.rangeTombstones !== null) tombstones.push(meta.rangeTombstones);
         tables.push(inputTableOf(input.number, handle, meta, this.#chunkBytes));
       }
       runs.push(tables);
@@ -133,7 +135,7 @@ export class Compaction {
     this.#reads.begin(this.#runs);
     for (const run of this.#runs) yield* this.#reads.settle(run);
     yield* this.#rest();
-    this.#prepareMerge(space, tombstones);
+    this.#prepareMerge(space, RangeTombstones.merged(tombstones));
   }
 
   /** Writes the next table, over the file of the table `spare` unless that is 0; undefined where nothing is left to write. */
@@ -145,10 +147,16 @@ export class Compaction {
     if (this.#hasEnded) return undefined;
     const output = new CompactionOutput(options, table, spare);
     this.#output = output;
-    const hasMore = (yield* this.#fill(output, merge)) === OUTPUT_CUT;
+    const isCut = (yield* this.#fill(output, merge)) === OUTPUT_CUT;
     const { key, keyLength } = merge.run;
-    const cut = hasMore ? key.slice(0, keyLength) : undefined;
-    const { fragments } = this.#fragments.within(this.#from, cut);
+    let cut: Uint8Array | undefined = isCut ? key.slice(0, keyLength) : undefined;
+    let { fragments } = this.#fragments.within(this.#from, cut);
+    // Where no entries end a table the tombstones do.
+    if (!output.hasEntries && fragments.length > OUTPUT_FRAGMENTS_MAX) {
+      cut = fragments[OUTPUT_FRAGMENTS_MAX].start;
+      fragments = fragments.slice(0, OUTPUT_FRAGMENTS_MAX);
+    }
+    const hasMore = cut !== undefined;
     let description: TableDescription | undefined;
     if (output.hasEntries || fragments.length > 0) description = yield* output.finish(fragments);
     else yield* this.#rest();
@@ -251,12 +259,6 @@ export class Compaction {
       beforePush: () => this.#reads.collect(),
       afterPiece: () => this.#breathe(),
     };
-  }
-}
-
-function addTombstones(all: RangeTombstones, { rangeTombstones }: TableMeta): void {
-  for (const { start, end, sequences } of rangeTombstones?.fragments ?? []) {
-    for (const sequence of sequences) all.add({ start, end, sequence });
   }
 }
 

@@ -308,3 +308,43 @@ test('every byte of the inputs is read once, however many tables are written', (
     runs.flat().reduce((sum, { fileBytes }) => sum + fileBytes, 0),
   );
 });
+
+test('range tombstones without entries end in tables of not too many each', (t) => {
+  const rig = newRig();
+  const bound = (number: number): Uint8Array => bytesOf(String(number).padStart(8, '0'));
+  const fragmentOf = (number: number): TombstoneFragment => ({
+    start: bound(2 * number),
+    end: bound(2 * number + 1),
+    sequences: [number + 1],
+  });
+  const COUNT = 10_000;
+  const even = Array.from({ length: COUNT }, (_, i) => fragmentOf(2 * i));
+  const odd = Array.from({ length: COUNT }, (_, i) => fragmentOf(2 * i + 1));
+  const runs = [even, odd].map((rangeTombstones) => [rig.addTable([], { rangeTombstones })]);
+  // What is older may be anywhere: all of them go on.
+  const older = [{ smallest: base64('0'), largest: null }];
+  t.true(rig.begin({ runs, older }).result >= 0);
+  const written: TombstoneFragment[] = [];
+  const ends: string[] = [];
+  for (let hasMore = true; hasMore;) {
+    const answer = rig.write(rig.newTable());
+    t.true(answer.result > 0, 'a table is written');
+    const description = rig.described(answer);
+    const { rangeTombstones } = rig.table(description).meta;
+    const fragments = rangeTombstones?.fragments ?? [];
+    t.true(fragments.length > 0 && fragments.length <= 8192);
+    written.push(...fragments);
+    ends.push(
+      Buffer.from(description.smallestKey).toString(),
+      Buffer.from(description.largestKey).toString(),
+    );
+    hasMore = answer.detail0 === 1;
+  }
+  t.is(rig.end().result, 0);
+  t.deepEqual(
+    written,
+    Array.from({ length: 2 * COUNT }, (_, i) => fragmentOf(i)),
+  );
+  t.is(ends.length, 6);
+  t.deepEqual(ends, [...ends].sort(), 'tables follow each other');
+});

@@ -348,3 +348,41 @@ test('malformed sections are refused', (t) => {
   refused([1, 0x80, 0x80, 0x04, 0, 1, 5], 'a start of 65,536 bytes');
   refused([1, 0, 0x80, 0x80, 0x04, 1, 5], 'an end of 65,536 bytes');
 });
+
+test('sets that are put together are what all of their tombstones would be one by one', (t) => {
+  fc.assert(
+    fc.property(fc.array(tombstoneLists, { maxLength: 5 }), (lists) => {
+      const sets = lists.map((list) => RangeTombstones.of(list));
+      const before = sets.map(({ fragments }) => [...fragments]);
+      const merged = RangeTombstones.merged(sets);
+      t.deepEqual(merged.fragments, RangeTombstones.of(lists.flat()).fragments);
+      t.deepEqual(
+        sets.map(({ fragments }) => fragments),
+        before,
+        'they stay as they are',
+      );
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('many sets of thousands of fragments are put together in time', (t) => {
+  const sets = Array.from({ length: 24 }, (_, set) => {
+    const fragments = Array.from({ length: 8192 }, (_, i) => {
+      const number = 24 * i + set;
+      return {
+        ...tombstone(keyOfNumber(2 * number), keyOfNumber(2 * number + 1), number),
+        sequences: [number],
+      };
+    });
+    return new RangeTombstones(fragments.map(({ start, end, sequences }) => ({ start, end, sequences })));
+  });
+  const { fragments } = RangeTombstones.merged(sets);
+  t.is(fragments.length, 24 * 8192);
+  checkFragments(t, fragments.slice(0, 100));
+  t.deepEqual(fragments[12_345].sequences, [12_345]);
+});
+
+function keyOfNumber(number: number): string {
+  return String(number).padStart(8, '0');
+}
