@@ -65,7 +65,7 @@ export function checkIteratorOptions(options: IteratorOptions): {
 
 /** The same for a range alone. */
 export function checkRange(range: Range): void {
-  checkNames(range, RANGE_NAMES);
+  checkNames(range, RANGE_NAMES, 'the range');
 }
 
 /** The same for a range that is to be deleted, all of it: an order or a limit would make it less. */
@@ -73,7 +73,7 @@ export function checkDeletedRange(range: Range): void {
   if (Array.isArray(range) || ArrayBuffer.isView(range)) {
     throw new QuadringError('INVALID_ARGUMENT', 'the range must be an object with bounds');
   }
-  checkNames(range, RANGE_NAMES);
+  checkNames(range, RANGE_NAMES, 'the range');
   if (range.reverse === undefined && range.limit === undefined) return;
   throw new QuadringError('INVALID_ARGUMENT', 'a range that is deleted has no order and no limit');
 }
@@ -92,9 +92,10 @@ function encodingOf(name: string, encoding: Encoding | undefined): Encoding {
   throw new QuadringError('INVALID_ARGUMENT', `${name} must be 'buffer', 'utf8' or 'latin1'`);
 }
 
-function checkNames(options: object, names: ReadonlySet<string>): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new QuadringError('INVALID_ARGUMENT', 'options must be an object');
+/** Throws INVALID_ARGUMENT. `what` is the argument that they are the fields of. */
+export function checkNames(options: object, names: ReadonlySet<string>, what = 'options'): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new QuadringError('INVALID_ARGUMENT', `${what} must be an object`);
   }
   for (const name in options) {
     if (!names.has(name)) throw new QuadringError('INVALID_ARGUMENT', `option ${name} does not exist`);

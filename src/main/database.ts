@@ -6,7 +6,7 @@
  * failure of the log freezes what is seen at what is.
  */
 import { QuadringError, rejected } from '../errors.ts';
-import type { Engine } from './engine.ts';
+import { Engine } from './engine.ts';
 import { copyBytes, isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
   checkIteratorOptions,
@@ -61,6 +61,9 @@ export class Database implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   private constructor(engine: Engine) {
+    // JavaScript knows nothing of `private`.
+    if (!(engine instanceof Engine))
+      throw new QuadringError('INVALID_ARGUMENT', 'a database is opened by Database.open');
     this.#engine = engine;
     this.#reads = new Reads(engine, this.#key);
     openDatabases.add(this);
@@ -146,9 +149,10 @@ export class Database implements AsyncDisposable {
    * Copies the value to the beginning of `target`, as much of it as fits, and returns the value's whole length; −1 if
    * there is none. Allocates nothing when the value is in memory. Throws what `get` rejects with.
    */
-  getInto(key: Bytes, target: Uint8Array): number {
+  getInto(key: Bytes, target: Uint8Array, options?: ReadOptions): number {
     if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
-    const sequence = this.#sequenceOf(undefined);
+    const sequence = this.#sequenceOf(options);
+    const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
@@ -158,7 +162,7 @@ export class Database implements AsyncDisposable {
     }
     if (outcome !== BLOCK_NEEDED) return -1;
     let found = -1;
-    this.#reads.lookupSync(sequence, true, (bytes, start, length) => {
+    this.#reads.lookupSync(sequence, keep, (bytes, start, length) => {
       copyBytes(bytes, start, Math.min(length, target.length), target, 0);
       found = length;
     });
@@ -166,11 +170,12 @@ export class Database implements AsyncDisposable {
   }
 
   /** The value as a string, or undefined. Throws what `get` rejects with. */
-  getString(key: Bytes, encoding: 'utf8' | 'latin1' = 'utf8'): string | undefined {
+  getString(key: Bytes, encoding: 'utf8' | 'latin1' = 'utf8', options?: ReadOptions): string | undefined {
     if (encoding !== 'utf8' && encoding !== 'latin1') {
       throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
     }
-    const sequence = this.#sequenceOf(undefined);
+    const sequence = this.#sequenceOf(options);
+    const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
@@ -178,7 +183,7 @@ export class Database implements AsyncDisposable {
     }
     if (outcome !== BLOCK_NEEDED) return undefined;
     let value: string | undefined;
-    this.#reads.lookupSync(sequence, true, (bytes, start, length) => {
+    this.#reads.lookupSync(sequence, keep, (bytes, start, length) => {
       value = decode(bytes, start, length, encoding);
     });
     return value;

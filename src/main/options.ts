@@ -199,11 +199,11 @@ const IO_OPTION_NAMES = new Set<string>([
 
 /** Throws `QuadringError` INVALID_ARGUMENT naming the option that is wrong, or that does not exist. */
 export function resolveOptions(options: DatabaseOptions = {}): Settings {
-  refuseUnknown(options, OPTION_NAMES, 'option');
+  refuseUnknown(options, OPTION_NAMES, 'options', '');
   const io = options.io === undefined ? {} : options.io;
-  refuseUnknown(io, IO_OPTION_NAMES, 'option io.');
+  refuseUnknown(io, IO_OPTION_NAMES, 'io', 'io.');
   const readAhead = options.readAhead === undefined ? {} : options.readAhead;
-  refuseUnknown(readAhead, READ_AHEAD_OPTION_NAMES, 'option readAhead.');
+  refuseUnknown(readAhead, READ_AHEAD_OPTION_NAMES, 'readAhead', 'readAhead.');
   const blockBytes = powerOfTwo('blockBytes', options.blockBytes, 16_384, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
   const blockCacheBytes = integer(
     'blockCacheBytes',
@@ -272,7 +272,7 @@ function compactionSettings(
   writeBufferBytes: number,
 ): CompactionSettings {
   const given = options === undefined ? {} : options;
-  refuseUnknown(given, COMPACTION_OPTION_NAMES, 'option compaction.');
+  refuseUnknown(given, COMPACTION_OPTION_NAMES, 'compaction', 'compaction.');
   const whole = (name: keyof CompactionOptions, fallback: number, min: number, max: number): number =>
     integer(`compaction.${name}`, given[name] as number | undefined, fallback, min, max);
   const defaults = compactionPolicyOf({ writeBufferBytes });
@@ -321,11 +321,16 @@ function throttleLimits(given: CompactionOptions, l0Trigger: number, whole: Whol
   };
 }
 
+/** Bytes a second. */
+const RATE_MAX = 2 ** 40;
+
 /** Throws INVALID_ARGUMENT. */
 export function compactionRate(setting: number | 'auto' | undefined): RateSetting {
   if (setting === undefined || setting === 'auto') return 'auto';
   if (setting === 0) return 0;
-  return integer('compaction.rateBytesPerSecond', setting, 0, MEBIBYTE, 2 ** 40);
+  if (Number.isInteger(setting) && setting >= MEBIBYTE && setting <= RATE_MAX) return setting;
+  const message = `the rate of compactions must be 'auto', 0, or a whole number from ${MEBIBYTE} to ${RATE_MAX}`;
+  throw new QuadringError('INVALID_ARGUMENT', message);
 }
 
 /** One value, or a list with one for each level, the last of which counts for all below. */
@@ -353,13 +358,15 @@ function compressionNamed(name: string, value: CompressionName | undefined): Com
 function refuseUnknown(
   options: unknown,
   known: ReadonlySet<string>,
+  what: string,
   prefix: string,
 ): asserts options is object {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new QuadringError('INVALID_ARGUMENT', `${prefix.replace(/\.$/, '')}s must be an object`);
+    throw new QuadringError('INVALID_ARGUMENT', `${what} must be an object`);
   }
   for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw new QuadringError('INVALID_ARGUMENT', `${prefix}${name} does not exist`);
+    if (!known.has(name))
+      throw new QuadringError('INVALID_ARGUMENT', `option ${prefix}${name} does not exist`);
   }
 }
 

@@ -57,6 +57,8 @@ export interface RepairEnvironment extends Pick<
   readonly files: RepairFiles;
 }
 
+const OPTION_NAMES = new Set(['lockTimeoutMs', 'signal', 'hideOlder', 'takeBehindGaps']);
+
 /** What a table became. */
 export interface RewrittenTable {
   readonly from: TableExamination;
@@ -73,7 +75,7 @@ export async function repairDatabase(
   path: string,
   options: RepairOptions = {},
 ): Promise<RepairReport> {
-  const { lockTimeoutMs, signal } = checkOfflineOptions(path, options);
+  const { lockTimeoutMs, signal } = checkOfflineOptions(path, options, OPTION_NAMES);
   checkRepairOptions(options);
   const directory = resolve(path);
   const { fileSystem } = environment;

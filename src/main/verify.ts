@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { CURRENT_TEMPORARY_NAME } from '../format/file-names.ts';
 import { Breather } from './breather.ts';
+import { checkNames } from './call-options.ts';
 import { garbageFiles, listDirectory, type DirectoryContents } from './directory-contents.ts';
 import { takeLock } from './directory-lock.ts';
 import type { Environment } from './environment.ts';
@@ -68,15 +69,17 @@ export async function verifyDatabase(
   }
 }
 
+const OPTION_NAMES = new Set(['lockTimeoutMs', 'signal']);
+
 /** Throws INVALID_ARGUMENT. */
 export function checkOfflineOptions(
   path: string,
   options: VerifyOptions,
+  names: ReadonlySet<string> = OPTION_NAMES,
 ): { readonly lockTimeoutMs: number; readonly signal: AbortSignal | undefined } {
   if (typeof path !== 'string' || path === '' || path.includes('\0'))
     throw new QuadringError('INVALID_ARGUMENT', 'the directory must be a path');
-  if (typeof options !== 'object' || options === null)
-    throw new QuadringError('INVALID_ARGUMENT', 'options must be an object');
+  checkNames(options, names);
   const { lockTimeoutMs = LOCK_TIMEOUT_MS, signal } = options;
   if (!Number.isFinite(lockTimeoutMs) || lockTimeoutMs < 0)
     throw new QuadringError('INVALID_ARGUMENT', 'lockTimeoutMs must be a number of milliseconds');

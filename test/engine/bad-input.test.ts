@@ -280,3 +280,28 @@ testBackends('a database goes on working after every one of these mistakes', asy
     'every code says what it means',
   );
 });
+
+testBackends('arguments that other calls refuse are refused by all', async (t, backend) => {
+  const directory = join(temporaryDirectory(t), 'db');
+  t.throws(() => new (Database as unknown as new () => Database)(), { code: 'INVALID_ARGUMENT' });
+  const database = await openDatabase(t, directory, backend);
+  await database.put('key', 'old');
+  const snapshot = database.snapshot();
+  await database.put('key', 'new');
+  const target = Buffer.alloc(3);
+  t.is(database.getInto('key', target, { snapshot }), 3);
+  t.is(target.toString(), 'old');
+  t.is(database.getString('key', 'utf8', { snapshot }), 'old');
+  t.throws(() => database.getInto('key', target, { snap: snapshot } as object), { code: 'INVALID_ARGUMENT' });
+  t.throws(() => database.getString('key', 'utf8', [] as object), { code: 'INVALID_ARGUMENT' });
+  t.throws(() => database.setCompactionRate(100), { message: /'auto', 0, or a whole number/ });
+  snapshot.close();
+  await database.close();
+  const misspelt = { takeBehindGap: true } as object;
+  await expectCode(t, 'INVALID_ARGUMENT', () => Database.verify(directory, misspelt));
+  await expectCode(t, 'INVALID_ARGUMENT', () => Database.repair(directory, misspelt));
+  const error = await expectCode(t, 'INVALID_ARGUMENT', () =>
+    Database.open(directory, { nope: 1 } as object),
+  );
+  t.is(error.message, 'option nope does not exist');
+});

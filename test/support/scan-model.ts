@@ -61,6 +61,8 @@ export async function expectModelHolds(
     `${total.operations} operations, ${total.compactions} compactions, ${total.evictions} evictions, ` +
       `${total.readsAhead} blocks read ahead`,
   );
-  t.true(total.operations > operationsMin);
-  t.true(total.compactions > runs);
+  // Of a few runs any may be of little ones.
+  if (count < runs) return;
+  t.true(total.operations > operationsMin, 'much was done');
+  t.true(total.compactions > runs, 'there were compactions');
 }
