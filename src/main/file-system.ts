@@ -58,7 +58,10 @@ export interface FileSystem {
   /** Whether the path, or what a symbolic link there leads to, is a directory; undefined if there is nothing. */
   isDirectory(path: string): boolean | undefined;
   list(directory: string): string[];
-  /** Makes a directory, mode 0700, unless somebody was quicker, and its name durable. Its parent must exist. */
+  /**
+   * Makes a directory, mode 0700, unless it is there, and its name durable, where that may be done of one that was there. Its
+   * parent must exist.
+   */
   makeDirectory(path: string): void;
   /** A handle that ring records can name files by. */
   openDirectory(path: string): number;
@@ -103,17 +106,20 @@ export const nodeFileSystem: FileSystem = {
   },
 
   makeDirectory(path) {
-    requireFromMask(DIRECTORY_MODE, path);
+    const isNew = statSync(path, { throwIfNoEntry: false }) === undefined;
     try {
-      mkdirSync(path, { mode: DIRECTORY_MODE });
+      if (isNew) {
+        requireFromMask(DIRECTORY_MODE, path);
+        mkdirSync(path, { mode: DIRECTORY_MODE });
+      }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    const parent = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      fsyncSync(parent);
-    } finally {
-      closeSync(parent);
+      syncNames(dirname(path));
+    } catch (error) {
+      // The folder above one that somebody made for us need not be ours to read.
+      if (isNew || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
     }
   },
 
@@ -205,6 +211,16 @@ export const nodeFileSystem: FileSystem = {
     }
   },
 };
+
+/** Makes the names in a directory durable. */
+function syncNames(directory: string): void {
+  const handle = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
 
 /**
  * What is made gets its mode less what the process's umask takes away. One that takes some of it from the owner would make

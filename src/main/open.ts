@@ -27,7 +27,8 @@ export async function openEngine(
   });
   const holdings = new Holdings(environment, crew);
   try {
-    if (!before.present) translated(directory, () => fileSystem.makeDirectory(directory));
+    // Also one that is there: who made it may have ended before its name was durable.
+    if (!before.database) translated(directory, () => fileSystem.makeDirectory(directory));
     await holdings.takeDirectory(directory, settings.lockTimeoutMs);
     const found = translated(directory, () => readDirectory(directory, settings, environment));
     const engine = new Engine({ directory, settings, environment, holdings, ...found });
