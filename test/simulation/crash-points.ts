@@ -23,6 +23,9 @@ import { expectContents } from './contents.ts';
 const DEPTH_MAX = 3;
 /** One recovered image in as many is verified: all of them would take a quarter of the time. */
 const VERIFIED_ONE_IN = 3;
+/** Where names are gone that nobody may rely on, images are taken more often, and so many beside the others. */
+const DOOMED_ONE_IN = 3;
+const DOOMED_POINTS_MAX = 8;
 /** I/O steps of one run; beyond that it hangs. Everything runs in microtasks, which nothing else could interrupt. */
 const STEPS_MAX = 200_000;
 
@@ -72,6 +75,7 @@ export class Camera {
   /** A digest of every step so far. */
   trace = 0;
   readonly #options: CameraOptions;
+  #doomedPoints = 0;
 
   constructor(options: CameraOptions) {
     this.#options = options;
@@ -91,7 +95,9 @@ export class Camera {
       console.log(
         `${name}, step ${this.steps}: ${describeStep(step)}; ${bounds.floor} of ${bounds.submitted}`,
       );
-    if (this.points.length >= pointsMax || !random.oneIn(oneIn)) return;
+    const isAimed = disk.hasDoomedNames && this.#doomedPoints < DOOMED_POINTS_MAX && pointsMax > 0;
+    if (isAimed && random.oneIn(DOOMED_ONE_IN)) this.#doomedPoints++;
+    else if (this.points.length >= pointsMax || !random.oneIn(oneIn)) return;
     const image = disk.afterPowerCut(random, underWay());
     // Whoever starts a machine again whose disk was full makes room.
     image.capacityBytes = Infinity;

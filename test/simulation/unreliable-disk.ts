@@ -37,11 +37,16 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
   /** How many of these were for want of space. */
   shortages = 0;
   readonly #random: Random;
+  /** On one disk in three, while it fails at all, one sync of the directory in as many fails; on the others 0. */
+  readonly #directoryOneIn: number;
+  readonly #directoryRandom: Random;
   #kept = 0;
 
-  constructor(random: Random) {
+  constructor(random: Random, directoryRandom: Random) {
     super();
     this.#random = random;
+    this.#directoryRandom = directoryRandom;
+    this.#directoryOneIn = directoryRandom.oneIn(3) ? directoryRandom.between(2, 6) : 0;
   }
 
   nextSelectFault(): SelectFault {
@@ -78,7 +83,11 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
   }
 
   override sync(handle: number): number {
-    return this.#fails(this.rates.syncOneIn) ? this.failSync(handle, EIO) : super.sync(handle);
+    if (this.#fails(this.rates.syncOneIn)) return this.failSync(handle, EIO);
+    const isFailing = this.rates !== NO_FAULTS && this.#directoryOneIn > 0 && this.isDirectory(handle);
+    if (!isFailing || !this.#directoryRandom.oneIn(this.#directoryOneIn)) return super.sync(handle);
+    this.faults++;
+    return this.failSync(handle, EIO);
   }
 
   override rename(from: string, to: string): number {

@@ -187,6 +187,15 @@ export class SimulatedDisk {
     return -failed;
   }
 
+  /** Whether a sync of the directory has failed, and names that it was to make durable have not been settled since. */
+  get hasDoomedNames(): boolean {
+    return this.#doomedChanges > 0;
+  }
+
+  protected isDirectory(handle: number): boolean {
+    return this.#handles.get(handle) === 'directory';
+  }
+
   /** A sync that fails with the errno; of the directory every handle that is open is told, once. */
   failSync(handle: number, errno: number): number {
     const target = this.#handles.get(handle);
