@@ -180,11 +180,21 @@ function packageRoot(): string {
 
 const require = createRequire(import.meta.url);
 
-function loadAddon(): Native {
+function findAddon(): string {
   const other = process.env['QUADRING_ADDON'];
-  if (other !== undefined && other !== '') return require(resolve(other)) as Native;
-  const load = require('node-gyp-build') as (directory: string) => Native;
-  return load(packageRoot());
+  if (other !== undefined && other !== '') return resolve(other);
+  const search = require('node-gyp-build') as { readonly resolve: (directory: string) => string };
+  try {
+    return search.resolve(packageRoot());
+  } catch (cause) {
+    const message =
+      'quadring has no addon here: a package manager that runs no scripts of packages has to be told to run this one’s ' +
+      '(`npm rebuild quadring`), which compiles it where no prebuilt one fits';
+    throw new Error(message, { cause });
+  }
 }
 
-export const native: Native = loadAddon();
+/** Where the addon is. Other threads are told by `QUADRING_ADDON`, so that they need not look for it. */
+export const addonFile: string = findAddon();
+
+export const native: Native = require(addonFile) as Native;

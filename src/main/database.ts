@@ -364,7 +364,7 @@ export class Database implements AsyncDisposable {
    */
   setCompactionRate(bytesPerSecond: number | 'auto'): void {
     this.#checkOpen();
-    this.#engine.compactor.rate.setting = compactionRate(bytesPerSecond);
+    this.#engine.compactor.rate.setting = compactionRate(bytesPerSecond, 'bytesPerSecond');
   }
 
   /** Figures of this moment. Throws CLOSED. */

@@ -325,11 +325,14 @@ function throttleLimits(given: CompactionOptions, l0Trigger: number, whole: Whol
 const RATE_MAX = 2 ** 40;
 
 /** Throws INVALID_ARGUMENT. */
-export function compactionRate(setting: number | 'auto' | undefined): RateSetting {
+export function compactionRate(
+  setting: number | 'auto' | undefined,
+  name = 'compaction.rateBytesPerSecond',
+): RateSetting {
   if (setting === undefined || setting === 'auto') return 'auto';
   if (setting === 0) return 0;
   if (Number.isInteger(setting) && setting >= MEBIBYTE && setting <= RATE_MAX) return setting;
-  const message = `the rate of compactions must be 'auto', 0, or a whole number from ${MEBIBYTE} to ${RATE_MAX}`;
+  const message = `${name} must be 'auto', 0, or a whole number from ${MEBIBYTE} to ${RATE_MAX}`;
   throw new QuadringError('INVALID_ARGUMENT', message);
 }
 

@@ -14,7 +14,7 @@ import { assert, must } from '../assert.ts';
 import { DoorbellRinger, DoorbellSleeper, PARKED_IN_WAIT } from '../atomics-sync/doorbell.ts';
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { QuadringError } from '../errors.ts';
-import { native } from '../native.ts';
+import { addonFile, native } from '../native.ts';
 import {
   CONTROL_WORDS,
   OWNER_SYNC_WORD,
@@ -136,6 +136,7 @@ export class ThreadCrew implements Crew {
       idleTimeout: Infinity,
       atomics: 'disabled',
       recordTiming: false,
+      env: { ...process.env, QUADRING_ADDON: addonFile },
       resourceLimits: {
         maxYoungGenerationSizeMb: 2,
         maxOldGenerationSizeMb:
@@ -406,7 +407,7 @@ function startError(role: RoleId, backend: Settings['io']['backend'], end: RingT
 function deathOf(error: unknown): QuadringError {
   if (error instanceof QuadringError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const code = /\bE[MN]FILE\b/.test(message) ? 'TOO_MANY_FILES' : 'WORKER_FAILED';
+  const code = /\bE[MN]FILE\b|Too many open files/.test(message) ? 'TOO_MANY_FILES' : 'WORKER_FAILED';
   return new QuadringError(code, `a ring thread died: ${message}`, { cause: error });
 }
 
