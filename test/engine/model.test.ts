@@ -301,6 +301,7 @@ testBackends('random operations give what a Map gives', async (t, backend) => {
     markInterruptAsFailure: false,
   });
   t.log(`${operations} operations, ${compactions} compactions, ${moves} tables moved`);
-  t.true(operations > 2000);
-  t.true(compactions > 20);
+  t.true(operations > 2000, 'much was done');
+  // How many there are depends on how the threads take turns.
+  t.true(compactions > 5, 'there were compactions');
 });
