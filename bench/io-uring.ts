@@ -1,7 +1,6 @@
 /**
  * What each use of io_uring is worth here: `npm run bench:io-uring [-- --only text] [--rounds 7] [--scale 1]`. Pairs of arms
- * that differ in one thing take turns within each round; docs/io-uring.md has what was seen. Lines of JSON go to
- * bench/results/io-uring.jsonl.
+ * that differ in one thing take turns within each round. Lines of JSON go to bench/results/io-uring.jsonl.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

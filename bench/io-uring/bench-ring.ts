@@ -48,6 +48,20 @@ const MEMORY_BYTES = 16 << 20;
 const WAIT_MICROSECONDS = 1_000_000;
 const TWO_32 = 2 ** 32;
 
+/** What was done since `began`, with how many milliseconds each took, which are put in order. */
+export function runOf(latencies: Float64Array, began: number, cpuBefore: NodeJS.CpuUsage): Run {
+  const milliseconds = performance.now() - began;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const count = latencies.length;
+  latencies.sort();
+  return {
+    operationsPerSecond: (count * 1000) / milliseconds,
+    p50Microseconds: latencies[Math.floor(count * 0.5)] * 1000,
+    p99Microseconds: latencies[Math.floor(count * 0.99)] * 1000,
+    cpuMicrosecondsPerOperation: (user + system) / count,
+  };
+}
+
 export class BenchRing {
   readonly memory = alignedSharedMemory(MEMORY_BYTES);
   readonly #records = new Int32Array(ENTRIES * RECORD_WORDS);
@@ -101,15 +115,7 @@ export class BenchRing {
         freeLanes.push(lane);
       }
     }
-    const milliseconds = performance.now() - began;
-    const { user, system } = process.cpuUsage(cpuBefore);
-    latencies.sort();
-    return {
-      operationsPerSecond: (count * 1000) / milliseconds,
-      p50Microseconds: latencies[Math.floor(count * 0.5)] * 1000,
-      p99Microseconds: latencies[Math.floor(count * 0.99)] * 1000,
-      cpuMicrosecondsPerOperation: (user + system) / count,
-    };
+    return runOf(latencies, began, cpuBefore);
   }
 
   /** Carries out these in one turn, chained where their flags say so, and waits for all. Throws where one fails. */

@@ -17,7 +17,7 @@ import {
   OPCODE_WRITE,
 } from '../../src/workers/ring.ts';
 import { pseudoRandom } from '../support/measure.ts';
-import { BenchRing, type BenchRingOptions, type Operation, type Run } from './bench-ring.ts';
+import { BenchRing, runOf, type BenchRingOptions, type Operation, type Run } from './bench-ring.ts';
 import type { BenchFiles } from './bench-files.ts';
 
 export interface Arm {
@@ -27,7 +27,7 @@ export interface Arm {
 }
 
 export interface Row {
-  /** As in docs/io-uring.md. */
+  /** What is compared. */
   readonly name: string;
   /** The first one is the one that the engine has. */
   arms(files: BenchFiles, scale: number): Arm[];
@@ -98,15 +98,7 @@ function timed(count: number, once: (i: number) => void): Run {
     once(i);
     latencies[i] = performance.now() - at;
   }
-  const milliseconds = performance.now() - began;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  latencies.sort();
-  return {
-    operationsPerSecond: (count * 1000) / milliseconds,
-    p50Microseconds: latencies[Math.floor(count * 0.5)] * 1000,
-    p99Microseconds: latencies[Math.floor(count * 0.99)] * 1000,
-    cpuMicrosecondsPerOperation: (user + system) / count,
-  };
+  return runOf(latencies, began, cpuBefore);
 }
 
 function readRow(
