@@ -84,6 +84,8 @@ const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 /** A lock file holds a number; what is longer is none, and is not put back. */
 const LOCK_TEXT_BYTES_MAX = 64;
+/** Of the folder above one that somebody made for us: not ours to read, or, above a mount, of a kind that is never written. */
+const UNSYNCABLE = new Set(['EACCES', 'EPERM', 'EINVAL', 'EROFS']);
 /** In place of the descriptor of a lock that somebody else has. */
 const HELD = -1;
 const RESTORING = constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW;
@@ -118,8 +120,7 @@ export const nodeFileSystem: FileSystem = {
     try {
       syncNames(dirname(path));
     } catch (error) {
-      // The folder above one that somebody made for us need not be ours to read.
-      if (isNew || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+      if (isNew || !UNSYNCABLE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   },
 
