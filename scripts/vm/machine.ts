@@ -22,6 +22,7 @@ const CORES = 2;
 const EXCHANGE_BYTES = 1024 * MEBIBYTE;
 /** Queues that a ring with IOPOLL polls. */
 const POLL_QUEUES = 2;
+const KVM = ['-accel', 'kvm', '-cpu', 'max'];
 /** What of the kernel's messages goes into an error. */
 const CONSOLE_TEXT_MAX = 4000;
 
@@ -126,7 +127,7 @@ function machineArguments(task: MachineTask, exchange: string, console: string):
   return [
     ...['-machine', 'q35', '-smp', String(CORES), '-m', String(MEMORY_MEBIBYTES)],
     // Emulation of this one instruction gives a wrong result now and then (QEMU 7.2), of which the kernel then dies.
-    ...(hasKvm() ? ['-accel', 'kvm', '-cpu', 'max'] : ['-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off']),
+    ...(hasKvm() ? KVM : ['-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off']),
     ...['-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot'],
     ...['-serial', `file:${console}`, '-serial', 'stdio'],
     ...['-kernel', task.kernel.image, '-append', commandLine.join(' ')],
@@ -139,10 +140,17 @@ function machineArguments(task: MachineTask, exchange: string, console: string):
   ];
 }
 
-/** Where it is not to be had, and in containers it mostly is not, everything is emulated: correct, and slow. */
+/**
+ * Where it is not to be had, and in containers it mostly is not, everything is emulated: correct, and slow. That there is a
+ * device says little: one that cannot virtualize all of this processor ends QEMU while it makes a machine, and so it is
+ * tried with one that does not begin to run.
+ */
 function hasKvm(): boolean {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    run('qemu-system-x86_64', [...KVM, '-nodefaults', '-display', 'none', '-S', '-monitor', 'stdio'], {
+      input: 'quit\n',
+    });
     return true;
   } catch {
     return false;

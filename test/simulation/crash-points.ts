@@ -23,9 +23,12 @@ import { expectContents } from './contents.ts';
 const DEPTH_MAX = 3;
 /** One recovered image in as many is verified: all of them would take a quarter of the time. */
 const VERIFIED_ONE_IN = 3;
-/** Where names are gone that nobody may rely on, images are taken more often, and so many beside the others. */
-const DOOMED_ONE_IN = 3;
-const DOOMED_POINTS_MAX = 8;
+/**
+ * Where names are gone that nobody may rely on, images are taken more often, and so many beside the others: now and then
+ * where more is acknowledged than there was on the last one.
+ */
+const DOOMED_ONE_IN = 2;
+const DOOMED_POINTS_MAX = 12;
 /** I/O steps of one run; beyond that it hangs. Everything runs in microtasks, which nothing else could interrupt. */
 const STEPS_MAX = 200_000;
 
@@ -76,6 +79,8 @@ export class Camera {
   trace = 0;
   readonly #options: CameraOptions;
   #doomedPoints = 0;
+  /** What was acknowledged when the last of those was taken. */
+  #doomedFloor = -1;
 
   constructor(options: CameraOptions) {
     this.#options = options;
@@ -95,9 +100,10 @@ export class Camera {
       console.log(
         `${name}, step ${this.steps}: ${describeStep(step)}; ${bounds.floor} of ${bounds.submitted}`,
       );
-    const isAimed = disk.hasDoomedNames && this.#doomedPoints < DOOMED_POINTS_MAX && pointsMax > 0;
-    if (isAimed && random.oneIn(DOOMED_ONE_IN)) this.#doomedPoints++;
-    else if (this.points.length >= pointsMax || !random.oneIn(oneIn)) return;
+    if (this.#isAimed(disk, bounds.floor) && random.oneIn(DOOMED_ONE_IN)) {
+      this.#doomedPoints++;
+      this.#doomedFloor = bounds.floor;
+    } else if (this.points.length >= pointsMax || !random.oneIn(oneIn)) return;
     const image = disk.afterPowerCut(random, underWay());
     // Whoever starts a machine again whose disk was full makes room.
     image.capacityBytes = Infinity;
@@ -108,6 +114,11 @@ export class Camera {
       at: `${name}, step ${this.steps}: ${describeStep(step)}`,
       depth,
     });
+  }
+
+  #isAimed(disk: SimulatedDisk, floor: number): boolean {
+    if (!disk.hasDoomedNames || floor === this.#doomedFloor) return false;
+    return this.#doomedPoints < DOOMED_POINTS_MAX && this.#options.pointsMax > 0;
   }
 }
 

@@ -39,6 +39,8 @@ export class FaultDriver {
   #ending: 'power' | 'kill' = 'power';
   #hasEnded = false;
   #onEnd: () => void = () => undefined;
+  /** What runs beside the steps: each with what was wrong about it. */
+  #beside: Promise<Error | undefined>[] = [];
   #faultsBefore = 0;
   /** Once it has failed, and been read: the moments that all reads since may have been of. */
   #frozenAt: readonly number[] | undefined;
@@ -49,9 +51,23 @@ export class FaultDriver {
 
   async run(steps: readonly FaultStep[]): Promise<void> {
     await this.#open();
-    for (const step of steps) {
-      if (step.kind === 'reopen') await this.#reopen();
-      else if (await this.#endsDuring(step.kind, () => this.#step(step))) await this.#open();
+    let next = 0;
+    /** Until everything is to come to its end: what one step has set going goes on beside those that follow it. */
+    const runSome = async (): Promise<void> => {
+      const database = this.#database;
+      this.#beside = [];
+      while (next < steps.length && database === this.#database) {
+        const step = steps[next++];
+        if (step.kind === 'rest') break;
+        if (step.kind === 'reopen') await this.#close();
+        else await this.#step(step);
+      }
+      for (const error of await Promise.all(this.#beside)) if (error !== undefined) throw error;
+    };
+    while (next < steps.length) {
+      const from = next;
+      await this.#endsDuring(`the steps from ${from}`, runSome);
+      if (this.#database === undefined) await this.#open();
     }
     this.#stepsLeft = Infinity;
     this.#heal();
@@ -77,9 +93,8 @@ export class FaultDriver {
     return this.#database;
   }
 
-  #step(step: Exclude<FaultStep, { kind: 'reopen' }>): Promise<void> {
-    const { history, disk } = this.#options;
-    const moment = history.submitted;
+  #step(step: Exclude<FaultStep, { kind: 'reopen' | 'rest' }>): Promise<void> {
+    const { disk } = this.#options;
     switch (step.kind) {
       case 'write':
         return this.#write(step);
@@ -88,11 +103,9 @@ export class FaultDriver {
       case 'scan':
         return this.#tolerant(() => this.#readAll());
       case 'flush':
-        return this.#tolerant(() => this.#opened.flush().then(() => history.durable(moment)));
+        return this.#makeDurable(step, (database) => database.flush());
       case 'compact':
-        return this.#tolerant(() =>
-          this.#opened.compactRange(boundsOf(step.range)).then(() => history.durable(moment)),
-        );
+        return this.#makeDurable(step, (database) => database.compactRange(boundsOf(step.range)));
       case 'power':
       case 'kill':
         this.#stepsLeft = step.after;
@@ -162,6 +175,35 @@ export class FaultDriver {
     if (!hadFailed) return;
     this.#frozenAt = seen;
     history.durable(Math.min(...seen));
+  }
+
+  /** Everything written so far is durable after it; that may be heard of beside the steps that follow. */
+  #makeDurable(
+    { isAwaited }: { readonly isAwaited: boolean },
+    act: (database: Database) => Promise<void>,
+  ): Promise<void> {
+    const { history } = this.#options;
+    const database = this.#opened;
+    const moment = history.submitted;
+    const made = this.#tolerant(async () => {
+      try {
+        await act(database);
+      } catch (error) {
+        // Closed before it was done. Of a machine that has stopped nothing is heard that counts.
+        if (this.#database !== database || (!isAwaited && isClosed(error))) return;
+        throw error;
+      }
+      // Where another one is open, the history may have gone on from an earlier moment.
+      if (this.#database === database) history.durable(moment);
+    });
+    if (isAwaited) return made;
+    this.#beside.push(
+      made.then(
+        () => undefined,
+        (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+      ),
+    );
+    return Promise.resolve();
   }
 
   async #tolerant(act: () => Promise<void>): Promise<void> {
@@ -251,6 +293,10 @@ export class FaultDriver {
     disk.rates = NO_FAULTS;
     disk.capacityBytes = Infinity;
   }
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof QuadringError && error.code === 'CLOSED';
 }
 
 /** The code of an error that a disk which fails may bring about. Throws anything else. */

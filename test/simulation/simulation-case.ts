@@ -4,13 +4,14 @@
  *
  *     scans     everything that the scan model does, on a disk that is slow and never fails
  *     faults    writes, reads, flushes and compactions on a disk that fails now and then, fills up, and loses power, by a
- *               process that is killed
+ *               process that is killed; or little but flushes and compactions, where syncs of the directory fail
  */
 import fc from 'fast-check';
 import type { DatabaseOptions } from '../../src/index.ts';
 import {
   compacted,
   KEYS,
+  oneWrite,
   step,
   tinyOptions,
   write,
@@ -18,14 +19,17 @@ import {
   type StepBounds,
   type WriteStep,
 } from '../support/scan-steps.ts';
-import type { FaultRates } from './unreliable-disk.ts';
+import { NO_FAULTS, type FaultRates } from './unreliable-disk.ts';
 
 export type FaultStep =
   | WriteStep
-  | { readonly kind: 'flush' | 'scan' }
+  | { readonly kind: 'scan' }
   | { readonly kind: 'reopen' }
+  /** What was set going comes to its end; otherwise it goes on beside the steps that follow. */
+  | { readonly kind: 'rest' }
+  | { readonly kind: 'flush'; readonly isAwaited: boolean }
   | { readonly kind: 'get'; readonly keys: readonly number[] }
-  | { readonly kind: 'compact'; readonly range: StepBounds }
+  | { readonly kind: 'compact'; readonly range: StepBounds; readonly isAwaited: boolean }
   /** The power goes, or the process is killed, after so many more I/O steps, in the middle of what follows. */
   | { readonly kind: 'power' | 'kill'; readonly after: number }
   /** How the disk is from now on. */
@@ -65,17 +69,24 @@ const syncedWrite: fc.Arbitrary<WriteStep> = fc
   .tuple(write, fc.integer({ min: 0, max: 2 }))
   .map(([one, number]) => ({ ...one, sync: number > 0 }));
 
-const rates: fc.Arbitrary<FaultRates> = fc.record({
+const anyRates: fc.Arbitrary<FaultRates> = fc.record({
   readOneIn: fc.constantFrom(0, 0, 8),
   writeOneIn: fc.constantFrom(0, 0, 6, 30),
   syncOneIn: fc.constantFrom(0, 0, 3, 10),
+  directoryOneIn: fc.constantFrom(0, 0, 0, 3),
   nameOneIn: fc.constantFrom(0, 0, 6),
 });
 
-const healthy: FaultRates = { readOneIn: 0, writeOneIn: 0, syncOneIn: 0, nameOneIn: 0 };
+/** What fails first is mostly final: disks on which only this fails come further. */
+const directoryRates: fc.Arbitrary<FaultRates> = fc
+  .constantFrom(20, 100)
+  .map((directoryOneIn) => ({ ...NO_FAULTS, directoryOneIn }));
+
+const rates = fc.oneof(anyRates, anyRates, directoryRates, fc.constant(NO_FAULTS));
 
 const faultStep: fc.Arbitrary<FaultStep> = fc.oneof(
   { arbitrary: syncedWrite, weight: 60 },
+  { arbitrary: fc.constant<FaultStep>({ kind: 'rest' }), weight: 8 },
   { arbitrary: largeWrite, weight: 1 },
   {
     arbitrary: fc.record({
@@ -84,9 +95,20 @@ const faultStep: fc.Arbitrary<FaultStep> = fc.oneof(
     }),
     weight: 8,
   },
-  { arbitrary: fc.constantFrom<FaultStep>({ kind: 'flush' }, { kind: 'scan' }), weight: 14 },
+  { arbitrary: fc.constant<FaultStep>({ kind: 'scan' }), weight: 7 },
+  {
+    arbitrary: fc.record({ kind: fc.constant('flush' as const), isAwaited: fc.boolean() }),
+    weight: 10,
+  },
   { arbitrary: fc.constant<FaultStep>({ kind: 'reopen' }), weight: 5 },
-  { arbitrary: fc.record({ kind: fc.constant('compact' as const), range: compacted }), weight: 5 },
+  {
+    arbitrary: fc.record({
+      kind: fc.constant('compact' as const),
+      range: compacted,
+      isAwaited: fc.boolean(),
+    }),
+    weight: 6,
+  },
   {
     arbitrary: fc.record({ kind: fc.constantFrom('power' as const, 'kill' as const), after: fc.nat(60) }),
     weight: 12,
@@ -94,9 +116,31 @@ const faultStep: fc.Arbitrary<FaultStep> = fc.oneof(
   {
     arbitrary: fc.record({
       kind: fc.constant('disk' as const),
-      rates: fc.oneof(rates, rates, fc.constant(healthy)),
+      rates,
       freeBytes: fc.constantFrom(Infinity, Infinity, Infinity, 3_000_000, 1_000_000, 100_000, 0),
     }),
+    weight: 12,
+  },
+);
+
+/** Little is written, and much of it flushed and compacted at once: names of logs and tables change all the time. */
+const namesStep: fc.Arbitrary<FaultStep> = fc.oneof(
+  {
+    arbitrary: fc
+      .tuple(fc.array(oneWrite, { minLength: 1, maxLength: 3 }), fc.boolean())
+      .map(([writes, asBatch]) => ({ kind: 'write' as const, writes, asBatch, sync: true })),
+    weight: 40,
+  },
+  { arbitrary: fc.constant<FaultStep>({ kind: 'flush', isAwaited: false }), weight: 30 },
+  { arbitrary: fc.constant<FaultStep>({ kind: 'compact', range: {}, isAwaited: false }), weight: 12 },
+  { arbitrary: fc.constantFrom<FaultStep>({ kind: 'rest' }, { kind: 'reopen' }), weight: 4 },
+  { arbitrary: fc.constant<FaultStep>({ kind: 'scan' }), weight: 2 },
+  {
+    arbitrary: fc.record({ kind: fc.constantFrom('power' as const, 'kill' as const), after: fc.nat(200) }),
+    weight: 6,
+  },
+  {
+    arbitrary: directoryRates.map((rates): FaultStep => ({ kind: 'disk', rates, freeBytes: Infinity })),
     weight: 12,
   },
 );
@@ -122,7 +166,10 @@ export const simulationCase: fc.Arbitrary<SimulationCase> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('faults' as const),
-    steps: fc.array(faultStep, { minLength: 10, maxLength: 80, size: 'max' }),
+    steps: fc.oneof(
+      fc.array(faultStep, { minLength: 10, maxLength: 80, size: 'max' }),
+      fc.array(namesStep, { minLength: 20, maxLength: 80, size: 'max' }),
+    ),
     ...surroundings,
   }),
 );

@@ -72,7 +72,7 @@ class Simulation {
   constructor(one: SimulationCase, pointsMax: number) {
     this.#case = one;
     this.#random = new Random(one.seed);
-    this.#disk = new UnreliableDisk(new Random(one.seed + 1), new Random(one.seed + 4));
+    this.#disk = new UnreliableDisk(new Random(one.seed + 1));
     this.#camera = new Camera({
       random: new Random(one.seed + 2),
       oneIn: one.crashOneIn,

@@ -22,10 +22,21 @@ export interface FaultRates {
   readonly readOneIn: number;
   readonly writeOneIn: number;
   readonly syncOneIn: number;
+  /** Of syncs of the directory, beside the others; more of them where they were to settle names of several kinds. */
+  readonly directoryOneIn: number;
   readonly nameOneIn: number;
 }
 
-export const NO_FAULTS: FaultRates = { readOneIn: 0, writeOneIn: 0, syncOneIn: 0, nameOneIn: 0 };
+export const NO_FAULTS: FaultRates = {
+  readOneIn: 0,
+  writeOneIn: 0,
+  syncOneIn: 0,
+  directoryOneIn: 0,
+  nameOneIn: 0,
+};
+
+/** One sync of the directory in as many fails where several threads wait for it, on disks where any do. */
+const SHARED_DIRECTORY_ONE_IN = 2;
 
 /** Reads ahead whose buffer stays with the ring: a bounded number, since there are not many. */
 const KEPT_MAX = 2;
@@ -37,16 +48,11 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
   /** How many of these were for want of space. */
   shortages = 0;
   readonly #random: Random;
-  /** On one disk in three, while it fails at all, one sync of the directory in as many fails; on the others 0. */
-  readonly #directoryOneIn: number;
-  readonly #directoryRandom: Random;
   #kept = 0;
 
-  constructor(random: Random, directoryRandom: Random) {
+  constructor(random: Random) {
     super();
     this.#random = random;
-    this.#directoryRandom = directoryRandom;
-    this.#directoryOneIn = directoryRandom.oneIn(3) ? directoryRandom.between(2, 6) : 0;
   }
 
   nextSelectFault(): SelectFault {
@@ -84,10 +90,16 @@ export class UnreliableDisk extends SimulatedDisk implements SelectFaults {
 
   override sync(handle: number): number {
     if (this.#fails(this.rates.syncOneIn)) return this.failSync(handle, EIO);
-    const isFailing = this.rates !== NO_FAULTS && this.#directoryOneIn > 0 && this.isDirectory(handle);
-    if (!isFailing || !this.#directoryRandom.oneIn(this.#directoryOneIn)) return super.sync(handle);
-    this.faults++;
-    return this.failSync(handle, EIO);
+    const { directoryOneIn } = this.rates;
+    if (directoryOneIn === 0 || !this.isDirectory(handle)) return super.sync(handle);
+    const oneIn = this.#isShared ? SHARED_DIRECTORY_ONE_IN : directoryOneIn;
+    return this.#fails(oneIn) ? this.failSync(handle, EIO) : super.sync(handle);
+  }
+
+  /** Whether names of logs and of tables are to be settled: two threads wait for it, or will. */
+  get #isShared(): boolean {
+    const names = [...this.unsettledNames()];
+    return names.some((name) => name.endsWith('.wal')) && names.some((name) => name.endsWith('.sst'));
   }
 
   override rename(from: string, to: string): number {

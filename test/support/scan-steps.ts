@@ -128,7 +128,7 @@ const keyWrite: fc.Arbitrary<StepWrite> = fc.record({
   seed: fc.nat(1 << 30),
 });
 
-const oneWrite = fc.oneof({ arbitrary: keyWrite, weight: 25 }, { arbitrary: deletion, weight: 1 });
+export const oneWrite = fc.oneof({ arbitrary: keyWrite, weight: 25 }, { arbitrary: deletion, weight: 1 });
 
 export const write: fc.Arbitrary<WriteStep> = fc.record({
   kind: fc.constant('write'),

@@ -192,6 +192,11 @@ export class SimulatedDisk {
     return this.#doomedChanges > 0;
   }
 
+  /** Names that changed and have not been synced, without those for which a sync has failed. */
+  protected unsettledNames(): ReadonlySet<string> {
+    return new Set(this.#nameChanges.slice(this.#doomedChanges).flatMap(namesOf));
+  }
+
   protected isDirectory(handle: number): boolean {
     return this.#handles.get(handle) === 'directory';
   }
