@@ -11,12 +11,12 @@
  * loop around the operation costs.
  */
 import Table from 'cli-table3';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { CacheQueues, GhostStamps } from '../src/main/cache-queues.ts';
 import { NOT_CACHED } from '../src/main/table.ts';
 import { describeMachine, pseudoRandom, spreadOf } from './support/measure.ts';
 
-const { values: args } = parseArgs({ options: { slots: { type: 'string' }, rounds: { type: 'string' } } });
+const args = commandLine('bench:cache', { slots: { type: 'string' }, rounds: { type: 'string' } });
 const SLOTS = Number(args.slots ?? 2048);
 const ROUNDS = Number(args.rounds ?? 9);
 const BLOCKS = 10 * SLOTS;

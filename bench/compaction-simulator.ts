@@ -21,7 +21,7 @@
  * come to rest. The same options give the same figures; only the times of picks differ.
  */
 import Table from 'cli-table3';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { LEVEL_COUNT } from '../src/format/limits.ts';
 import {
   compactionPolicyOf,
@@ -35,24 +35,22 @@ import { pseudoRandom } from './support/measure.ts';
 import { SimulatedDatabase } from './support/simulated-database.ts';
 import { isWorkloadName, keysOf, WORKLOAD_NAMES } from './support/simulated-workloads.ts';
 
-const { values: args } = parseArgs({
-  options: {
-    workload: { type: 'string', default: 'uniform' },
-    operations: { type: 'string', default: '2000000' },
-    keys: { type: 'string', default: '1000000' },
-    'key-bytes': { type: 'string', default: '16' },
-    'value-bytes': { type: 'string', default: '100' },
-    deletes: { type: 'string', default: '0' },
-    'write-buffer-bytes': { type: 'string', default: '1048576' },
-    'base-bytes': { type: 'string' },
-    'table-bytes': { type: 'string' },
-    'table-choice': { type: 'string' },
-    multiplier: { type: 'string' },
-    'l0-trigger': { type: 'string' },
-    'aligned-share': { type: 'string', default: '0.5' },
-    'compaction-rate': { type: 'string', default: 'Infinity' },
-    brief: { type: 'boolean', default: false },
-  },
+const args = commandLine('bench:compaction-simulator', {
+  workload: { type: 'string', default: 'uniform' },
+  operations: { type: 'string', default: '2000000' },
+  keys: { type: 'string', default: '1000000' },
+  'key-bytes': { type: 'string', default: '16' },
+  'value-bytes': { type: 'string', default: '100' },
+  deletes: { type: 'string', default: '0' },
+  'write-buffer-bytes': { type: 'string', default: '1048576' },
+  'base-bytes': { type: 'string' },
+  'table-bytes': { type: 'string' },
+  'table-choice': { type: 'string' },
+  multiplier: { type: 'string' },
+  'l0-trigger': { type: 'string' },
+  'aligned-share': { type: 'string', default: '0.5' },
+  'compaction-rate': { type: 'string', default: 'Infinity' },
+  brief: { type: 'boolean', default: false },
 });
 /** What an entry takes in a block beside key and value. */
 const ENTRY_OVERHEAD_BYTES = 12;

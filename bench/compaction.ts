@@ -13,7 +13,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { Database, type DatabaseStats } from '../src/index.ts';
 import { collectGarbage, syncDisks, temporaryFolder } from './support/cold.ts';
 import { Comparison, spreadText } from './support/comparison.ts';
@@ -43,14 +43,12 @@ const MEMTABLE_BYTES_PER_ENTRY = 224;
 const L0_TABLES_MAX = 48;
 const RESULTS = 'bench/results/compaction.jsonl';
 
-const { values: args } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    entries: { type: 'string', default: '1000000' },
-    overwrites: { type: 'string', default: '4' },
-    runs: { type: 'string', default: '2' },
-    peers: { type: 'string', default: 'uring,syscall,rocksdb' },
-  },
+const args = commandLine('bench:compaction', {
+  rounds: { type: 'string', default: '5' },
+  entries: { type: 'string', default: '1000000' },
+  overwrites: { type: 'string', default: '4' },
+  runs: { type: 'string', default: '2' },
+  peers: { type: 'string', default: 'uring,syscall,rocksdb' },
 });
 const rounds = Number(args.rounds);
 const overwrites = Number(args.overwrites);

@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { Database, type DatabaseOptions } from '../src/index.ts';
 import { BareDisk } from './support/bare.ts';
 import { describeMachine, diskReadBytes, Figures, inFlight, pseudoRandom } from './support/measure.ts';
@@ -23,7 +23,7 @@ const LOADED_KEYS = 300_000;
 const COLD_READS = 10_000;
 const VALUE_BYTES = 100;
 
-const { values: args } = parseArgs({ options: { rounds: { type: 'string' }, only: { type: 'string' } } });
+const args = commandLine('bench', { rounds: { type: 'string' }, only: { type: 'string' } });
 const rounds = Number(args.rounds ?? 5);
 const parts = new Set((args.only ?? 'reads,writes,cold,open').split(','));
 const figures = new Figures();

@@ -4,7 +4,7 @@
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { BenchFiles } from './io-uring/bench-files.ts';
 import type { Run } from './io-uring/bench-ring.ts';
 import { ROWS, type Row } from './io-uring/rows.ts';
@@ -73,12 +73,10 @@ function describe({ row, arm, runs }: Line, first: Line): Record<string, string>
   };
 }
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    rounds: { type: 'string', default: '7' },
-    scale: { type: 'string', default: '1' },
-  },
+const values = commandLine('bench:io-uring', {
+  only: { type: 'string', default: '' },
+  rounds: { type: 'string', default: '7' },
+  scale: { type: 'string', default: '1' },
 });
 const plan = { rounds: Math.ceil(positive('rounds', values.rounds)), scale: positive('scale', values.scale) };
 const rows = ROWS.filter(({ name }) => name.includes(values.only));

@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { Database, type DatabaseOptions } from '../src/index.ts';
 import { QuadringLevel } from '../src/level.ts';
 import { describeMachine, Figures } from './support/measure.ts';
@@ -23,7 +23,7 @@ const STRINGS = { keyEncoding: 'utf8', valueEncoding: 'utf8' } as const;
 const BYTES = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
 const LATER = { sync: false } as const;
 
-const { values: args } = parseArgs({ options: { rounds: { type: 'string' }, backend: { type: 'string' } } });
+const args = commandLine('bench:level', { rounds: { type: 'string' }, backend: { type: 'string' } });
 const rounds = Number(args.rounds ?? 7);
 const options: DatabaseOptions = {
   writeBufferBytes: 64 << 20,

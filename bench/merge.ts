@@ -10,21 +10,19 @@
  *
  *     node --cpu-prof dist/bench/merge.js --rounds 2            says what costs
  */
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import type { CompactionParameters } from '../src/protocol/requests.ts';
 import { dropPageCache, syncDisks, temporaryFolder } from './support/cold.ts';
 import { describeMachine, spreadOf } from './support/measure.ts';
 import { MergeRig, removeTables, writeTable } from './support/merge-rig.ts';
 
-const { values: args } = parseArgs({
-  options: {
-    backend: { type: 'string', default: 'uring' },
-    direct: { type: 'string', default: 'true' },
-    inputs: { type: 'string', default: '4' },
-    mebibytes: { type: 'string', default: '64' },
-    rounds: { type: 'string', default: '5' },
-    keys: { type: 'string', default: 'many' },
-  },
+const args = commandLine('bench:merge', {
+  backend: { type: 'string', default: 'uring' },
+  direct: { type: 'string', default: 'true' },
+  inputs: { type: 'string', default: '4' },
+  mebibytes: { type: 'string', default: '64' },
+  rounds: { type: 'string', default: '5' },
+  keys: { type: 'string', default: 'many' },
 });
 const INPUTS = Number(args.inputs);
 const ROUNDS = Number(args.rounds);

@@ -20,7 +20,7 @@
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { appendFileSync, mkdirSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { Database, type DatabaseOptions, type DatabaseStats } from '../src/index.ts';
 import { temporaryFolder } from './support/cold.ts';
 import { describeMachine } from './support/measure.ts';
@@ -43,18 +43,16 @@ const QUIET_MS = 4000;
 const SETTLE_MS_MAX = 20 * 60_000;
 const RESULTS = 'bench/results/overwrites.jsonl';
 
-const { values: args } = parseArgs({
-  options: {
-    keys: { type: 'string', default: '5000000' },
-    operations: { type: 'string', default: '20000000' },
-    'value-bytes': { type: 'string', default: '200' },
-    seed: { type: 'string', default: '1' },
-    batch: { type: 'string', default: '32' },
-    gets: { type: 'string', default: '2000' },
-    'idle-seconds': { type: 'string', default: '10' },
-    backend: { type: 'string', default: 'auto' },
-    options: { type: 'string', default: '{}' },
-  },
+const args = commandLine('bench:overwrites', {
+  keys: { type: 'string', default: '5000000' },
+  operations: { type: 'string', default: '20000000' },
+  'value-bytes': { type: 'string', default: '200' },
+  seed: { type: 'string', default: '1' },
+  batch: { type: 'string', default: '32' },
+  gets: { type: 'string', default: '2000' },
+  'idle-seconds': { type: 'string', default: '10' },
+  backend: { type: 'string', default: 'auto' },
+  options: { type: 'string', default: '{}' },
 });
 const seed = Number(args.seed);
 const operations = Number(args.operations);

@@ -10,7 +10,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import {
   collectGarbage,
   dropPageCache,
@@ -57,13 +57,11 @@ const PARTS = {
   'cold-gets': coldGets,
 } satisfies Record<string, (peer: Peer, round: number) => Promise<void>>;
 
-const { values: args } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    entries: { type: 'string', default: '1000000' },
-    only: { type: 'string', default: Object.keys(PARTS).join(',') },
-    peers: { type: 'string', default: 'uring,one-table,syscall,classic-level,lmdb' },
-  },
+const args = commandLine('bench:reads', {
+  rounds: { type: 'string', default: '5' },
+  entries: { type: 'string', default: '1000000' },
+  only: { type: 'string', default: Object.keys(PARTS).join(',') },
+  peers: { type: 'string', default: 'uring,one-table,syscall,classic-level,lmdb' },
 });
 const rounds = Number(args.rounds);
 const entries = new NumberedEntries(Number(args.entries));

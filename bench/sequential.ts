@@ -10,7 +10,7 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../scripts/command-line.ts';
 import { parseFileName } from '../src/format/file-names.ts';
 import { Database } from '../src/index.ts';
 import { collectGarbage, dropPageCache, syncDisks, temporaryFolder } from './support/cold.ts';
@@ -35,11 +35,9 @@ const CONTENTS = ['entries', 'keys', 'values'] as const;
 type Content = (typeof CONTENTS)[number];
 const RESULTS = 'bench/results/sequential.jsonl';
 
-const { values: args } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    entries: { type: 'string', default: '2000000' },
-  },
+const args = commandLine('bench:sequential', {
+  rounds: { type: 'string', default: '5' },
+  entries: { type: 'string', default: '2000000' },
 });
 const rounds = Number(args.rounds);
 const entries = new NumberedEntries(Number(args.entries));

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine, runCommand, UsageError, wholeNumber } from './command-line.ts';
 
 /** This file is compiled to dist/scripts/. */
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -24,12 +24,10 @@ function run(command: string, args: readonly string[]): boolean {
 }
 
 function main(): boolean {
-  const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' } } });
-  const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 1)
-    throw new TypeError('--seconds must be a whole number from 1 on');
+  const values = commandLine('fuzz:native', { seconds: { type: 'string', default: '60' } });
+  const seconds = wholeNumber('seconds', values.seconds, 1);
   const compiler = COMPILERS.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
-  if (compiler === undefined) throw new TypeError(`none of ${COMPILERS.join(', ')} is installed`);
+  if (compiler === undefined) throw new UsageError(`none of ${COMPILERS.join(', ')} is installed`);
   const corpus = join(FOLDER, 'corpus');
   mkdirSync(corpus, { recursive: true });
   const program = join(FOLDER, 'pure-parts');
@@ -43,10 +41,6 @@ function main(): boolean {
   return run(program, [...limits, `-artifact_prefix=${FOLDER}/`, '-print_final_stats=1', corpus]);
 }
 
-try {
+await runCommand(() => {
   if (!main()) process.exitCode = 1;
-} catch (error) {
-  if (!(error instanceof TypeError)) throw error;
-  console.error(error.message);
-  process.exitCode = 1;
-}
+});

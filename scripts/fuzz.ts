@@ -8,10 +8,10 @@
  */
 import { randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { allTargets } from '../test/support/fuzz/all.ts';
 import { replayOf, type FuzzTarget } from '../test/support/fuzz/target.ts';
+import { commandLine, runCommand, UsageError, wholeNumber } from './command-line.ts';
 
 /** One round of a target takes seconds, on a machine that is busy with other things too. */
 const ROUND_MS_MAX = 300_000;
@@ -23,20 +23,14 @@ interface Tally {
   milliseconds: number;
 }
 
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (text === '' || !Number.isInteger(value) || value < 0 || value >= 2 ** 31) {
-    throw new TypeError(`--${name} must be a whole number below 2^31, not "${text}"`);
-  }
-  return value;
-}
-
 function targetsNamed(text: string | undefined): readonly FuzzTarget[] {
   if (text === undefined) return allTargets;
   const same = allTargets.filter(({ name }) => name === text);
   const found = same.length > 0 ? same : allTargets.filter(({ name }) => name.includes(text));
   if (found.length > 0) return found;
-  throw new TypeError(`--target must be in one of:\n${allTargets.map(({ name }) => `  ${name}`).join('\n')}`);
+  throw new UsageError(
+    `--target must be in one of:\n${allTargets.map(({ name }) => `  ${name}`).join('\n')}`,
+  );
 }
 
 /** Says what the main thread is at, should it never say anything else. */
@@ -73,20 +67,18 @@ function report(tallies: ReadonlyMap<FuzzTarget, Tally>): void {
 }
 
 async function main(): Promise<boolean> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '60' },
-      target: { type: 'string' },
-      seed: { type: 'string' },
-      path: { type: 'string' },
-    },
+  const values = commandLine('fuzz', {
+    seconds: { type: 'string', default: '60' },
+    target: { type: 'string' },
+    seed: { type: 'string' },
+    path: { type: 'string' },
   });
   const targets = targetsNamed(values.target);
   const seconds = wholeNumber('seconds', values.seconds);
   const { path } = values;
   let seed = values.seed === undefined ? randomInt(2 ** 31) : wholeNumber('seed', values.seed);
   if (path !== undefined && (values.seed === undefined || targets.length !== 1)) {
-    throw new TypeError('--path needs --seed and the --target that it belongs to');
+    throw new UsageError('--path needs --seed and the --target that it belongs to');
   }
   const watchdog = new Watchdog();
   const tallies = new Map(targets.map((target) => [target, { rounds: 0, runs: 0, milliseconds: 0 }]));
@@ -104,7 +96,8 @@ async function main(): Promise<boolean> {
         writeSync(2, `${target.name}: ${failure.report}\n\n${replayOf(target, failure)}\n`);
         return false;
       }
-      if (performance.now() >= deadline && values.seed === undefined) break;
+      // Each has its turn, however little time there is.
+      if (tally.rounds > 1 && performance.now() >= deadline && values.seed === undefined) break;
     }
     if (values.seed !== undefined) break;
     seed = randomInt(2 ** 31);
@@ -117,9 +110,6 @@ async function main(): Promise<boolean> {
   return true;
 }
 
-try {
+await runCommand(async () => {
   if (!(await main())) process.exitCode = 1;
-} catch (error) {
-  console.error(error instanceof TypeError ? error.message : error);
-  process.exitCode = 1;
-}
+});

@@ -10,8 +10,8 @@ import { fork } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { POINTS_MAX, replay, runSeed, SeedFailure } from '../test/simulation/run-seed.ts';
+import { commandLine, runCommand, wholeNumber } from './command-line.ts';
 
 /** Seeds of one process: what a crashed run leaves in memory goes with it. */
 const CHUNK_SEEDS = 50;
@@ -40,14 +40,6 @@ type Message =
   | { readonly kind: 'begin'; readonly seed: number }
   | { readonly kind: 'passed'; readonly crashPoints: number; readonly steps: number; readonly faults: number }
   | { readonly kind: 'failed'; readonly failure: string };
-
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (text === '' || !Number.isInteger(value) || value < 0 || value > 0x7fff_ffff) {
-    throw new TypeError(`--${name} must be a whole number below 2^31, not "${text}"`);
-  }
-  return value;
-}
 
 /** The child's side: runs the seeds of a chunk and tells of each. */
 async function runChunk(from: number, count: number, pointsMax: number): Promise<void> {
@@ -181,17 +173,15 @@ class Campaign {
 async function main(): Promise<void> {
   // Iterators of databases that a power cut stopped are collected like any others.
   process.removeAllListeners('warning');
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: 'string', default: '1000' },
-      from: { type: 'string', default: '1' },
-      points: { type: 'string', default: String(POINTS_MAX) },
-      processes: { type: 'string', default: String(availableParallelism()) },
-      state: { type: 'string' },
-      seed: { type: 'string' },
-      path: { type: 'string' },
-      chunk: { type: 'string' },
-    },
+  const values = commandLine('simulate', {
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+    points: { type: 'string', default: String(POINTS_MAX) },
+    processes: { type: 'string', default: String(availableParallelism()) },
+    state: { type: 'string' },
+    seed: { type: 'string' },
+    path: { type: 'string' },
+    chunk: { type: 'string' },
   });
   const seeds = wholeNumber('seeds', values.seeds);
   const points = wholeNumber('points', values.points);
@@ -206,7 +196,4 @@ async function main(): Promise<void> {
   if (!(await campaign.run(wholeNumber('processes', values.processes)))) process.exitCode = 1;
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof SeedFailure ? error.message : error);
-  process.exitCode = 1;
-});
+await runCommand(main, SeedFailure);

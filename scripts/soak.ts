@@ -8,27 +8,16 @@
 import { randomInt } from 'node:crypto';
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../bench/support/cold.ts';
 import { describeMachine } from '../bench/support/measure.ts';
 import { ownVersion } from '../bench/support/versions.ts';
 import { runSoak, type SoakReport } from '../test/support/soak.ts';
 import type { SoakSample } from '../test/support/soak-samples.ts';
 import type { Trend } from '../test/support/soak-trend.ts';
+import { commandLine, oneOf, runCommand, wholeNumber } from './command-line.ts';
 
 const MEBIBYTE = 1 << 20;
 const PROGRESS_EVERY_SECONDS = 60;
-
-function wholeNumber(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (text !== '' && Number.isInteger(value) && value >= least && value < 2 ** 31) return value;
-  throw new TypeError(`--${name} must be a whole number from ${least} to 2^31, not "${text}"`);
-}
-
-function backendOf(text: string): 'auto' | 'uring' | 'syscall' {
-  if (text === 'auto' || text === 'uring' || text === 'syscall') return text;
-  throw new TypeError(`--backend must be auto, uring or syscall, not "${text}"`);
-}
 
 function mebibytes(bytes: number): string {
   return (bytes / MEBIBYTE).toFixed(1);
@@ -68,18 +57,16 @@ function printReport(report: SoakReport): void {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string' },
-      seconds: { type: 'string' },
-      keys: { type: 'string', default: '200000' },
-      seed: { type: 'string', default: String(randomInt(2 ** 31)) },
-      backend: { type: 'string', default: 'auto' },
-      'writes-per-second': { type: 'string', default: '300' },
-      'reads-per-second': { type: 'string', default: '500' },
-      'reopen-seconds': { type: 'string', default: '180' },
-      out: { type: 'string' },
-    },
+  const values = commandLine('soak', {
+    minutes: { type: 'string' },
+    seconds: { type: 'string' },
+    keys: { type: 'string', default: '200000' },
+    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+    backend: { type: 'string', default: 'auto' },
+    'writes-per-second': { type: 'string', default: '300' },
+    'reads-per-second': { type: 'string', default: '500' },
+    'reopen-seconds': { type: 'string', default: '180' },
+    out: { type: 'string' },
   });
   const seconds =
     values.seconds === undefined
@@ -90,8 +77,8 @@ async function main(): Promise<void> {
   const settings = {
     seconds,
     keys: wholeNumber('keys', values.keys, 1),
-    seed: wholeNumber('seed', values.seed, 0),
-    backend: backendOf(values.backend),
+    seed: wholeNumber('seed', values.seed),
+    backend: oneOf('backend', values.backend, ['auto', 'uring', 'syscall']),
     writesPerSecond: wholeNumber('writes-per-second', values['writes-per-second'], 1),
     readsPerSecond: wholeNumber('reads-per-second', values['reads-per-second'], 1),
     reopenSeconds: wholeNumber('reopen-seconds', values['reopen-seconds'], 1),
@@ -117,9 +104,4 @@ async function main(): Promise<void> {
   process.exitCode = 1;
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(error instanceof TypeError ? error.message : error);
-  process.exitCode = 1;
-}
+await runCommand(main);

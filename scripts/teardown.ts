@@ -4,35 +4,25 @@
  * and keeps its directory.
  */
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import type { Backend } from '../test/support/backends.ts';
 import { describeTeardown, runTeardownCycles, TeardownFailure } from '../test/support/teardown-harness.ts';
+import { commandLine, runCommand, UsageError, wholeNumber } from './command-line.ts';
 
 const PROGRESS_EVERY = 25;
 const BACKENDS: readonly Backend[] = ['uring', 'syscall'];
 
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (text === '' || !Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
-    throw new TypeError(`--${name} must be a whole number below 2^32, not "${text}"`);
-  }
-  return value;
-}
-
 function backendsOf(text: string | undefined): readonly Backend[] {
   if (text === undefined) return BACKENDS;
   const found = BACKENDS.filter((backend) => backend === text);
-  if (found.length === 0) throw new TypeError(`--backend must be ${BACKENDS.join(' or ')}, not "${text}"`);
+  if (found.length === 0) throw new UsageError(`--backend must be ${BACKENDS.join(' or ')}, not "${text}"`);
   return found;
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      cycles: { type: 'string', default: '81' },
-      seed: { type: 'string', default: String(randomInt(2 ** 31)) },
-      backend: { type: 'string' },
-    },
+  const values = commandLine('teardown', {
+    cycles: { type: 'string', default: '81' },
+    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+    backend: { type: 'string' },
   });
   const cycles = wholeNumber('cycles', values.cycles);
   const seed = wholeNumber('seed', values.seed);
@@ -54,10 +44,4 @@ async function main(): Promise<void> {
   console.log(describeTeardown(totals).join('\n'));
 }
 
-try {
-  await main();
-} catch (error) {
-  const known = error instanceof TeardownFailure || error instanceof TypeError;
-  console.error(known ? error.message : error);
-  process.exitCode = 1;
-}
+await runCommand(main, TeardownFailure);

@@ -9,6 +9,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { oneOf, runCommand, UsageError, wholeNumber } from '../command-line.ts';
 import { FILE_SYSTEMS } from '../../test/vm/devices.ts';
 import { MachineError } from './commands.ts';
 import { failDisks } from './io-errors.ts';
@@ -32,26 +33,12 @@ const { values, positionals } = parseArgs({
   },
 });
 
-function oneOf<T extends string>(name: string, text: string, choices: readonly T[]): T {
-  const found = choices.find((choice) => choice === text);
-  if (found === undefined) throw new TypeError(`--${name} must be ${choices.join(' or ')}, not "${text}"`);
-  return found;
-}
-
-function wholeNumber(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (text === '' || !Number.isInteger(value) || value < least || value >= 2 ** 32) {
-    throw new TypeError(`--${name} must be a whole number from ${least} to 2^32 - 1, not "${text}"`);
-  }
-  return value;
-}
-
 function disksOf(text: string): Record<string, number> {
   if (text === '') return {};
   return Object.fromEntries(
     text.split(',').map((one) => {
       const [, name, mebibytes] = /^([a-z][a-z0-9-]*)=(.*)$/.exec(one) ?? [];
-      if (name === undefined) throw new TypeError(`--disks must be name=mebibytes,…, not "${text}"`);
+      if (name === undefined) throw new UsageError(`--disks must be name=mebibytes,…, not "${text}"`);
       return [name, wholeNumber('disks', mebibytes ?? '', 1)];
     }),
   );
@@ -70,7 +57,7 @@ async function main(): Promise<number> {
   const fileSystems = values.fs.split(',').map((text) => oneOf('fs', text, FILE_SYSTEMS));
   switch (what) {
     case 'run': {
-      if (rest.length === 0) throw new TypeError('run needs a command, behind --');
+      if (rest.length === 0) throw new UsageError('run needs a command, behind --');
       const modules = oneOf('modules', values.modules, ['production', 'all']);
       const timeoutMs = wholeNumber('timeout', values.timeout, 1) * 1000;
       const disks = disksOf(values.disks);
@@ -85,14 +72,14 @@ async function main(): Promise<number> {
         backend,
         fileSystems,
         cuts: wholeNumber('cuts', values.cuts, 1),
-        seed: wholeNumber('seed', values.seed, 0),
+        seed: wholeNumber('seed', values.seed),
         mutation: MUTATIONS.find(({ name }) => name === mutation),
       });
     }
     case 'io-errors':
       return await failDisks(kernel, { fileSystems, backend });
     default:
-      throw new TypeError(`npm run vm -- run, power-cuts or io-errors; not ${what ?? 'nothing'}`);
+      throw new UsageError(`npm run vm -- run, power-cuts or io-errors; not ${what ?? 'nothing'}`);
   }
 }
 
@@ -104,10 +91,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-try {
+await runCommand(async () => {
   process.exitCode = await main();
-} catch (error) {
-  const known = error instanceof MachineError || error instanceof TypeError;
-  console.error(known ? error.message : error);
-  process.exitCode = 1;
-}
+}, MachineError);

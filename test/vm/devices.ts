@@ -25,6 +25,15 @@ export function runInMachine(command: string, ...commandArguments: string[]): st
   throw new Error(`${[command, ...commandArguments].join(' ')}: ${end}\n${stdout}${stderr}`.trimEnd());
 }
 
+/** Only says when the command fails. */
+function runAnyway(command: string, ...commandArguments: string[]): void {
+  try {
+    runInMachine(command, ...commandArguments);
+  } catch (error) {
+    console.error(error);
+  }
+}
+
 export function sectorsOf(device: string): number {
   return Number(readFileSync(`/sys/class/block/${basename(realpathSync(device))}/size`, 'utf8'));
 }
@@ -64,6 +73,11 @@ export class MappedDevice {
   remove(): void {
     dmsetup('remove', '--noudevrules', '--noudevsync', this.#name);
   }
+
+  /** The same where something has gone wrong already: says so when the device is still in use. */
+  abandon(): void {
+    runAnyway('dmsetup', 'remove', '--noudevrules', '--noudevsync', this.#name);
+  }
 }
 
 function dmsetup(...dmsetupArguments: string[]): string {
@@ -85,7 +99,7 @@ export async function whileMounted<T>(
     result = await use();
   } catch (error) {
     // What went wrong first is what is to be heard of.
-    spawnSync('umount', [place], { timeout: RUN_MS_MAX });
+    runAnyway('umount', place);
     throw error;
   }
   runInMachine('umount', place);

@@ -92,12 +92,17 @@ export class Replay {
     const { copy, snapshots } = this.#places;
     const target = `snapshot ${copy} ${snapshots} N ${SNAPSHOT_CHUNK_SECTORS}`;
     const snapshot = new MappedDevice('cut', sectorsOf(copy), target);
+    let result: T;
     try {
       this.#write(snapshot.path, remains(this.#entries, cut, new Random(seed)));
-      return await use(snapshot.path);
-    } finally {
-      snapshot.remove();
+      result = await use(snapshot.path);
+    } catch (error) {
+      // What went wrong first is what is to be heard of.
+      snapshot.abandon();
+      throw error;
     }
+    snapshot.remove();
+    return result;
   }
 
   /** Makes the copy what the cut left. */
