@@ -16,15 +16,33 @@ export class UsageError extends Error {
  * there is one that does not exist, or that lacks its value. `command`: as in `npm run <command>`.
  */
 export function commandLine<const T extends Options>(command: string, options: T): Values<T> {
-  if (process.argv.slice(2).includes('--help')) {
+  return parse(command, options, false).values;
+}
+
+/** The same of a command that takes other words as well. */
+export function commandLineWithWords<const T extends Options>(
+  command: string,
+  options: T,
+): { values: Values<T>; words: string[] } {
+  const { values, positionals } = parse(command, options, true);
+  return { values, words: positionals };
+}
+
+function parse<const T extends Options>(
+  command: string,
+  options: T,
+  allowPositionals: boolean,
+): ReturnType<typeof parseArgs<{ options: T; allowPositionals: boolean }>> {
+  const ends = process.argv.indexOf('--');
+  if (process.argv.slice(2, ends === -1 ? undefined : ends).includes('--help')) {
     console.log(usageOf(command, options));
     process.exit(0);
   }
   try {
-    return parseArgs({ options }).values;
+    return parseArgs({ options, allowPositionals });
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    // A second sentence of Node's is about arguments that are no options.
+    // A second sentence of Node's is about words that look like options.
     console.error(`${error.message.split('. ')[0]}\n${usageOf(command, options)}`);
     process.exit(2);
   }

@@ -8,8 +8,7 @@
  * All take `--kernel 6.12|6.1`, the last two `--backend auto|uring|syscall`.
  */
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
-import { oneOf, runCommand, UsageError, wholeNumber } from '../command-line.ts';
+import { commandLineWithWords, oneOf, runCommand, UsageError, wholeNumber } from '../command-line.ts';
 import { FILE_SYSTEMS } from '../../test/vm/devices.ts';
 import { MachineError } from './commands.ts';
 import { failDisks } from './io-errors.ts';
@@ -18,19 +17,16 @@ import { runInNewMachine } from './machine-run.ts';
 import { MUTATIONS } from './mutations.ts';
 import { cutPower } from './power-cuts.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    kernel: { type: 'string', default: '6.12' },
-    modules: { type: 'string', default: 'production' },
-    disks: { type: 'string', default: '' },
-    timeout: { type: 'string', default: '600' },
-    cuts: { type: 'string', default: '100' },
-    fs: { type: 'string', default: FILE_SYSTEMS.join(',') },
-    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
-    backend: { type: 'string', default: 'auto' },
-    mutation: { type: 'string', default: 'none' },
-  },
+const { values, words } = commandLineWithWords('vm', {
+  kernel: { type: 'string', default: '6.12' },
+  modules: { type: 'string', default: 'production' },
+  disks: { type: 'string', default: '' },
+  timeout: { type: 'string', default: '600' },
+  cuts: { type: 'string', default: '100' },
+  fs: { type: 'string', default: FILE_SYSTEMS.join(',') },
+  seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+  backend: { type: 'string', default: 'auto' },
+  mutation: { type: 'string', default: 'none' },
 });
 
 function disksOf(text: string): Record<string, number> {
@@ -51,7 +47,7 @@ function commandOf(words: readonly string[]): string {
 }
 
 async function main(): Promise<number> {
-  const [what, ...rest] = positionals;
+  const [what, ...rest] = words;
   const kernel = oneOf('kernel', values.kernel, KERNEL_VERSIONS);
   const backend = oneOf('backend', values.backend, ['auto', 'uring', 'syscall']);
   const fileSystems = values.fs.split(',').map((text) => oneOf('fs', text, FILE_SYSTEMS));

@@ -5,6 +5,7 @@
  *
  * Exit codes are for scripts: 0 sound, 1 something is damaged or was lost, 2 nothing can be said.
  */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Database, QuadringError, type RepairReport, type VerifyReport } from '../index.ts';
 import { formatProbe } from './probe-report.ts';
@@ -15,6 +16,7 @@ const USAGE = `usage: quadring verify <directory> [--json] [--lock-timeout <ms>]
        quadring repair <directory> [--json] [--lock-timeout <ms>]
                        [--hide-older likely|all|none] [--take-behind-gaps]
        quadring probe [directory] [--json]
+       quadring --version
 
 verify  looks at every byte of every file, and changes nothing
 repair  makes what still verifies into a database that opens; what it replaces is put aside, in lost-NNNNNN
@@ -27,7 +29,10 @@ Nobody may have a database open that is verified or repaired. Exit codes: 0 soun
 const SOUND = 0;
 const DAMAGED = 1;
 const UNKNOWN = 2;
-const PROBE_OPTIONS = new Set(['json', 'help']);
+const PROBE_OPTIONS = new Set(['json', 'help', 'version']);
+const HIDE_OLDER = ['likely', 'all', 'none'] as const;
+/** This file is compiled to dist/src/cli/. */
+const PACKAGE = new URL('../../../package.json', import.meta.url);
 
 interface ProbeCommand {
   readonly name: 'probe';
@@ -40,25 +45,27 @@ interface DatabaseCommand {
   readonly directory: string;
   readonly json: boolean;
   readonly lockTimeoutMs: number | undefined;
-  readonly hideOlder: string | undefined;
+  readonly hideOlder: (typeof HIDE_OLDER)[number] | undefined;
   readonly takeBehindGaps: boolean;
 }
 
-/** Undefined where the usage was asked for. Throws a TypeError that says what is wrong. */
-function commandOf(args: string[]): DatabaseCommand | ProbeCommand | undefined {
+/** What was asked for where it is no command. Throws a TypeError that says what is wrong. */
+function commandOf(args: string[]): DatabaseCommand | ProbeCommand | 'usage' | 'version' {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
     options: {
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
+      version: { type: 'boolean', default: false },
       'lock-timeout': { type: 'string' },
       'hide-older': { type: 'string' },
       'take-behind-gaps': { type: 'boolean', default: false },
     },
   });
-  if (values.help) return undefined;
   const [name, directory, ...rest] = positionals;
+  if (values.help || name === 'help') return 'usage';
+  if (values.version) return 'version';
   const { json } = values;
   if (name === 'probe') {
     if (rest.length > 0) throw new TypeError('one directory at most');
@@ -75,7 +82,7 @@ function commandOf(args: string[]): DatabaseCommand | ProbeCommand | undefined {
     directory,
     json,
     lockTimeoutMs: millisecondsOf(values['lock-timeout']),
-    hideOlder: values['hide-older'],
+    hideOlder: hideOlderOf(values['hide-older']),
     takeBehindGaps: values['take-behind-gaps'],
   };
 }
@@ -84,6 +91,13 @@ function millisecondsOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d{1,9}$/.test(text)) throw new TypeError(`--lock-timeout must be milliseconds, not "${text}"`);
   return Number(text);
+}
+
+function hideOlderOf(text: string | undefined): DatabaseCommand['hideOlder'] {
+  if (text === undefined) return undefined;
+  const found = HIDE_OLDER.find((one) => one === text);
+  if (found !== undefined) return found;
+  throw new TypeError(`--hide-older must be ${HIDE_OLDER.join(', ')}, not "${text}"`);
 }
 
 async function verify({ directory, json, lockTimeoutMs }: DatabaseCommand): Promise<number> {
@@ -100,8 +114,7 @@ async function repair(command: DatabaseCommand): Promise<number> {
   const report: RepairReport = await Database.repair(directory, {
     takeBehindGaps,
     ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
-    // What is not one of the three is refused by `repair`, which says so.
-    ...(hideOlder === undefined ? {} : { hideOlder: hideOlder as 'likely' }),
+    ...(hideOlder === undefined ? {} : { hideOlder }),
   });
   console.log(json ? toJson(report) : formatRepair(report));
   return report.lost.length === 0 ? SOUND : DAMAGED;
@@ -113,8 +126,12 @@ function probeMachine({ directory, json }: ProbeCommand): number {
   return SOUND;
 }
 
+function ownVersion(): string {
+  return (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
+}
+
 async function main(args: string[]): Promise<number> {
-  let command: DatabaseCommand | ProbeCommand | undefined;
+  let command: ReturnType<typeof commandOf>;
   try {
     command = commandOf(args);
   } catch (error) {
@@ -122,8 +139,8 @@ async function main(args: string[]): Promise<number> {
     console.error(`quadring: ${error.message}\n\n${USAGE}`);
     return UNKNOWN;
   }
-  if (command === undefined) {
-    console.log(USAGE);
+  if (command === 'usage' || command === 'version') {
+    console.log(command === 'usage' ? USAGE : ownVersion());
     return SOUND;
   }
   try {
