@@ -6,6 +6,7 @@
  *     node scripts/native.cjs             build if there is no build, or if a source is newer than it
  *     node scripts/native.cjs --rebuild   build in any case, from nothing
  *     node scripts/native.cjs --missing   what the system lacks to build it, as JSON
+ *     node scripts/native.cjs --prebuild  compile what a package carries for machines like this one, into prebuilds/
  *     node scripts/native.cjs --libraries what to link liburing and LZ4 by (binding.gyp asks this)
  */
 const { spawnSync } = require('node:child_process');
@@ -231,6 +232,35 @@ function compile(fromNothing) {
   return fromNothing ? complain('the addon compiled, but it does not load.') : compile(true);
 }
 
+/**
+ * For packages: with the libraries inside, so that a machine needs neither them nor a compiler. One for each processor and
+ * C library; those of others are to be copied into prebuilds/ from such machines.
+ */
+function prebuild() {
+  const shared = libraries.filter((library) => !linked(library).endsWith('.a'));
+  if (shared.length > 0) {
+    const names = shared.map(({ name }) => `lib${name}.a`).join(' and ');
+    return complain(`a prebuilt addon carries its libraries with it, and there is no ${names} here.`);
+  }
+  const headers = headersDirectory();
+  if (headers === null)
+    return complain(
+      "nothing can be compiled, because Node's headers were not found; set npm_config_nodedir.",
+    );
+  const result = spawnSync(
+    process.execPath,
+    [require.resolve('prebuildify/bin.js'), '--napi', '--strip', '--tag-libc'],
+    {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, npm_config_nodedir: headers },
+    },
+  );
+  if (result.status === 0) return 0;
+  process.stderr.write((result.stdout ?? '') + (result.stderr ?? ''));
+  return complain('the addon did not compile; what the compiler said stands above.');
+}
+
 function main(argument) {
   switch (argument) {
     case '--libraries':
@@ -241,6 +271,8 @@ function main(argument) {
       return 0;
     case '--rebuild':
       return compile(true);
+    case '--prebuild':
+      return prebuild();
     case undefined:
       break;
     default:
