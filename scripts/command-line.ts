@@ -66,11 +66,11 @@ export async function runCommand(
   }
 }
 
-/** Throws UsageError unless it is one from `least` to 2^31. */
+/** Throws UsageError unless it is one from `least` to below 2^31. */
 export function wholeNumber(name: string, text: string, least = 0): number {
   const value = Number(text);
-  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= 2 ** 31) return value;
-  throw new UsageError(`--${name} must be a whole number from ${least} to 2^31, not "${text}"`);
+  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value < 2 ** 31) return value;
+  throw new UsageError(`--${name} must be a whole number from ${least} to below 2^31, not "${text}"`);
 }
 
 /** Throws UsageError unless it is one of them. */

@@ -189,6 +189,17 @@ function complain(text) {
   return 1;
 }
 
+function withoutHeaders() {
+  return complain(
+    "the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.",
+  );
+}
+
+function didNotCompile({ stdout, stderr }) {
+  process.stderr.write((stdout ?? '') + (stderr ?? ''));
+  return complain('the addon did not compile; what the compiler said stands above.');
+}
+
 function compile(fromNothing) {
   const { install, packages } = missing();
   if (packages.length > 0) {
@@ -203,11 +214,7 @@ function compile(fromNothing) {
   if (gyp === null)
     return complain('the addon cannot be compiled here, because node-gyp was not found; it comes with npm.');
   const headers = headersDirectory();
-  if (headers === null) {
-    return complain(
-      "the addon cannot be compiled here, because Node's headers were not found; set npm_config_nodedir.",
-    );
-  }
+  if (headers === null) return withoutHeaders();
   for (const step of fromNothing ? ['rebuild'] : ['configure', 'build']) {
     const settings = ['--loglevel=error', '--jobs=2', `--nodedir=${headers}`];
     const result = spawnSync(process.execPath, [gyp, step, ...settings], {
@@ -219,8 +226,7 @@ function compile(fromNothing) {
     });
     if (process.env.npm_config_loglevel === 'verbose') process.stderr.write(result.stdout + result.stderr);
     if (result.status === 0) continue;
-    process.stderr.write((result.stdout ?? '') + (result.stderr ?? ''));
-    return complain('the addon did not compile; what the compiler said stands above.');
+    return didNotCompile(result);
   }
   if (loadsAfresh()) {
     // make leaves it alone if what changed was no part of it; the next run should see that nothing is to be done.
@@ -243,10 +249,7 @@ function prebuild() {
     return complain(`a prebuilt addon carries its libraries with it, and there is no ${names} here.`);
   }
   const headers = headersDirectory();
-  if (headers === null)
-    return complain(
-      "nothing can be compiled, because Node's headers were not found; set npm_config_nodedir.",
-    );
+  if (headers === null) return withoutHeaders();
   const result = spawnSync(
     process.execPath,
     [require.resolve('prebuildify/bin.js'), '--napi', '--strip', '--tag-libc'],
@@ -256,9 +259,8 @@ function prebuild() {
       env: { ...process.env, npm_config_nodedir: headers },
     },
   );
-  if (result.status === 0) return 0;
-  process.stderr.write((result.stdout ?? '') + (result.stderr ?? ''));
-  return complain('the addon did not compile; what the compiler said stands above.');
+  // It leaves no build behind, and in a checkout it is the build that follows the sources.
+  return result.status === 0 ? compile(false) : didNotCompile(result);
 }
 
 function main(argument) {
