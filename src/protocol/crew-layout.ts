@@ -17,13 +17,13 @@
  *     0 MiB             log staging A          ┐ registered by the wal ring
  *     1 MiB             log staging B          ┘
  *     2 MiB             manifest staging       ┐
- *     3 MiB             8 write buffers        │ registered by the flush ring
- *     5 MiB             mailbox, zeros, scratch┘
- *     6 MiB             8 transfer buffers       not registered: touched only when something large is read
- *     8 MiB             compaction's mailbox   ┐
- *    12 MiB             its 8 write buffers    │ registered by the compaction ring
- *    14 MiB             its read buffers       ┘
- *    22 MiB             block-cache slots        registered by the foreground ring
+ *     3 MiB             3 write buffers        │ registered by the flush ring
+ *     3¾ MiB            mailbox, zeros, scratch┘
+ *     5 MiB             8 transfer buffers       not registered: touched only when something large is read
+ *     7 MiB             compaction's mailbox   ┐
+ *    11 MiB             its 3 write buffers    │ registered by the compaction ring
+ *    12 MiB             its read buffers       ┘
+ *    20 MiB             block-cache slots        registered by the foreground ring
  */
 import { LINE_WORDS } from '../atomics-sync/words.ts';
 import { spscQueueWords, type SpscQueueShape } from '../atomics-sync/spsc-queue.ts';
@@ -90,23 +90,27 @@ export const LOG_STAGING_AT = 0;
 export const MANIFEST_STAGING_AT = 2 * MEBIBYTE;
 export const WRITE_BUFFERS_AT = 3 * MEBIBYTE;
 export const WRITE_BUFFER_BYTES = 256 * 1024;
-export const WRITE_BUFFER_COUNT = 8;
+/**
+ * Two are written while the third is filled. More would be no faster, and a read that others wait for has to pass all that is
+ * under way on the disk (see docs/benchmarks.md).
+ */
+export const WRITE_BUFFER_COUNT = 3;
 /** Two keys of 65,535 bytes and a table's numbers fit. */
-export const MAILBOX_AT = 5 * MEBIBYTE;
+export const MAILBOX_AT = WRITE_BUFFERS_AT + WRITE_BUFFER_COUNT * WRITE_BUFFER_BYTES;
 export const MAILBOX_BYTES = 256 * 1024;
 /** A write buffer's length of zeros that nobody writes to. */
 export const ZEROS_AT = MAILBOX_AT + MAILBOX_BYTES;
 /** A page of the flush thread's own, for the text of CURRENT. */
 export const SCRATCH_AT = ZEROS_AT + WRITE_BUFFER_BYTES;
 /** Where reads that are larger than a cache slot land, piece by piece. */
-export const TRANSFER_BUFFERS_AT = 6 * MEBIBYTE;
+export const TRANSFER_BUFFERS_AT = 5 * MEBIBYTE;
 export const TRANSFER_BUFFER_BYTES = 256 * 1024;
 export const TRANSFER_BUFFER_COUNT = 8;
 /** The compaction thread's: parameters and answers, what it writes, what it reads. */
-export const COMPACTION_MAILBOX_AT = 8 * MEBIBYTE;
+export const COMPACTION_MAILBOX_AT = 7 * MEBIBYTE;
 export const COMPACTION_MAILBOX_BYTES = 4 * MEBIBYTE;
-export const COMPACTION_WRITE_BUFFERS_AT = 12 * MEBIBYTE;
-export const COMPACTION_READ_BUFFERS_AT = 14 * MEBIBYTE;
+export const COMPACTION_WRITE_BUFFERS_AT = 11 * MEBIBYTE;
+export const COMPACTION_READ_BUFFERS_AT = 12 * MEBIBYTE;
 export const COMPACTION_READ_BYTES = 8 * MEBIBYTE;
 /** Runs that one compaction merges at most: each has two read buffers of at least 64 KiB. */
 export const COMPACTION_RUNS_MAX = 64;

@@ -43,12 +43,17 @@ import { FLAG_ASYNC, FLAG_IDLE } from './ring.ts';
 import type { RoleBasics } from './role.ts';
 import type { RoleTask } from './role-io.ts';
 
-/** A read buffer: large enough for the disk's full rate with two reads a run under way, and within a registered slice. */
-const CHUNK_BYTES_MAX = 512 * 1024;
+/** A read buffer, within a registered slice. */
+const CHUNK_BYTES_MAX = 256 * 1024;
+/**
+ * Over all runs. Two of that size bring more than is merged meanwhile, and reads of others have to pass what is under way on
+ * the disk (see docs/benchmarks.md).
+ */
+const READS_MAX = 2;
 /** Range tombstones of a table that has no entries: whoever opens a table has all of them in memory. */
 const OUTPUT_FRAGMENTS_MAX = 8192;
-/** Records beside reads: a write for each buffer, a sync, and one to open, close or wait. */
-const RECORDS_BESIDE_READS = WRITE_BUFFER_COUNT + 2;
+/** Beside the reads: a write for each buffer, a sync, and one to open, close or wait. */
+export const COMPACTION_RECORDS = READS_MAX + WRITE_BUFFER_COUNT + 2;
 
 export interface WrittenTable {
   readonly description: TableDescription;
@@ -94,7 +99,7 @@ export class Compaction {
       chunkBytes,
       // Through the page cache a read would be done in the turn that begins it, up to the disk: 1.5 times the time.
       flags: directIo ? this.#ioFlags : this.#ioFlags | FLAG_ASYNC,
-      readsMax: io.recordsPerTask - RECORDS_BESIDE_READS,
+      readsMax: READS_MAX,
     });
     this.#reads.collectOthers = () => this.#output?.collect();
     // Bytes of shared memory are copied one by one to where their words are not aligned.

@@ -5,6 +5,7 @@
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { roleWords, WRITE_BUFFER_COUNT } from '../protocol/crew-layout.ts';
 import { ROLE_COMPACTION, ROLE_FLUSH, ROLE_FOREGROUND, ROLE_WAL, type RoleId } from '../protocol/requests.ts';
+import { COMPACTION_RECORDS } from './compaction.ts';
 import { CompactionRole, type CompactionClocks } from './compaction-role.ts';
 import { FlushRole } from './flush-role.ts';
 import { ForegroundRole } from './foreground-role.ts';
@@ -33,7 +34,7 @@ const LIMITS: Record<RoleId, RoleLimits> = {
   // A table, a manifest append, log files, removals; a table has a write for each buffer and one more outstanding.
   [ROLE_FLUSH]: { tasksMax: 4, recordsPerTask: WRITE_BUFFER_COUNT + 1 },
   // A step of a compaction, with its reads and writes, and beside it whatever else there is to answer.
-  [ROLE_COMPACTION]: { tasksMax: 2, recordsPerTask: 32 },
+  [ROLE_COMPACTION]: { tasksMax: 2, recordsPerTask: COMPACTION_RECORDS },
   // One frame and, beside it, the closing of an older log or the opening of the next.
   [ROLE_WAL]: { tasksMax: 2, recordsPerTask: 1 },
 };

@@ -46,7 +46,7 @@ import { writeTable } from './table-writer.ts';
 /** Space is reserved for the manifest in such pieces, so that a full disk is met before an edit is written. */
 const MANIFEST_RESERVE_BYTES = 256 * 1024;
 /** Writes under way while a log file is written through. */
-const PREPARE_DEPTH = 8;
+const PREPARE_DEPTH = 2;
 const FILE_MODE = 0o600;
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
