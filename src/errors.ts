@@ -58,12 +58,12 @@ export interface ErrorFields {
 export class QuadringError extends Error {
   override readonly name = 'QuadringError';
   readonly code: ErrorCode;
-  readonly file?: string;
-  readonly offset?: number;
-  readonly path?: string;
-  readonly pid?: number;
-  readonly expected?: number;
-  readonly actual?: number;
+  declare readonly file?: string;
+  declare readonly offset?: number;
+  declare readonly path?: string;
+  declare readonly pid?: number;
+  declare readonly expected?: number;
+  declare readonly actual?: number;
 
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}) {
     super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
