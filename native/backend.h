@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "ring_setup.h"
+
 namespace quadring {
 
 /** The arrays are the caller's and outlive the backend. */
@@ -19,10 +21,17 @@ struct BackendOptions {
   uint32_t completion_capacity = 0;
   int eventfd = -1;
   bool single_issuer = true;
+  SubmissionPolling polling;
+  /** kCounters of them. */
+  double* counters = nullptr;
 };
 
 struct BackendDescription {
   std::vector<const char*> flags;
+  /** Of the ring, or −1. */
+  int descriptor = -1;
+  /** Empty where a thread of the kernel polls for submissions, or none was wanted. */
+  std::string polling_refusal;
   uint32_t entries = 0;
   uint32_t completion_entries = 0;
   uint64_t registered_bytes = 0;

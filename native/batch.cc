@@ -14,7 +14,7 @@ bool StandsAlone(const Operation& operation) {
 
 }  // namespace
 
-void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t count) {
+void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t count, uint32_t chain_max) {
   count_ = count;
   uint32_t index = 0;
   while (index < count) {
@@ -25,6 +25,7 @@ void Batch::Read(const BackendOptions& arrays, const Regions& regions, uint32_t 
       Operation* operation = &operations_[index];
       Decode(arrays, regions, index, operation);
       if (index > chain_start && StandsAlone(*operation)) operation->refusal = -EINVAL;
+      if (index - chain_start >= chain_max) operation->refusal = -EINVAL;
       index++;
       // A chain ends with the batch: without this, the next thing submitted would be tied to it.
       if (index == count) operation->linked = false;

@@ -9,8 +9,12 @@
 //
 // ERROR HANDLING
 //   What an operation meets is its completion's result and no concern of the ring. An error of the ring itself (what
-//   io_uring_enter returns, see Submit) is either waited out within a bound or final: it is kept, every later Turn
+//   io_uring_enter returns, see ring_queue.cc) is either waited out within a bound or final: it is kept, every later Turn
 //   fails with it, and only Close remains. A batch that was taken up to the middle of a chain is not resumed.
+//
+// CHAINS WHERE A THREAD OF THE KERNEL POLLS
+//   Are published each alone, so that it does not cut them (ring_queue.cc): what is before and what is behind is taken
+//   separately. A batch may hold none that is longer than what it takes at once.
 //
 // SHORT TRANSFERS
 //   Are reported as they are. A short read or write severs its chain (the kernel cancels the rest); resubmitting the
@@ -41,12 +45,11 @@
 #include "ring.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
+#include <cstring>
 #include <string>
 
 #include "io_priority.h"
@@ -76,11 +79,10 @@ constexpr uint64_t kCancelUserData = kInternal | 2;
 /** Completion queue entries for each submission entry. */
 constexpr uint32_t kCompletionQueueFactor = 8;
 static_assert(kEntriesMax * kCompletionQueueFactor <= ProvidedBuffers::kEntriesMax, "one buffer for each in flight");
+/** What the kernel's thread takes at once where it serves more than one ring, and so the longest chain. */
+constexpr uint32_t kPolledChainMax = 8;
 /** Room in the completion queue for the ring's own: the eventfd's read and two cancellations. */
 constexpr uint32_t kInternalMax = 3;
-
-/** How often the kernel may take less than everything, or nothing for lack of memory, before that is an error. */
-constexpr int kSubmitAttemptsMax = 1000;
 
 // Close: how long it waits for what is in flight, and after how long it cancels what still runs: a read of a disk has
 // completed by then, and a read of a pipe might never.
@@ -105,10 +107,14 @@ Failure Ring::Open() {
   if (status < 0) return SystemFailure(errno, "fcntl", "the eventfd is not an open descriptor");
   if (status & O_NONBLOCK) return SystemFailure(EINVAL, "fcntl", "the eventfd must be a blocking one");
 
-  const uint32_t completion_entries = options_.entries * kCompletionQueueFactor;
-  Failure failure = OpenRing(options_.entries, completion_entries, options_.single_issuer, &setup_);
+  RingRequest request;
+  request.entries = options_.entries;
+  request.completion_entries = options_.entries * kCompletionQueueFactor;
+  request.single_issuer = options_.single_issuer;
+  request.polling = options_.polling;
+  Failure failure = queue_.Open(request);
   open_ = !failure;
-  timeouts_.resize(setup_.entries);
+  kept_.resize(queue_.setup().entries);
   return failure;
 }
 
@@ -119,16 +125,17 @@ Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange f
   if (failure) return failure;
   // Before the region is another one: what was lent of the old one goes.
   if (select_bytes != 0 || regions_.select_bytes(region) != 0) {
-    provided_.Renew(&setup_.ring, select_bytes == 0 ? 0 : setup_.completion_entries);
+    provided_.Renew(queue_.ring(), select_bytes == 0 ? 0 : queue_.setup().completion_entries);
   }
   regions_.Attach(region, base, length, select_bytes);
-  fixed_.Attach(&setup_.ring, region, fixed.offset, base + fixed.offset,
+  fixed_.Attach(queue_.ring(), region, fixed.offset, base + fixed.offset,
                 static_cast<uint32_t>(fixed.length >> FixedBuffers::kSliceShift));
   return Failure{};
 }
 
 uint32_t Ring::Room() const {
-  return std::min(setup_.entries, setup_.completion_entries - kInternalMax - in_flight_);
+  const RingSetup& setup = queue_.setup();
+  return std::min(setup.entries, setup.completion_entries - kInternalMax - in_flight_);
 }
 
 int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
@@ -136,29 +143,15 @@ int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
   if (count == 0 && wait_microseconds == 0 && in_flight_ == 0) return 0;
 
   uint32_t written = 0;
-  if (count > 0) {
-    batch_.Read(options_, regions_, count);
-    for (const Operation& operation : batch_) {
-      // Between two operations that are carried out there it makes no difference when: it stands alone.
-      const bool is_done_here = operation.opcode == kTruncate && !setup_.truncates;
-      if (operation.refusal == 0 && !is_done_here) {
-        Prepare(operation);
-      } else {
-        int32_t* completion = options_.completions + size_t{written} * kCompletionWords;
-        completion[0] = static_cast<int32_t>(operation.user_data);
-        completion[1] = operation.refusal != 0 ? operation.refusal : Truncate(operation);
-        completion[2] = kNoBuffer;
-        written++;
-      }
-    }
-  }
+  if (count > 0) TakeBatch(count, &written);
+  if (failure_) return -1;
 
-  if (wait_microseconds == 0 || written > 0 || HasCompletions()) {
+  if (wait_microseconds == 0 || written > 0 || queue_.HasCompletions()) {
     if (!Submit(0, 0)) return -1;
   } else {
     // A batch that fills the queue leaves no entry for the eventfd's read: the one case of two entries to the kernel.
-    if (!wake_up_armed_ && Unsubmitted() == setup_.entries && !Submit(0, 0)) return -1;
-    if (!HasCompletions()) {
+    if (!wake_up_armed_ && !MakeRoom()) return -1;
+    if (!queue_.HasCompletions()) {
       if (!wake_up_armed_) ArmWakeUp();
       if (!Submit(1, std::min(wait_microseconds, kWaitMicrosecondsMax))) return -1;
     }
@@ -168,13 +161,37 @@ int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
   return failure_ ? -1 : static_cast<int>(total);
 }
 
-io_uring_sqe* Ring::NextEntry() {
-  // Never null: a batch holds at most as many records as the queue has entries, and every Submit empties it.
-  return io_uring_get_sqe(&setup_.ring);
+/** Prepares what is to be carried out; the completions of what is not, or was at once, are written. */
+void Ring::TakeBatch(uint32_t count, uint32_t* written) {
+  batch_.Read(options_, regions_, count, queue_.is_polled() ? kPolledChainMax : options_.entries);
+  for (const Operation& operation : batch_) {
+    // Between two operations that are carried out there it makes no difference when: it stands alone.
+    const bool is_done_here = operation.opcode == kTruncate && !queue_.setup().truncates;
+    if (operation.refusal == 0 && !is_done_here) {
+      if (!PrepareInOrder(operation)) return;
+    } else {
+      int32_t* completion = options_.completions + size_t{*written} * kCompletionWords;
+      completion[0] = static_cast<int32_t>(operation.user_data);
+      completion[1] = operation.refusal != 0 ? operation.refusal : Truncate(operation);
+      completion[2] = kNoBuffer;
+      ++*written;
+    }
+  }
+}
+
+/** With a chain apart from what is before and behind it where it must be. False: failure_ says why. */
+bool Ring::PrepareInOrder(const Operation& operation) {
+  const bool begins_chain = operation.linked && !in_chain_;
+  const bool ends_chain = in_chain_ && !operation.linked;
+  if (queue_.is_polled() && begins_chain && !SubmitAndSettle()) return false;
+  if (!MakeRoom()) return false;
+  Prepare(operation);
+  in_chain_ = operation.linked;
+  return !queue_.is_polled() || !ends_chain || SubmitAndSettle();
 }
 
 void Ring::Prepare(const Operation& operation) {
-  io_uring_sqe* entry = NextEntry();
+  io_uring_sqe* entry = queue_.Next();
   uint32_t note = kNoteNothing;
   switch (operation.opcode) {
     case kRead:
@@ -187,7 +204,7 @@ void Ring::Prepare(const Operation& operation) {
       io_uring_prep_fsync(entry, operation.file, operation.flags & kFlagDatasync ? IORING_FSYNC_DATASYNC : 0);
       break;
     case kOpen:
-      io_uring_prep_openat(entry, operation.file, operation.first_name, static_cast<int>(operation.length) | O_CLOEXEC,
+      io_uring_prep_openat(entry, operation.file, KeepName(entry, operation.first_name, 0), static_cast<int>(operation.length) | O_CLOEXEC,
                            static_cast<mode_t>(operation.offset & 07777));
       note = kNoteOpen;
       break;
@@ -200,10 +217,11 @@ void Ring::Prepare(const Operation& operation) {
                               static_cast<off_t>(operation.offset), static_cast<off_t>(operation.length));
       break;
     case kRename:
-      io_uring_prep_renameat(entry, operation.file, operation.first_name, operation.file, operation.second_name, 0);
+      io_uring_prep_renameat(entry, operation.file, KeepName(entry, operation.first_name, 0), operation.file,
+                             KeepName(entry, operation.second_name, 1), 0);
       break;
     case kUnlink:
-      io_uring_prep_unlinkat(entry, operation.file, operation.first_name, 0);
+      io_uring_prep_unlinkat(entry, operation.file, KeepName(entry, operation.first_name, 0), 0);
       break;
     case kFadvise:
       io_uring_prep_fadvise(entry, operation.file, operation.offset, static_cast<off_t>(operation.length),
@@ -251,14 +269,14 @@ bool Ring::PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry)
 }
 
 void Ring::PrepareTimeout(const Operation& operation, io_uring_sqe* entry) {
-  __kernel_timespec* limit = &timeouts_[static_cast<size_t>(entry - setup_.ring.sq.sqes)];
+  __kernel_timespec* limit = &kept_[queue_.PlaceOf(entry)].timeout;
   limit->tv_sec = 0;
   limit->tv_nsec = int64_t{operation.length} * 1000;
   io_uring_prep_timeout(entry, limit, 0, 0);
 }
 
 void Ring::ArmWakeUp() {
-  io_uring_sqe* entry = NextEntry();
+  io_uring_sqe* entry = queue_.Next();
   io_uring_prep_read(entry, options_.eventfd, wake_up_value_.get(), sizeof *wake_up_value_, 0);
   entry->user_data = kWakeUpUserData;
   internal_in_flight_++;
@@ -266,7 +284,8 @@ void Ring::ArmWakeUp() {
 }
 
 void Ring::Cancel(uint64_t user_data, uint32_t flags) {
-  io_uring_sqe* entry = NextEntry();
+  if (!MakeRoom()) return;
+  io_uring_sqe* entry = queue_.Next();
   io_uring_prep_rw(IORING_OP_ASYNC_CANCEL, entry, -1, nullptr, 0, 0);
   entry->addr = user_data;
   entry->cancel_flags = flags;
@@ -274,110 +293,50 @@ void Ring::Cancel(uint64_t user_data, uint32_t flags) {
   internal_in_flight_++;
 }
 
-uint32_t Ring::Unsubmitted() const {
-  return setup_.ring.sq.sqe_tail - io_uring_smp_load_acquire(setup_.ring.sq.khead);
+/** A copy of the name that lives as long as the entry. `which` is 0 or 1. */
+const char* Ring::KeepName(const io_uring_sqe* entry, const char* name, size_t which) {
+  char* kept = kept_[queue_.PlaceOf(entry)].names + which * kNameBytes;
+  memcpy(kept, name, kNameBytes);
+  return kept;
+}
+
+/** For one entry more. False: failure_ says why. */
+bool Ring::MakeRoom() {
+  if (queue_.Untaken() < queue_.setup().entries) return true;
+  return SubmitAndSettle();
 }
 
 /** Hands everything prepared to the kernel and, where asked to, waits. False: failure_ says why, and it is final. */
 bool Ring::Submit(uint32_t completions_min, uint32_t wait_microseconds) {
-  io_uring_smp_store_release(setup_.ring.sq.ktail, setup_.ring.sq.sqe_tail);
-  int error_number = EAGAIN;
-  for (int attempt = 0; attempt < kSubmitAttemptsMax; attempt++) {
-    const uint32_t submissions = Unsubmitted();
-    const int result = Enter(submissions, completions_min, wait_microseconds);
-    if (result >= 0) {
-      if (static_cast<uint32_t>(result) == submissions) return true;
-      // Less than everything. Inside a chain that means that its rest would run on its own: better not at all.
-      if (ChainWasCut()) {
-        error_number = EAGAIN;
-        break;
-      }
-      continue;
-    }
-    error_number = -result;
-    switch (error_number) {
-      case ETIME:
-        // The wait was as long as it may be.
-        return true;
-      case EINTR:
-        // A signal. Waiting: so the wait ends early. Submitting: nothing was taken, the next attempt takes it.
-        if (submissions == 0) return true;
-        continue;
-      case EAGAIN:
-        // No memory for requests at this moment, or a resource that completions give back.
-        sched_yield();
-        continue;
-      // EBADF, EBADFD, EOPNOTSUPP: the descriptor is not our ring. EBADR: completions were dropped. EBUSY: the
-      // completion queue overflowed, which the accounting excludes. EEXIST: a second thread. EFAULT, EINVAL: a defect
-      // here. ENXIO: torn down under us. None of them gets better by trying again.
-      default:
-        break;
-    }
-    break;
-  }
+  return Fail(queue_.Submit(completions_min, wait_microseconds));
+}
+
+bool Ring::SubmitAndSettle() { return Fail(queue_.SubmitAndSettle()); }
+
+/** True: there is no error. */
+bool Ring::Fail(int error_number) {
+  if (error_number == 0) return true;
   failure_ = EnterFailure(error_number);
-  AbandonUnsubmitted();
-  return false;
-}
-
-int Ring::Enter(uint32_t submissions, uint32_t completions_min, uint32_t wait_microseconds) {
-  // GETEVENTS always: with DEFER_TASKRUN completions are delivered only while this thread is in the kernel asking.
-  uint32_t flags = IORING_ENTER_GETEVENTS;
-  if (setup_.registered_descriptor) flags |= IORING_ENTER_REGISTERED_RING;
-  io_uring* ring = &setup_.ring;
-  if (completions_min == 0) {
-    return io_uring_enter(static_cast<unsigned>(ring->enter_ring_fd), submissions, 0, flags, nullptr);
-  }
-  __kernel_timespec limit;
-  limit.tv_sec = wait_microseconds / 1'000'000;
-  limit.tv_nsec = int64_t{wait_microseconds % 1'000'000} * 1000;
-  io_uring_getevents_arg argument = {};
-  argument.sigmask_sz = _NSIG / 8;
-  argument.ts = reinterpret_cast<uintptr_t>(&limit);
-  return io_uring_enter2(static_cast<unsigned>(ring->enter_ring_fd), submissions, completions_min,
-                         flags | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&argument), sizeof argument);
-}
-
-bool Ring::ChainWasCut() const {
-  const io_uring_sq& queue = setup_.ring.sq;
-  const uint32_t last_taken = io_uring_smp_load_acquire(queue.khead) - 1;
-  return (queue.sqes[last_taken & queue.ring_mask].flags & IOSQE_IO_LINK) != 0;
-}
-
-/** Takes back what the kernel has not seen: it will never complete. */
-void Ring::AbandonUnsubmitted() {
-  io_uring_sq* queue = &setup_.ring.sq;
-  const uint32_t head = io_uring_smp_load_acquire(queue->khead);
-  for (uint32_t position = head; position != queue->sqe_tail; position++) {
-    const uint64_t user_data = queue->sqes[position & queue->ring_mask].user_data;
+  queue_.TakeBack([this](uint64_t user_data) {
     if ((user_data & kInternal) == 0) {
       in_flight_--;
     } else {
       internal_in_flight_--;
       if (user_data == kWakeUpUserData) wake_up_armed_ = false;
     }
-  }
-  queue->sqe_tail = head;
-  io_uring_smp_store_release(queue->ktail, head);
-}
-
-bool Ring::HasCompletions() const {
-  return *setup_.ring.cq.khead != io_uring_smp_load_acquire(setup_.ring.cq.ktail);
+  });
+  return false;
 }
 
 /** Moves completions behind the `written` ones that the caller's array has; returns how many it has then. */
 uint32_t Ring::Reap(uint32_t written) {
-  io_uring_cq* queue = &setup_.ring.cq;
-  const uint32_t tail = io_uring_smp_load_acquire(queue->ktail);
-  uint32_t head = *queue->khead;
   int32_t* target = options_.completions + size_t{written} * kCompletionWords;
-  for (; head != tail; head++) {
-    const io_uring_cqe& completion = queue->cqes[head & queue->ring_mask];
+  queue_.Reap([&](const io_uring_cqe& completion) {
     if (completion.user_data & kInternal) {
       TakeInternal(completion);
-      continue;
+      return true;
     }
-    if (written == options_.completion_capacity) break;
+    if (written == options_.completion_capacity) return false;
     const auto note = completion.user_data >> kNoteShift;
     const bool timed_out = note == kNoteTimeout && completion.res == -ETIME;
     if (note == kNoteOpen) descriptors_.Opened(completion.res);
@@ -387,8 +346,8 @@ uint32_t Ring::Reap(uint32_t written) {
     target += kCompletionWords;
     written++;
     in_flight_--;
-  }
-  io_uring_smp_store_release(queue->khead, head);
+    return true;
+  });
   return written;
 }
 
@@ -403,19 +362,15 @@ int32_t Ring::BufferOf(const io_uring_cqe& completion) {
 
 /** Counts completions without reporting them. */
 void Ring::Discard() {
-  io_uring_cq* queue = &setup_.ring.cq;
-  const uint32_t tail = io_uring_smp_load_acquire(queue->ktail);
-  uint32_t head = *queue->khead;
-  for (; head != tail; head++) {
-    const io_uring_cqe& completion = queue->cqes[head & queue->ring_mask];
+  queue_.Reap([this](const io_uring_cqe& completion) {
     if (completion.user_data & kInternal) {
       TakeInternal(completion);
     } else {
       if (completion.user_data >> kNoteShift == kNoteOpen) descriptors_.Opened(completion.res);
       in_flight_--;
     }
-  }
-  io_uring_smp_store_release(queue->khead, head);
+    return true;
+  });
 }
 
 void Ring::TakeInternal(const io_uring_cqe& completion) {
@@ -455,9 +410,12 @@ bool Ring::Drain(int64_t milliseconds_max, int64_t milliseconds_before_cancel) {
 
 BackendDescription Ring::Describe() const {
   BackendDescription description;
-  description.flags = FlagNames(setup_);
-  description.entries = setup_.entries;
-  description.completion_entries = setup_.completion_entries;
+  const RingSetup& setup = queue_.setup();
+  description.flags = FlagNames(setup);
+  description.entries = setup.entries;
+  description.completion_entries = setup.completion_entries;
+  description.descriptor = setup.ring.ring_fd;
+  description.polling_refusal = setup.polling_refusal;
   description.registered_bytes = fixed_.registered_bytes();
   description.registration_refusal = fixed_.refusal();
   description.provided_buffers = provided_.entries();
@@ -474,10 +432,10 @@ Failure Ring::Close() {
   descriptors_.CloseAll();
   // With something in flight this could wait for it without a bound.
   if (drained) {
-    fixed_.Release(&setup_.ring);
-    provided_.Release(&setup_.ring);
+    fixed_.Release(queue_.ring());
+    provided_.Release(queue_.ring());
   }
-  io_uring_queue_exit(&setup_.ring);
+  queue_.Exit();
   if (drained) return Failure{};
   wake_up_value_.release();
   const std::string count = std::to_string(in_flight_);

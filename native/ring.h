@@ -15,7 +15,7 @@
 #include "open_descriptors.h"
 #include "provided_buffers.h"
 #include "regions.h"
-#include "ring_setup.h"
+#include "ring_queue.h"
 
 namespace quadring {
 
@@ -23,7 +23,8 @@ class Ring {
  public:
   static constexpr const char* kClassName = "Ring";
 
-  explicit Ring(const BackendOptions& options) : options_(options), batch_(options.entries) {}
+  explicit Ring(const BackendOptions& options)
+      : options_(options), batch_(options.entries), queue_(options.counters) {}
   ~Ring() { Close(); }
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
@@ -40,19 +41,19 @@ class Ring {
   Failure Close();
 
  private:
-  io_uring_sqe* NextEntry();
+  void TakeBatch(uint32_t count, uint32_t* written);
+  bool PrepareInOrder(const Operation& operation);
   void Prepare(const Operation& operation);
   uint32_t PrepareTransfer(const Operation& operation, io_uring_sqe* entry);
   bool PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry);
   void PrepareTimeout(const Operation& operation, io_uring_sqe* entry);
   void ArmWakeUp();
   void Cancel(uint64_t user_data, uint32_t flags);
+  const char* KeepName(const io_uring_sqe* entry, const char* name, size_t which);
+  bool MakeRoom();
   bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
-  int Enter(uint32_t submissions, uint32_t completions_min, uint32_t wait_microseconds);
-  bool ChainWasCut() const;
-  uint32_t Unsubmitted() const;
-  void AbandonUnsubmitted();
-  bool HasCompletions() const;
+  bool SubmitAndSettle();
+  bool Fail(int error_number);
   int32_t BufferOf(const io_uring_cqe& completion);
   uint32_t Reap(uint32_t written);
   void Discard();
@@ -66,14 +67,20 @@ class Ring {
   FixedBuffers fixed_;
   ProvidedBuffers provided_;
   OpenDescriptors descriptors_;
-  RingSetup setup_;
+  RingQueue queue_;
   Failure failure_;
   bool open_ = false;
+  /** Whether the last operation that was prepared is tied to the next one. */
+  bool in_chain_ = false;
   /**
-   * How long timeouts are, by their place in the submission queue: good until the place is used again, and so until the
+   * What entries point to, by their place in the submission queue: good until the place is used again, and so until the
    * kernel has taken the entry, whichever thread of the kernel does that.
    */
-  std::vector<__kernel_timespec> timeouts_;
+  struct Kept {
+    __kernel_timespec timeout;
+    char names[kNameStride];
+  };
+  std::vector<Kept> kept_;
 
   /** Operations of the caller that have no completion reported yet. */
   uint32_t in_flight_ = 0;

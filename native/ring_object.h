@@ -16,6 +16,7 @@
 #include "javascript.h"
 #include "provided_buffers.h"
 #include "record.h"
+#include "ring_queue.h"
 
 namespace quadring {
 
@@ -151,6 +152,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("registrationRefusal", TextOrNull(description.registration_refusal));
     object.Set("providedBuffers", Napi::Number::New(env_, description.provided_buffers));
     object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
+    object.Set("descriptor", Napi::Number::New(env_, description.descriptor));
+    object.Set("pollingRefusal", TextOrNull(description.polling_refusal));
     object.Set("idlePriority", Napi::Boolean::New(env_, description.idle_priority_refusal.empty()));
     object.Set("idlePriorityRefusal", TextOrNull(description.idle_priority_refusal));
     return object;
@@ -236,6 +239,40 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const Napi::Value single_issuer = object.Get("singleIssuer");
     options->single_issuer = false;
     napi_get_value_bool(env_, single_issuer, &options->single_issuer);
+    return ReadCounters(object, options) && ReadPolling(object.Get("polling"), &options->polling);
+  }
+
+  bool ReadCounters(const Napi::Object& object, BackendOptions* options) {
+    const Napi::Value value = object.Get("counters");
+    napi_typedarray_type type;
+    size_t length;
+    void* data = nullptr;
+    if (napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+        type != napi_float64_array || length < kCounters) {
+      ThrowType(env_, "counters must be a Float64Array of " + std::to_string(kCounters));
+      return false;
+    }
+    options->counters = static_cast<double*>(data);
+    arrays_[3] = Napi::Persistent(value.As<Napi::Object>());
+    return true;
+  }
+
+  /** Null, or not there: none is wanted. */
+  bool ReadPolling(const Napi::Value& value, SubmissionPolling* polling) {
+    if (!value.IsObject()) return true;
+    const auto object = value.As<Napi::Object>();
+    int64_t idle_milliseconds;
+    int64_t cpu;
+    int64_t shared_with;
+    if (!GetInteger(env_, object.Get("idleMilliseconds"), "idleMilliseconds", 1, INT32_MAX, &idle_milliseconds) ||
+        !GetInteger(env_, object.Get("cpu"), "cpu", -1, INT32_MAX, &cpu) ||
+        !GetInteger(env_, object.Get("sharedWith"), "sharedWith", -1, INT32_MAX, &shared_with)) {
+      return false;
+    }
+    polling->wanted = true;
+    polling->idle_milliseconds = static_cast<uint32_t>(idle_milliseconds);
+    polling->cpu = static_cast<int>(cpu);
+    polling->shared_with = static_cast<int>(shared_with);
     return true;
   }
 
@@ -259,7 +296,7 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
   /** The region that was attached with selectBytes, or -1. */
   int64_t selecting_region_ = -1;
   // Keep alive what the backend has addresses of. Their buffers must not be transferred to another thread.
-  Napi::ObjectReference arrays_[3];
+  Napi::ObjectReference arrays_[4];
   Napi::ObjectReference memories_[kRegionsMax];
 };
 

@@ -63,13 +63,69 @@ int SetUp(uint32_t entries, io_uring_params* params, io_uring* ring) {
   return 0;
 }
 
+/** 0, or a positive errno: EINVAL where the kernel does not know one of the flags. */
+int TryFlags(uint32_t flags, const RingRequest& request, RingSetup* setup) {
+  io_uring_params params;
+  memset(&params, 0, sizeof params);
+  params.flags = flags;
+  if (flags & IORING_SETUP_CQSIZE) params.cq_entries = request.completion_entries;
+  if (flags & IORING_SETUP_SQPOLL) {
+    params.sq_thread_idle = request.polling.idle_milliseconds;
+    if (flags & IORING_SETUP_SQ_AFF) params.sq_thread_cpu = static_cast<uint32_t>(request.polling.cpu);
+    if (flags & IORING_SETUP_ATTACH_WQ) params.wq_fd = static_cast<uint32_t>(request.polling.shared_with);
+  }
+  memset(&setup->ring, 0, sizeof setup->ring);
+  const int result = SetUp(request.entries, &params, &setup->ring);
+  if (result < 0) return -result;
+
+  // 5.11: a wait with a time limit, renameat and unlinkat, and polling without registered files. Older kernels are served
+  // by plain system calls.
+  if ((params.features & IORING_FEAT_EXT_ARG) == 0 || (params.features & IORING_FEAT_NODROP) == 0) {
+    io_uring_queue_exit(&setup->ring);
+    return ENOSYS;
+  }
+  setup->flags = params.flags;
+  setup->entries = params.sq_entries;
+  setup->completion_entries = params.cq_entries;
+  // Saves the kernel a descriptor look-up at each entry. Not there before 5.18, and not missed.
+  setup->registered_descriptor = io_uring_register_ring_fd(&setup->ring) == 1;
+  setup->truncates = Knows(&setup->ring, kOperationTruncate);
+  return 0;
+}
+
+/** The first of the sets of flags that the kernel knows; 0, or a positive errno. */
+template <size_t count>
+int TryTiers(const uint32_t (&tiers)[count], uint32_t more_flags, const RingRequest& request, RingSetup* setup) {
+  int error_number = EINVAL;
+  for (const uint32_t flags : tiers) {
+    if (!request.single_issuer && (flags & IORING_SETUP_SINGLE_ISSUER)) continue;
+    error_number = TryFlags(flags | more_flags, request, setup);
+    if (error_number != EINVAL) break;
+  }
+  return error_number;
+}
+
+std::string PollingRefusal(int error_number) {
+  std::string text = "no thread of the kernel polls: " + ErrorName(error_number);
+  if (error_number == EPERM) text += ", a privilege is missing (CAP_SYS_NICE), or a sandbox refuses it";
+  if (error_number == EINVAL) text += ", the core to run on is not one that there is";
+  return text;
+}
+
 }  // namespace
 
-Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issuer, RingSetup* setup) {
+Failure OpenRing(const RingRequest& request, RingSetup* setup) {
   // From the best set down. Each step leaves out what a range of kernels does not know: NO_SQARRAY 6.6, DEFER_TASKRUN
-  // 6.1, SINGLE_ISSUER 6.0, COOP_TASKRUN 5.19, SUBMIT_ALL 5.18, CQSIZE 5.5. DEFER_TASKRUN needs SINGLE_ISSUER.
+  // 6.1, SINGLE_ISSUER 6.0, COOP_TASKRUN 5.19, SUBMIT_ALL 5.18, CQSIZE 5.5. DEFER_TASKRUN needs SINGLE_ISSUER. Where a thread
+  // polls it does the task work: there is no set with DEFER_TASKRUN or COOP_TASKRUN.
   constexpr uint32_t kSubmitAll = IORING_SETUP_SUBMIT_ALL;
   constexpr uint32_t kSingle = IORING_SETUP_SINGLE_ISSUER;
+  constexpr uint32_t kPollingTiers[] = {
+      kSingle | kSubmitAll | IORING_SETUP_CQSIZE | IORING_SETUP_NO_SQARRAY,
+      kSingle | kSubmitAll | IORING_SETUP_CQSIZE,
+      kSubmitAll | IORING_SETUP_CQSIZE,
+      IORING_SETUP_CQSIZE,
+  };
   constexpr uint32_t kTiers[] = {
       kSingle | IORING_SETUP_DEFER_TASKRUN | kSubmitAll | IORING_SETUP_CQSIZE | IORING_SETUP_NO_SQARRAY,
       kSingle | IORING_SETUP_DEFER_TASKRUN | kSubmitAll | IORING_SETUP_CQSIZE,
@@ -78,33 +134,17 @@ Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issu
       IORING_SETUP_CQSIZE,
       0,
   };
-
-  int result = -EINVAL;
-  for (uint32_t flags : kTiers) {
-    if (!single_issuer && (flags & kSingle)) continue;
-    io_uring_params params;
-    memset(&params, 0, sizeof params);
-    params.flags = flags;
-    if (flags & IORING_SETUP_CQSIZE) params.cq_entries = completion_entries;
-    memset(&setup->ring, 0, sizeof setup->ring);
-    result = SetUp(entries, &params, &setup->ring);
-    if (result == -EINVAL) continue;  // the kernel does not know one of the flags
-    if (result < 0) return SetUpFailure(-result);
-
-    // 5.11: a wait with a time limit, renameat and unlinkat. Older kernels are served by plain system calls.
-    if ((params.features & IORING_FEAT_EXT_ARG) == 0 || (params.features & IORING_FEAT_NODROP) == 0) {
-      io_uring_queue_exit(&setup->ring);
-      return SetUpFailure(ENOSYS);
-    }
-    setup->flags = params.flags;
-    setup->entries = params.sq_entries;
-    setup->completion_entries = params.cq_entries;
-    // Saves the kernel a descriptor look-up at each entry. Not there before 5.18, and not missed.
-    setup->registered_descriptor = io_uring_register_ring_fd(&setup->ring) == 1;
-    setup->truncates = Knows(&setup->ring, kOperationTruncate);
-    return Failure{};
+  if (request.polling.wanted) {
+    uint32_t polling = IORING_SETUP_SQPOLL;
+    // Whoever shares a thread has no say in where it runs.
+    if (request.polling.shared_with >= 0) polling |= IORING_SETUP_ATTACH_WQ;
+    else if (request.polling.cpu >= 0) polling |= IORING_SETUP_SQ_AFF;
+    const int error_number = TryTiers(kPollingTiers, polling, request, setup);
+    if (error_number == 0) return Failure{};
+    setup->polling_refusal = PollingRefusal(error_number);
   }
-  return SetUpFailure(-result);
+  const int error_number = TryTiers(kTiers, 0, request, setup);
+  return error_number == 0 ? Failure{} : SetUpFailure(error_number);
 }
 
 std::vector<const char*> FlagNames(const RingSetup& setup) {
@@ -115,6 +155,8 @@ std::vector<const char*> FlagNames(const RingSetup& setup) {
       {IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"}, {IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
       {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},   {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
       {IORING_SETUP_CQSIZE, "CQSIZE"},               {IORING_SETUP_NO_SQARRAY, "NO_SQARRAY"},
+      {IORING_SETUP_SQPOLL, "SQPOLL"},               {IORING_SETUP_SQ_AFF, "SQ_AFF"},
+      {IORING_SETUP_ATTACH_WQ, "ATTACH_WQ"},
   };
   std::vector<const char*> names;
   for (const auto& entry : kNames) {

@@ -5,6 +5,7 @@
 #include <liburing.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "errors.h"
@@ -25,6 +26,24 @@ namespace quadring {
 /** IORING_OP_FTRUNCATE, which older headers do not name. */
 constexpr int kOperationTruncate = 55;
 
+/** A thread of the kernel that takes what is submitted (SQPOLL). */
+struct SubmissionPolling {
+  bool wanted = false;
+  /** It goes to sleep when it has found nothing for so long. */
+  uint32_t idle_milliseconds = 0;
+  /** The core that it is bound to, or −1. */
+  int cpu = -1;
+  /** The descriptor of a ring of this process whose thread serves this one as well, or −1. */
+  int shared_with = -1;
+};
+
+struct RingRequest {
+  uint32_t entries = 0;
+  uint32_t completion_entries = 0;
+  bool single_issuer = true;
+  SubmissionPolling polling;
+};
+
 struct RingSetup {
   io_uring ring;
   uint32_t flags = 0;
@@ -33,10 +52,12 @@ struct RingSetup {
   bool registered_descriptor = false;
   /** The kernel has IORING_OP_FTRUNCATE: from 6.9 on. */
   bool truncates = false;
+  /** Why no thread of the kernel polls although one was wanted. Empty where one does, or none was wanted. */
+  std::string polling_refusal;
 };
 
 /** Opens a ring for the calling thread, with the best flags that the kernel takes. */
-Failure OpenRing(uint32_t entries, uint32_t completion_entries, bool single_issuer, RingSetup* setup);
+Failure OpenRing(const RingRequest& request, RingSetup* setup);
 
 std::vector<const char*> FlagNames(const RingSetup& setup);
 

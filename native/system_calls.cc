@@ -151,7 +151,7 @@ int SystemCalls::Turn(uint32_t count, uint32_t wait_microseconds) {
     if (wait_microseconds > 0) WaitForWakeUp(wait_microseconds);
     return failure_ ? -1 : 0;
   }
-  batch_.Read(options_, regions_, count);
+  batch_.Read(options_, regions_, count, options_.entries);
   const timespec turn_start = Now();
   int32_t* completion = options_.completions;
   bool in_severed_chain = false;

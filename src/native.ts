@@ -25,6 +25,19 @@ export interface NativeRingOptions {
   readonly eventfd: number;
   /** False leaves out SINGLE_ISSUER and, with it, DEFER_TASKRUN. */
   readonly singleIssuer: boolean;
+  /** A thread of the kernel that takes what is submitted (SQPOLL); null: the ring enters the kernel itself. */
+  readonly polling: NativePolling | null;
+  /** The addon counts here; see `protocol/ring-counters.ts`. Other threads may read it. */
+  readonly counters: Float64Array;
+}
+
+export interface NativePolling {
+  /** The thread goes to sleep when it has found nothing for so long; from 1 on. */
+  readonly idleMilliseconds: number;
+  /** The core that it is bound to, or −1. */
+  readonly cpu: number;
+  /** `descriptor` of a ring of this process whose thread serves this one as well, or −1: it has one of its own. */
+  readonly sharedWith: number;
 }
 
 export interface NativeRingDescription {
@@ -32,6 +45,10 @@ export interface NativeRingDescription {
   readonly flags: readonly string[];
   readonly entries: number;
   readonly completionEntries: number;
+  /** Of the ring in this process, or −1. */
+  readonly descriptor: number;
+  /** Why no thread of the kernel polls although one was asked for, or null. */
+  readonly pollingRefusal: string | null;
   /** Bytes that are registered as fixed buffers. */
   readonly registeredBytes: number;
   /** Why less than asked for was registered, or null. */

@@ -3,7 +3,8 @@
  * each took. Benchmarks only.
  */
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
-import { native, type NativeRing } from '../../src/native.ts';
+import { native, type NativePolling, type NativeRing } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_RESULT,
   COMPLETION_USER_DATA,
@@ -20,6 +21,8 @@ export interface BenchRingOptions {
   readonly fixed?: boolean;
   /** Size of the buffers that reads lend, or 0. */
   readonly selectBytes?: number;
+  /** A thread of the kernel polls for what is submitted. */
+  readonly polling?: NativePolling | null;
 }
 
 export interface Operation {
@@ -75,6 +78,7 @@ export class BenchRing {
     singleIssuer = true,
     fixed = true,
     selectBytes = 0,
+    polling = null,
   }: BenchRingOptions = {}) {
     this.#ring = new native[backend]({
       entries: ENTRIES,
@@ -83,6 +87,8 @@ export class BenchRing {
       completions: this.#completions,
       eventfd: this.#eventfd,
       singleIssuer,
+      polling,
+      counters: new Float64Array(RING_COUNTERS),
     });
     this.#ring.attach(0, this.memory, 0, fixed ? MEMORY_BYTES : 0, selectBytes);
   }

@@ -259,6 +259,7 @@ const buffered: Row = {
   },
 };
 
+const POLLED = { polling: { idleMilliseconds: 1, cpu: -1, sharedWith: -1 } };
 const UNREGISTERED = { fixed: false };
 const SELECTING = { fixed: false, selectBytes: BLOCK_BYTES };
 
@@ -273,6 +274,12 @@ export const ROWS: readonly Row[] = [
     readRow('SINGLE_ISSUER and DEFER_TASKRUN', depth, [
       ['with', {}],
       ['without', { singleIssuer: false }],
+    ]),
+  ),
+  ...[1, 16, 64].map((depth) =>
+    readRow('SQPOLL', depth, [
+      ['the ring enters the kernel', {}],
+      ['polled for', POLLED],
     ]),
   ),
   ...[1, 16, 64].map((depth) =>

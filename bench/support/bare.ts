@@ -7,6 +7,7 @@
 import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native, type NativeRing } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_WORDS,
   FLAG_DSYNC,
@@ -39,6 +40,8 @@ export class BareDisk {
       ...arrays,
       eventfd: this.#eventfd,
       singleIssuer: true,
+      polling: null,
+      counters: new Float64Array(RING_COUNTERS),
     });
     this.#calls.attach(0, this.#memory, 0, 0, 0);
     this.#file = openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_DIRECT);

@@ -23,6 +23,7 @@ import {
   type Attachment,
   type CompactionParameters,
 } from '../../src/protocol/requests.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
 import { createRoleHost } from '../../src/workers/crew-member.ts';
 import { createRing } from '../../src/workers/native-ring.ts';
@@ -55,7 +56,14 @@ export class MergeRig {
 
   constructor({ folder, backend, direct }: MergeRigOptions) {
     const eventfd = native.createEventfd();
-    this.ring = createRing({ backend, entries: RING_ENTRIES, eventfd, singleIssuer: true });
+    this.ring = createRing({
+      backend,
+      entries: RING_ENTRIES,
+      eventfd,
+      singleIssuer: true,
+      polling: null,
+      counters: new Float64Array(RING_COUNTERS),
+    });
     this.#host = createRoleHost({
       role: ROLE_COMPACTION,
       ring: this.ring,

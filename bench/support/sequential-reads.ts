@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_RESULT,
   COMPLETION_USER_DATA,
@@ -76,6 +77,8 @@ export function ringBytesPerSecond({ files, blockBytes, depth }: SequentialRead)
     completions,
     eventfd,
     singleIssuer: true,
+    polling: null,
+    counters: new Float64Array(RING_COUNTERS),
   });
   const descriptors = files.map((file) => openSync(file, constants.O_RDONLY | constants.O_DIRECT));
   try {

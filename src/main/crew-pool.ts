@@ -4,6 +4,8 @@
  * Starting a crew costs about 120 ms and 30 MB, and dropped shared memory is collected late; so a closed database's
  * crew is kept, and adopted by the next open whose settings need the same memory and rings.
  */
+import { availableParallelism } from 'node:os';
+import { ROLE_COUNT } from '../protocol/requests.ts';
 import { ThreadCrew } from './thread-crew.ts';
 import type { Crew, UnendedCrew } from './crew.ts';
 import type { Settings } from './options.ts';
@@ -11,14 +13,18 @@ import type { Settings } from './options.ts';
 /** Beyond this many the longest idle is dismissed. */
 const IDLE_CREWS_MAX = 2;
 
+/** The caller’s thread, the ring threads, and the kernel’s thread that polls for these. */
+const THREADS_WITH_POLLING = ROLE_COUNT + 2;
+
+let hasWarned = false;
 const idle: { readonly shape: string; readonly crew: ThreadCrew }[] = [];
 const shapes = new WeakMap<Crew, string>();
 
 /** What a crew is fixed to at its start. */
 function shapeOf(settings: Settings): string {
   const { poolBytes, writeBufferBytes, hugePages, io } = settings;
-  const { backend, singleIssuer, foregroundEntries, backgroundEntries, spinMicroseconds } = io;
-  const rings = { backend, singleIssuer, foregroundEntries, backgroundEntries, spinMicroseconds };
+  const { backend, singleIssuer, polling, foregroundEntries, backgroundEntries, spinMicroseconds } = io;
+  const rings = { backend, singleIssuer, polling, foregroundEntries, backgroundEntries, spinMicroseconds };
   return JSON.stringify({ poolBytes, writeBufferBytes, hugePages, rings });
 }
 
@@ -35,9 +41,23 @@ export async function acquireCrew(settings: Settings): Promise<Crew> {
     adopted.adopted = true;
     return adopted;
   }
+  if (settings.io.polling !== 'off') warnOfFewCores();
   const crew = await ThreadCrew.start(settings);
   shapes.set(crew, shape);
   return crew;
+}
+
+/** Once: a thread that polls takes from the others what it saves them where there are not enough cores for all. */
+function warnOfFewCores(): void {
+  const cores = availableParallelism();
+  if (hasWarned || cores >= THREADS_WITH_POLLING) return;
+  hasWarned = true;
+  process.emitWarning(
+    `io.sqpoll has a core busy whenever anything happens, and there are ${cores} for ${THREADS_WITH_POLLING} threads: ` +
+      'it is likely to be slower than without',
+    'QuadringWarning',
+    'QUADRING_FEW_CORES',
+  );
 }
 
 export async function releaseCrew(crew: Crew): Promise<UnendedCrew | undefined> {

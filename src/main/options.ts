@@ -10,6 +10,13 @@ import { compactionPolicyOf, type CompactionPolicy } from './compaction-policy.t
 import type { RateSetting } from './compaction-rate.ts';
 import type { ThrottleLimits } from './write-throttle.ts';
 
+export interface SqpollOptions {
+  /** The thread of the kernel sleeps when it has found nothing for so many milliseconds, 1 to 60,000. Default 1. */
+  readonly idleMs?: number;
+  /** The core that it is bound to. Default: none. */
+  readonly cpu?: number;
+}
+
 export interface IoOptions {
   /** 'auto' uses io_uring where the kernel allows it and plain system calls elsewhere; `stats()` says which and why. Default 'auto'. */
   readonly backend?: 'auto' | 'uring' | 'syscall';
@@ -17,6 +24,12 @@ export interface IoOptions {
   readonly direct?: 'auto' | boolean;
   /** IORING_SETUP_SINGLE_ISSUER and, with it, DEFER_TASKRUN. Default true. */
   readonly singleIssuer?: boolean;
+  /**
+   * A thread of the kernel polls for what the rings submit, one for all of them (IORING_SETUP_SQPOLL): no system call for a
+   * submission, and a core that is busy for as long as anything happens. Of use where there are more cores than threads;
+   * `stats()` says whether the kernel allows it. Default false.
+   */
+  readonly sqpoll?: boolean | SqpollOptions;
   /** Entries of each ring, a power of two from 64 to 256. Default 256 for reads, 64 for the others. */
   readonly queueDepth?: number;
   /** Longest adaptive spin before a thread sleeps, in microseconds, 0 to 1000. Default 0. */
@@ -102,6 +115,8 @@ export interface CompactionSettings {
   readonly spareBytes: number | 'auto';
 }
 
+export type PollingSettings = 'off' | { readonly idleMilliseconds: number; readonly cpu: number | 'any' };
+
 /** Options with every default filled in and what follows from them. */
 export interface Settings {
   readonly createIfMissing: boolean;
@@ -132,6 +147,7 @@ export interface Settings {
     readonly backend: 'auto' | 'uring' | 'syscall';
     readonly direct: 'auto' | boolean;
     readonly singleIssuer: boolean;
+    readonly polling: PollingSettings;
     readonly foregroundEntries: number;
     readonly backgroundEntries: number;
     readonly spinMicroseconds: number;
@@ -189,10 +205,12 @@ const READ_AHEAD_OPTION_NAMES = new Set<string>([
   'windowBytes',
   'totalBytes',
 ] satisfies (keyof ReadAheadOptions)[]);
+const SQPOLL_OPTION_NAMES = new Set<string>(['idleMs', 'cpu'] satisfies (keyof SqpollOptions)[]);
 const IO_OPTION_NAMES = new Set<string>([
   'backend',
   'direct',
   'singleIssuer',
+  'sqpoll',
   'queueDepth',
   'spinMicroseconds',
 ] satisfies (keyof IoOptions)[]);
@@ -253,12 +271,24 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
       backend: choice('io.backend', io.backend, 'auto', ['auto', 'uring', 'syscall']),
       direct: choice('io.direct', io.direct, 'auto', ['auto', true, false]),
       singleIssuer: boolean('io.singleIssuer', io.singleIssuer, true),
+      polling: pollingOf(io.sqpoll),
       foregroundEntries: powerOfTwo('io.queueDepth', queueDepth, 256, 64, 256),
       backgroundEntries: powerOfTwo('io.queueDepth', queueDepth, 64, 64, 256),
       // Where cores are few the core that a spin takes is the one that the answer needs.
       spinMicroseconds:
         availableParallelism() === 1 ? 0 : integer('io.spinMicroseconds', io.spinMicroseconds, 0, 0, 1000),
     },
+  };
+}
+
+function pollingOf(sqpoll: IoOptions['sqpoll']): PollingSettings {
+  if (sqpoll === undefined || sqpoll === false) return 'off';
+  const given = sqpoll === true ? {} : sqpoll;
+  refuseUnknown(given, SQPOLL_OPTION_NAMES, 'io.sqpoll', 'io.sqpoll.');
+  const { idleMs, cpu } = given;
+  return {
+    idleMilliseconds: integer('io.sqpoll.idleMs', idleMs, 1, 1, 60_000),
+    cpu: cpu === undefined ? 'any' : integer('io.sqpoll.cpu', cpu, 0, 0, 4095),
   };
 }
 

@@ -35,13 +35,14 @@ import {
 import { STATISTICS_DOUBLES } from '../protocol/ring-statistics.ts';
 import type {
   FailureData,
+  PollingTask,
   RingDescription,
   RingThreadEnd,
   RingThreadTask,
 } from '../protocol/ring-thread-task.ts';
 import { alignedSharedMemory } from './aligned-memory.ts';
 import type { Crew, CrewListener, CrewMemory, UnendedCrew } from './crew.ts';
-import { ARENA_COUNT, type Settings } from './options.ts';
+import { ARENA_COUNT, type PollingSettings, type Settings } from './options.ts';
 
 /**
  * A ring thread whose heart has not beaten while the owner waited so long is taken for dead; an idle one's beats every 5 s.
@@ -174,6 +175,7 @@ export class ThreadCrew implements Crew {
         entries: role === ROLE_FOREGROUND ? io.foregroundEntries : io.backgroundEntries,
         eventfd: must(this.#eventfds[role], 'each role has an eventfd'),
         singleIssuer: io.singleIssuer,
+        polling: pollingTaskOf(io.polling),
       },
     };
     const life = pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;
@@ -323,6 +325,12 @@ export class ThreadCrew implements Crew {
   #unreferenceWorkers(): void {
     for (const worker of this.#workers) worker.unref();
   }
+}
+
+function pollingTaskOf(polling: PollingSettings): PollingTask | null {
+  if (polling === 'off') return null;
+  const { idleMilliseconds, cpu } = polling;
+  return { idleMilliseconds, cpu: cpu === 'any' ? -1 : cpu };
 }
 
 /** What the promise gives; where it gives nothing for so long, what `late` does. */

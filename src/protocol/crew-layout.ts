@@ -5,6 +5,8 @@
  *
  *     line 0            owner sleeps in a synchronous call (doorbell)
  *     line 1            owner's event loop wants a signal (doorbell)
+ *     line 2            rate of compactions
+ *     line 3            ring whose kernel thread polls for all
  *     then, per role:
  *       line 0          ring thread's doorbell
  *       line 1          state
@@ -38,7 +40,12 @@ export const OWNER_SYNC_WORD = 0;
 export const OWNER_EVENT_WORD = LINE_WORDS;
 /** Written by the owner at any time, read by the compaction thread: KiB a second that it may read and write; 0: no limit. */
 export const COMPACTION_RATE_WORD = 2 * LINE_WORDS;
-const ROLES_AT = 3 * LINE_WORDS;
+/**
+ * Where a thread of the kernel polls for submissions it is the foreground ring's, and serves all: the others wait until its
+ * descriptor stands here, increased by one. 0: not yet; negative: it has none.
+ */
+export const POLLED_RING_WORD = 3 * LINE_WORDS;
+const ROLES_AT = 4 * LINE_WORDS;
 const REQUEST_QUEUE_WORDS = spscQueueWords(QUEUE_CAPACITY, REQUEST_WORDS);
 const COMPLETION_QUEUE_WORDS = spscQueueWords(QUEUE_CAPACITY, COMPLETION_WORDS);
 const ROLE_STRIDE = 4 * LINE_WORDS + REQUEST_QUEUE_WORDS + COMPLETION_QUEUE_WORDS;

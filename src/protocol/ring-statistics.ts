@@ -5,6 +5,7 @@
  * figure, not a consistent set. Latencies go into a log-linear histogram: four buckets for each doubling of
  * microseconds, so that a percentile is known to within 19 %.
  */
+import { COUNTER_ENTERS, COUNTER_POLL_WAKE_UPS } from './ring-counters.ts';
 
 export const STATISTIC_TURNS = 0;
 export const STATISTIC_RECORDS = 1;
@@ -15,6 +16,8 @@ export const STATISTIC_BYTES_WRITTEN = 5;
 /** Sum over submitting turns of the records submitted, and how many such turns there were. */
 export const STATISTIC_SUBMITTING_TURNS = 6;
 export const STATISTIC_SPIN_HITS = 7;
+/** RING_COUNTERS of the addon's, in its order (see ring-counters.ts). */
+export const STATISTIC_ADDON_COUNTERS = 8;
 const HISTOGRAM_AT = 16;
 const BUCKETS_PER_DOUBLING = 4;
 const DOUBLINGS = 26;
@@ -37,8 +40,12 @@ export interface RingCounters {
   readonly operations: number;
   /** Requests that the owner made of the role. */
   readonly requests: number;
-  /** Calls into the addon: one enters the kernel once. */
+  /** Calls into the addon. */
   readonly turns: number;
+  /** Times that the kernel was entered for the ring (io_uring_enter); 0 without io_uring. */
+  readonly enters: number;
+  /** Of these, to wake the kernel’s thread that polls for submissions; see `io.sqpoll`. */
+  readonly pollWakeUps: number;
   /** Times the thread went to sleep. */
   readonly parks: number;
   /** Times a spin found a request before the thread went to sleep. */
@@ -58,6 +65,8 @@ export function readCounters(statistics: Float64Array): RingCounters {
     operations,
     requests: statistics[STATISTIC_REQUESTS],
     turns: statistics[STATISTIC_TURNS],
+    enters: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_ENTERS],
+    pollWakeUps: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_POLL_WAKE_UPS],
     parks: statistics[STATISTIC_PARKS],
     spinHits: statistics[STATISTIC_SPIN_HITS],
     bytesRead: statistics[STATISTIC_BYTES_READ],

@@ -21,7 +21,15 @@ export interface RingThreadTask {
     readonly entries: number;
     readonly eventfd: number;
     readonly singleIssuer: boolean;
+    /** A thread of the kernel polls for what all rings submit; null: each enters the kernel itself. */
+    readonly polling: PollingTask | null;
   };
+}
+
+export interface PollingTask {
+  readonly idleMilliseconds: number;
+  /** The core that it is bound to, or −1. */
+  readonly cpu: number;
 }
 
 /** An error as data: one that crosses threads as an Error loses its code. */

@@ -3,7 +3,7 @@
  *
  * Both are thin: the addon consumes the records. Which one a thread gets is settled when the crew starts.
  */
-import { native, type NativeRing } from '../native.ts';
+import { native, type NativePolling, type NativeRing } from '../native.ts';
 import type { RingDescription } from '../protocol/ring-thread-task.ts';
 import { COMPLETION_WORDS, NAME_STRIDE_BYTES, RECORD_WORDS, type Ring } from './ring.ts';
 
@@ -13,6 +13,9 @@ export interface RingOptions {
   readonly entries: number;
   readonly eventfd: number;
   readonly singleIssuer: boolean;
+  readonly polling: NativePolling | null;
+  /** RING_COUNTERS of them; see protocol/ring-counters.ts. */
+  readonly counters: Float64Array;
 }
 
 /** Completions that one turn can bring for each entry. */
@@ -28,7 +31,7 @@ class NativeBackedRing implements Ring {
   readonly #reason: string | null;
 
   constructor(backend: 'uring' | 'syscall', options: RingOptions, reason: string | null) {
-    const { entries, eventfd, singleIssuer } = options;
+    const { entries, eventfd, singleIssuer, polling, counters } = options;
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -37,7 +40,16 @@ class NativeBackedRing implements Ring {
     this.#reason = reason;
     const { records, names, completions } = this;
     const Constructor = backend === 'uring' ? native.Ring : native.SystemCalls;
-    this.#native = new Constructor({ entries, records, names, completions, eventfd, singleIssuer });
+    this.#native = new Constructor({
+      entries,
+      records,
+      names,
+      completions,
+      eventfd,
+      singleIssuer,
+      polling,
+      counters,
+    });
   }
 
   attach(

@@ -20,6 +20,7 @@ import { native } from '../native.ts';
 import {
   OWNER_EVENT_WORD,
   OWNER_SYNC_WORD,
+  POLLED_RING_WORD,
   roleWords,
   STATE_CREATING_RING,
   STATE_FAILED,
@@ -33,7 +34,12 @@ import {
   type Attachment,
   type RoleId,
 } from '../protocol/requests.ts';
-import { STATISTIC_PARKS, STATISTIC_SPIN_HITS } from '../protocol/ring-statistics.ts';
+import { RING_COUNTERS } from '../protocol/ring-counters.ts';
+import {
+  STATISTIC_ADDON_COUNTERS,
+  STATISTIC_PARKS,
+  STATISTIC_SPIN_HITS,
+} from '../protocol/ring-statistics.ts';
 import type { FailureData, RingThreadEnd, RingThreadTask } from '../protocol/ring-thread-task.ts';
 import { createRoleHost } from './crew-member.ts';
 import { createRing } from './native-ring.ts';
@@ -43,6 +49,8 @@ import { OpenFiles } from './role.ts';
 
 /** Longest sleep with nothing in flight. It can be interrupted, so it only bounds how old a heartbeat gets. */
 const IDLE_WAIT_MS_MAX = 5_000;
+/** Longest wait for the ring whose poll thread the others share. One that is later has its own; the crew's start has a limit. */
+const POLLED_RING_WAIT_MS_MAX = 10_000;
 /** Longest wait inside the addon, where nothing can interrupt the thread: what a process exit may have to wait for. */
 const KERNEL_WAIT_MICROSECONDS_MAX = 250_000;
 /**
@@ -83,7 +91,7 @@ function serve(task: RingThreadTask): void {
   const { control, role, port } = task;
   Atomics.store(control, roleWords(control, role).state, STATE_CREATING_RING);
   settleScheduling(role);
-  const ring = createRing(task.ring);
+  const ring = createRingOf(task);
   try {
     // In this order: who has been told of the ring takes a thread that is not ready for one that died.
     Atomics.store(control, roleWords(control, role).state, STATE_READY);
@@ -92,6 +100,28 @@ function serve(task: RingThreadTask): void {
   } finally {
     // With the files that a database had open whose crew failed.
     ring.close();
+  }
+}
+
+/** Where one thread of the kernel polls for all rings the foreground ring comes first: the others share its thread. */
+function createRingOf({ role, control, statistics, ring: options }: RingThreadTask): Ring {
+  const { polling } = options;
+  const counters = statistics.subarray(STATISTIC_ADDON_COUNTERS, STATISTIC_ADDON_COUNTERS + RING_COUNTERS);
+  if (polling === null) return createRing({ ...options, polling, counters });
+  if (role !== ROLE_FOREGROUND) {
+    Atomics.wait(control, POLLED_RING_WORD, 0, POLLED_RING_WAIT_MS_MAX);
+    const sharedWith = Math.max(Atomics.load(control, POLLED_RING_WORD) - 1, -1);
+    return createRing({ ...options, polling: { ...polling, sharedWith }, counters });
+  }
+  let descriptor = -1;
+  try {
+    const ring = createRing({ ...options, polling: { ...polling, sharedWith: -1 }, counters });
+    const description = ring.describe();
+    if (description.flags.includes('SQPOLL')) ({ descriptor } = description);
+    return ring;
+  } finally {
+    Atomics.store(control, POLLED_RING_WORD, descriptor < 0 ? -1 : descriptor + 1);
+    Atomics.notify(control, POLLED_RING_WORD);
   }
 }
 

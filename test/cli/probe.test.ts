@@ -87,6 +87,8 @@ const SOUND: ProbeReport = {
     providedBuffersRefusal: null,
     idlePriority: true,
     idlePriorityRefusal: null,
+    descriptor: 3,
+    pollingRefusal: null,
   },
   ringRefusal: null,
   limits: {

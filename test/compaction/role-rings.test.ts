@@ -6,6 +6,7 @@ import { tableName } from '../../src/format/file-names.ts';
 import { native } from '../../src/native.ts';
 import { COMPACTION_RATE_WORD } from '../../src/protocol/crew-layout.ts';
 import { END_COMPACTION } from '../../src/protocol/requests.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import { createRing } from '../../src/workers/native-ring.ts';
 import { expectEntries, openTable, put, scan, type Entry } from '../format/tables.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
@@ -32,7 +33,14 @@ class RealWorld {
 
   constructor(directory: string, backend: Backend, directIo: boolean) {
     const eventfd = native.createEventfd();
-    const ring = createRing({ backend, entries: RING_ENTRIES, eventfd, singleIssuer: true });
+    const ring = createRing({
+      backend,
+      entries: RING_ENTRIES,
+      eventfd,
+      singleIssuer: true,
+      polling: null,
+      counters: new Float64Array(RING_COUNTERS),
+    });
     this.directory = directory;
     this.rig = new CompactionRig({ random: new Random(1), ring, now: () => performance.now() });
     this.runs = Array.from({ length: RUNS }, (_, run) => [

@@ -180,6 +180,7 @@ const VARIANTS: Record<string, DatabaseOptions> = {
   'no huge pages': { hugePages: 'off' },
   'rings of 64 entries that any thread may use': { io: { queueDepth: 64, singleIssuer: false } },
   spinning: { io: { spinMicroseconds: 50 } },
+  'a thread of the kernel that polls': { io: { sqpoll: { idleMs: 2 } } },
 };
 
 for (const [name, options] of Object.entries(VARIANTS)) {

@@ -1,10 +1,13 @@
-/** Tests that io_uring and plain system calls must pass alike: one for each, with a directory of its own. */
+/**
+ * Tests that io_uring and plain system calls must pass alike: one for each, with a directory of its own, and one for a ring
+ * for which a thread of the kernel polls.
+ */
 import { closeSync, constants as fs, openSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
-  BACKENDS,
   openFixture,
+  POLLING,
   temporaryDirectory,
   type Backend,
   type Fixture,
@@ -20,16 +23,22 @@ export interface Context {
   open(name: string, flags: number): number;
 }
 
-/** One test for each backend. */
+const ARMS: readonly { readonly name: string; readonly backend: Backend; readonly isPolled: boolean }[] = [
+  { name: 'Ring', backend: 'Ring', isPolled: false },
+  { name: 'Ring, polled', backend: 'Ring', isPolled: true },
+  { name: 'SystemCalls', backend: 'SystemCalls', isPolled: false },
+];
+
+/** One test for each of these. */
 export function onBoth(
   title: string,
   body: (t: ExecutionContext, context: Context) => void,
   options: FixtureOptions = {},
 ): void {
-  for (const backend of BACKENDS) {
-    test(`${title} (${backend})`, (t) => {
+  for (const { name: arm, backend, isPolled } of ARMS) {
+    test(`${title} (${arm})`, (t) => {
       const directory = temporaryDirectory(t);
-      const fixture = openFixture(t, backend, options);
+      const fixture = openFixture(t, backend, { ...options, polling: isPolled ? POLLING : null });
       const open = (path: string, flags: number): number => {
         const descriptor = openSync(path, flags, 0o600);
         t.teardown(() => {

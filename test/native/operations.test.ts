@@ -43,8 +43,13 @@ onBoth('a NOP completes with 0', (t, { fixture }) => {
 
 onBoth('a full batch completes, each with its own user data', (t, { fixture }) => {
   for (let i = 0; i < fixture.entries; i++) fixture.add({ opcode: OPCODE_NOP }, 7 - 5 * i);
+  const completions = fixture.turn();
+  // One that is polled for may not have been looked at yet.
+  for (let turns = 0; completions.length < fixture.entries && turns < 30; turns++) {
+    completions.push(...fixture.turn(1_000_000));
+  }
   t.deepEqual(
-    fixture.turn().sort(([a], [b]) => b - a),
+    completions.sort(([a], [b]) => b - a),
     Array.from({ length: fixture.entries }, (_, i) => [7 - 5 * i, 0]),
   );
 });

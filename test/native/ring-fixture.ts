@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import { native, type NativeRing } from '../../src/native.ts';
+import { native, type NativePolling, type NativeRing } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_BUFFER,
   COMPLETION_RESULT,
@@ -33,6 +34,9 @@ import { PATIENCE } from '../support/children.ts';
 
 export const BACKENDS = ['Ring', 'SystemCalls'] as const;
 export type Backend = (typeof BACKENDS)[number];
+
+/** A thread of the kernel polls, and sleeps as soon as it may. */
+export const POLLING: NativePolling = { idleMilliseconds: 1, cpu: -1, sharedWith: -1 };
 
 export const MIB = 1 << 20;
 export const MEMORY_BYTES = 4 * MIB;
@@ -61,6 +65,7 @@ export function selectRead(file: number, bufferOffset: number, change: Partial<O
 export interface FixtureOptions {
   readonly entries?: number;
   readonly singleIssuer?: boolean;
+  readonly polling?: NativePolling | null;
   /** Bytes to register as fixed buffers, from the memory's beginning. */
   readonly fixedLength?: number;
   /** Size of the buffers that reads with FLAG_SELECT lend. */
@@ -91,6 +96,7 @@ export class Fixture {
   readonly records: Int32Array;
   readonly names: Uint8Array;
   readonly completions: Int32Array;
+  readonly counters = new Float64Array(RING_COUNTERS);
   readonly eventfd = native.createEventfd();
   readonly memory = sharedMemory(MEMORY_BYTES);
   readonly ring: NativeRing;
@@ -98,14 +104,21 @@ export class Fixture {
 
   constructor(
     backend: Backend,
-    { entries = 8, singleIssuer = true, fixedLength = 0, selectBytes = 0 }: FixtureOptions = {},
+    {
+      entries = 8,
+      singleIssuer = true,
+      polling = null,
+      fixedLength = 0,
+      selectBytes = 0,
+    }: FixtureOptions = {},
   ) {
     this.entries = entries;
     this.records = new Int32Array(new SharedArrayBuffer(entries * RECORD_WORDS * 4));
     this.names = new Uint8Array(new SharedArrayBuffer(entries * NAME_STRIDE_BYTES));
     this.completions = new Int32Array(new SharedArrayBuffer(entries * 4 * COMPLETION_WORDS * 4));
-    const { records, names, completions, eventfd } = this;
-    this.ring = new native[backend]({ entries, records, names, completions, eventfd, singleIssuer });
+    const { records, names, completions, counters, eventfd } = this;
+    const arrays = { records, names, completions, counters };
+    this.ring = new native[backend]({ entries, ...arrays, eventfd, singleIssuer, polling });
     this.ring.attach(0, this.memory, 0, fixedLength, selectBytes);
   }
 

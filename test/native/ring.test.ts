@@ -14,6 +14,7 @@ import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { native, type NativeRing } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import { COMPLETION_WORDS, OPCODE_NOP, OPCODE_READ } from '../../src/workers/ring.ts';
 import {
   BACKENDS,
@@ -78,6 +79,8 @@ test('system calls have no flags', (t) => {
     providedBuffersRefusal: null,
     idlePriority: true,
     idlePriorityRefusal: null,
+    descriptor: -1,
+    pollingRefusal: null,
   });
 });
 
@@ -88,6 +91,8 @@ for (const backend of BACKENDS) {
       records: new Int32Array(64),
       names: new Uint8Array(1024),
       completions: new Int32Array(96),
+      counters: new Float64Array(RING_COUNTERS),
+      polling: null,
       eventfd: openFixture(t, 'SystemCalls').eventfd,
       singleIssuer: true,
     };
@@ -98,8 +103,13 @@ for (const backend of BACKENDS) {
     t.throws(make({ names: new Uint8Array(1023) }), { instanceOf: RangeError });
     t.throws(make({ completions: new Int32Array(95) }), { instanceOf: RangeError });
     t.throws(make({ eventfd: -1 }), { instanceOf: RangeError });
-    for (const name of ['records', 'names', 'completions']) {
-      t.throws(make({ [name]: new Float64Array(1024) }), { instanceOf: TypeError });
+    t.throws(make({ counters: new Float64Array(RING_COUNTERS - 1) }), { instanceOf: TypeError });
+    const polling = { idleMilliseconds: 1, cpu: -1, sharedWith: -1 };
+    for (const wrong of [{ idleMilliseconds: 0 }, { cpu: -2 }, { sharedWith: -2 }]) {
+      t.throws(make({ polling: { ...polling, ...wrong } }), { instanceOf: RangeError });
+    }
+    for (const name of ['records', 'names', 'completions', 'counters']) {
+      t.throws(make({ [name]: new Float32Array(1024) }), { instanceOf: TypeError });
       t.throws(make({ [name]: undefined }), { instanceOf: TypeError });
     }
     t.throws(() => new (native[backend] as new () => unknown)(), { instanceOf: TypeError });
@@ -426,7 +436,9 @@ test('a descriptor that is no blocking eventfd is refused at once', (t) => {
     records: new Int32Array(64),
     names: new Uint8Array(1024),
     completions: new Int32Array(96),
+    counters: new Float64Array(RING_COUNTERS),
     singleIssuer: true,
+    polling: null,
   };
   t.throws(() => new native.Ring({ ...options, eventfd: 1_000_000 }), { code: 'EBADF' });
   const { reader } = openPipe(t);

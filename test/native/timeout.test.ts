@@ -4,6 +4,7 @@ import { constants as fs, writeSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import test from 'ava';
 import { native } from '../../src/native.ts';
+import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_BUFFER,
   COMPLETION_RESULT,
@@ -221,7 +222,14 @@ test('a close took many completions, one after the other, for a long time', (t) 
 for (const backend of ['uring', 'syscall'] as const) {
   test(`a role waits with it (${backend})`, (t) => {
     const eventfd = native.createEventfd();
-    const ring = createRing({ backend, entries: 8, eventfd, singleIssuer: true });
+    const ring = createRing({
+      backend,
+      entries: 8,
+      eventfd,
+      singleIssuer: true,
+      polling: null,
+      counters: new Float64Array(RING_COUNTERS),
+    });
     t.teardown(() => {
       ring.close();
       native.closeDescriptor(eventfd);

@@ -191,6 +191,7 @@ export class SimulatedRing implements Ring {
     const registration = { registeredBytes: 0, registrationRefusal: null };
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
     const priority = { idlePriority: false, idlePriorityRefusal: null };
+    const polling = { descriptor: -1, pollingRefusal: null };
     return {
       backend: 'simulated',
       reason: null,
@@ -200,6 +201,7 @@ export class SimulatedRing implements Ring {
       ...registration,
       ...selection,
       ...priority,
+      ...polling,
     };
   }
 

@@ -32,6 +32,7 @@ const openOptions = optionsOf({
     direct: fc.constantFrom('auto', true, false),
     singleIssuer: fc.boolean(),
     queueDepth: power,
+    sqpoll: fc.oneof(fc.boolean(), optionsOf({ idleMs: fc.nat(10), cpu: fc.nat(4) })),
     spinMicroseconds: fc.nat(1000),
   }),
   compaction: optionsOf({
