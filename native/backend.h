@@ -22,6 +22,7 @@ struct BackendOptions {
   int eventfd = -1;
   bool single_issuer = true;
   SubmissionPolling polling;
+  WorkerRequest workers;
   /** kCounters of them. */
   double* counters = nullptr;
 };
@@ -32,6 +33,10 @@ struct BackendDescription {
   int descriptor = -1;
   /** Empty where a thread of the kernel polls for submissions, or none was wanted. */
   std::string polling_refusal;
+  /** Of the kernel's that read and write files; 0 where it does not say. */
+  uint32_t workers_max = 0;
+  /** Empty where the workers are as they were wanted. */
+  std::string workers_refusal;
   uint32_t entries = 0;
   uint32_t completion_entries = 0;
   uint64_t registered_bytes = 0;

@@ -112,6 +112,7 @@ Failure Ring::Open() {
   request.completion_entries = options_.entries * kCompletionQueueFactor;
   request.single_issuer = options_.single_issuer;
   request.polling = options_.polling;
+  request.workers = options_.workers;
   Failure failure = queue_.Open(request);
   open_ = !failure;
   kept_.resize(queue_.setup().entries);
@@ -416,6 +417,8 @@ BackendDescription Ring::Describe() const {
   description.completion_entries = setup.completion_entries;
   description.descriptor = setup.ring.ring_fd;
   description.polling_refusal = setup.polling_refusal;
+  description.workers_max = setup.workers_max;
+  description.workers_refusal = setup.workers_refusal;
   description.registered_bytes = fixed_.registered_bytes();
   description.registration_refusal = fixed_.refusal();
   description.provided_buffers = provided_.entries();

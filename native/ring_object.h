@@ -3,6 +3,7 @@
 #define QUADRING_RING_OBJECT_H
 
 #include <napi.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -154,6 +155,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
     object.Set("descriptor", Napi::Number::New(env_, description.descriptor));
     object.Set("pollingRefusal", TextOrNull(description.polling_refusal));
+    object.Set("workersMax", Napi::Number::New(env_, description.workers_max));
+    object.Set("workersRefusal", TextOrNull(description.workers_refusal));
     object.Set("idlePriority", Napi::Boolean::New(env_, description.idle_priority_refusal.empty()));
     object.Set("idlePriorityRefusal", TextOrNull(description.idle_priority_refusal));
     return object;
@@ -239,7 +242,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const Napi::Value single_issuer = object.Get("singleIssuer");
     options->single_issuer = false;
     napi_get_value_bool(env_, single_issuer, &options->single_issuer);
-    return ReadCounters(object, options) && ReadPolling(object.Get("polling"), &options->polling);
+    return ReadCounters(object, options) && ReadPolling(object.Get("polling"), &options->polling) &&
+           ReadWorkers(object.Get("workers"), &options->workers);
   }
 
   bool ReadCounters(const Napi::Object& object, BackendOptions* options) {
@@ -273,6 +277,27 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     polling->idle_milliseconds = static_cast<uint32_t>(idle_milliseconds);
     polling->cpu = static_cast<int>(cpu);
     polling->shared_with = static_cast<int>(shared_with);
+    return true;
+  }
+
+  /** Null, or not there: they are as the kernel likes. */
+  bool ReadWorkers(const Napi::Value& value, WorkerRequest* workers) {
+    if (!value.IsObject()) return true;
+    const auto object = value.As<Napi::Object>();
+    int64_t threads_max;
+    if (!GetInteger(env_, object.Get("threadsMax"), "threadsMax", 0, UINT16_MAX, &threads_max)) return false;
+    workers->threads_max = static_cast<uint32_t>(threads_max);
+    const Napi::Value cpus = object.Get("cpus");
+    if (!cpus.IsArray()) {
+      ThrowType(env_, "cpus must be an array");
+      return false;
+    }
+    const auto list = cpus.As<Napi::Array>();
+    for (uint32_t i = 0; i < std::min<uint32_t>(list.Length(), CPU_SETSIZE); i++) {
+      int64_t cpu;
+      if (!GetInteger(env_, list.Get(i), "a core", 0, CPU_SETSIZE - 1, &cpu)) return false;
+      workers->cpus.push_back(static_cast<uint32_t>(cpu));
+    }
     return true;
   }
 

@@ -1,5 +1,6 @@
 #include "ring_setup.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -63,6 +64,40 @@ int SetUp(uint32_t entries, io_uring_params* params, io_uring* ring) {
   return 0;
 }
 
+/** 0, or a negative errno. */
+int BindWorkers(const std::vector<uint32_t>& wanted, RingSetup* setup) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return -errno;
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  for (const uint32_t cpu : wanted) {
+    // The kernel leaves out those that it does not have, and takes what is left, if it is nothing.
+    if (!CPU_ISSET(cpu, &allowed)) return -EINVAL;
+    CPU_SET(cpu, &cpus);
+  }
+  return io_uring_register_iowq_aff(&setup->ring, sizeof cpus, &cpus);
+}
+
+/** What it refuses is none of the ring's errors. */
+void SettleWorkers(const WorkerRequest& request, RingSetup* setup) {
+  const auto refuse = [setup](const char* what, int result) {
+    setup->workers_refusal = std::string(what) + ErrorName(-result);
+  };
+  if (request.threads_max > 0) {
+    // One kind reads and writes files, the other opens, renames and removes them.
+    uint32_t counts[2] = {request.threads_max, request.threads_max};
+    const int result = io_uring_register_iowq_max_workers(&setup->ring, counts);
+    if (result < 0) refuse("the number of workers is the kernel's: ", result);
+  }
+  if (!request.cpus.empty()) {
+    const int result = BindWorkers(request.cpus, setup);
+    if (result < 0) refuse("workers run on any core: ", result);
+  }
+  // Zeros change nothing: they ask.
+  uint32_t counts[2] = {0, 0};
+  if (io_uring_register_iowq_max_workers(&setup->ring, counts) == 0) setup->workers_max = counts[0];
+}
+
 /** 0, or a positive errno: EINVAL where the kernel does not know one of the flags. */
 int TryFlags(uint32_t flags, const RingRequest& request, RingSetup* setup) {
   io_uring_params params;
@@ -90,6 +125,7 @@ int TryFlags(uint32_t flags, const RingRequest& request, RingSetup* setup) {
   // Saves the kernel a descriptor look-up at each entry. Not there before 5.18, and not missed.
   setup->registered_descriptor = io_uring_register_ring_fd(&setup->ring) == 1;
   setup->truncates = Knows(&setup->ring, kOperationTruncate);
+  SettleWorkers(request.workers, setup);
   return 0;
 }
 

@@ -37,11 +37,20 @@ struct SubmissionPolling {
   int shared_with = -1;
 };
 
+/** The kernel's own threads that carry out what would block (io-wq). */
+struct WorkerRequest {
+  /** At most so many of each of the two kinds; 0: as many as the kernel likes. */
+  uint32_t threads_max = 0;
+  /** The cores that they may run on; empty: all. */
+  std::vector<uint32_t> cpus;
+};
+
 struct RingRequest {
   uint32_t entries = 0;
   uint32_t completion_entries = 0;
   bool single_issuer = true;
   SubmissionPolling polling;
+  WorkerRequest workers;
 };
 
 struct RingSetup {
@@ -54,6 +63,10 @@ struct RingSetup {
   bool truncates = false;
   /** Why no thread of the kernel polls although one was wanted. Empty where one does, or none was wanted. */
   std::string polling_refusal;
+  /** How many workers of the bounded kind, which read and write files, there may be; 0: the kernel does not say. */
+  uint32_t workers_max = 0;
+  /** Why the workers are not as they were wanted. Empty where they are. */
+  std::string workers_refusal;
 };
 
 /** Opens a ring for the calling thread, with the best flags that the kernel takes. */

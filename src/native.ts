@@ -27,8 +27,17 @@ export interface NativeRingOptions {
   readonly singleIssuer: boolean;
   /** A thread of the kernel that takes what is submitted (SQPOLL); null: the ring enters the kernel itself. */
   readonly polling: NativePolling | null;
+  /** The kernel's own threads that carry out what would block; null: as it likes. */
+  readonly workers: NativeWorkers | null;
   /** The addon counts here; see `protocol/ring-counters.ts`. Other threads may read it. */
   readonly counters: Float64Array;
+}
+
+export interface NativeWorkers {
+  /** At most so many that read and write, and so many that do anything else; 0: as many as the kernel likes. */
+  readonly threadsMax: number;
+  /** The cores that they may run on; empty: all. */
+  readonly cpus: readonly number[];
 }
 
 export interface NativePolling {
@@ -49,6 +58,10 @@ export interface NativeRingDescription {
   readonly descriptor: number;
   /** Why no thread of the kernel polls although one was asked for, or null. */
   readonly pollingRefusal: string | null;
+  /** How many threads of the kernel may read and write for the ring where that would block it; 0: it does not say. */
+  readonly workersMax: number;
+  /** Why these threads are not as they were asked for, or null. */
+  readonly workersRefusal: string | null;
   /** Bytes that are registered as fixed buffers. */
   readonly registeredBytes: number;
   /** Why less than asked for was registered, or null. */

@@ -88,6 +88,7 @@ export class BenchRing {
       eventfd: this.#eventfd,
       singleIssuer,
       polling,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#ring.attach(0, this.memory, 0, fixed ? MEMORY_BYTES : 0, selectBytes);

@@ -41,6 +41,7 @@ export class BareDisk {
       eventfd: this.#eventfd,
       singleIssuer: true,
       polling: null,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#calls.attach(0, this.#memory, 0, 0, 0);

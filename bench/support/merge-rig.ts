@@ -62,6 +62,7 @@ export class MergeRig {
       eventfd,
       singleIssuer: true,
       polling: null,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#host = createRoleHost({

@@ -78,6 +78,7 @@ export function ringBytesPerSecond({ files, blockBytes, depth }: SequentialRead)
     eventfd,
     singleIssuer: true,
     polling: null,
+    workers: null,
     counters: new Float64Array(RING_COUNTERS),
   });
   const descriptors = files.map((file) => openSync(file, constants.O_RDONLY | constants.O_DIRECT));

@@ -94,6 +94,7 @@ function probeRing(): NativeRingDescription {
       eventfd,
       singleIssuer: true,
       polling: null,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     try {

@@ -23,8 +23,7 @@ const shapes = new WeakMap<Crew, string>();
 /** What a crew is fixed to at its start. */
 function shapeOf(settings: Settings): string {
   const { poolBytes, writeBufferBytes, hugePages, io } = settings;
-  const { backend, singleIssuer, polling, foregroundEntries, backgroundEntries, spinMicroseconds } = io;
-  const rings = { backend, singleIssuer, polling, foregroundEntries, backgroundEntries, spinMicroseconds };
+  const rings = { ...io, direct: undefined };
   return JSON.stringify({ poolBytes, writeBufferBytes, hugePages, rings });
 }
 

@@ -30,6 +30,12 @@ export interface IoOptions {
    * `stats()` says whether the kernel allows it. Default false.
    */
   readonly sqpoll?: boolean | SqpollOptions;
+  /**
+   * The kernel's own threads that carry out for a ring what would block it: opens, renames, syncs, and reads through the page
+   * cache. `max` is how many each ring may have of those that read and write, and of the others, 1 to 1024; `cpus` the cores
+   * that they may run on. Default: as the kernel likes.
+   */
+  readonly workers?: { readonly max?: number; readonly cpus?: readonly number[] };
   /** Entries of each ring, a power of two from 64 to 256. Default 256 for reads, 64 for the others. */
   readonly queueDepth?: number;
   /** Longest adaptive spin before a thread sleeps, in microseconds, 0 to 1000. Default 0. */
@@ -148,6 +154,7 @@ export interface Settings {
     readonly direct: 'auto' | boolean;
     readonly singleIssuer: boolean;
     readonly polling: PollingSettings;
+    readonly workers: { readonly threadsMax: number; readonly cpus: readonly number[] };
     readonly foregroundEntries: number;
     readonly backgroundEntries: number;
     readonly spinMicroseconds: number;
@@ -205,12 +212,18 @@ const READ_AHEAD_OPTION_NAMES = new Set<string>([
   'windowBytes',
   'totalBytes',
 ] satisfies (keyof ReadAheadOptions)[]);
+const WORKER_OPTION_NAMES = new Set<string>(['max', 'cpus'] satisfies (keyof NonNullable<
+  IoOptions['workers']
+>)[]);
+/** What a set of cores can name. */
+const CPU_MAX = 1023;
 const SQPOLL_OPTION_NAMES = new Set<string>(['idleMs', 'cpu'] satisfies (keyof SqpollOptions)[]);
 const IO_OPTION_NAMES = new Set<string>([
   'backend',
   'direct',
   'singleIssuer',
   'sqpoll',
+  'workers',
   'queueDepth',
   'spinMicroseconds',
 ] satisfies (keyof IoOptions)[]);
@@ -272,6 +285,7 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
       direct: choice('io.direct', io.direct, 'auto', ['auto', true, false]),
       singleIssuer: boolean('io.singleIssuer', io.singleIssuer, true),
       polling: pollingOf(io.sqpoll),
+      workers: workersOf(io.workers),
       foregroundEntries: powerOfTwo('io.queueDepth', queueDepth, 256, 64, 256),
       backgroundEntries: powerOfTwo('io.queueDepth', queueDepth, 64, 64, 256),
       // Where cores are few the core that a spin takes is the one that the answer needs.
@@ -288,7 +302,23 @@ function pollingOf(sqpoll: IoOptions['sqpoll']): PollingSettings {
   const { idleMs, cpu } = given;
   return {
     idleMilliseconds: integer('io.sqpoll.idleMs', idleMs, 1, 1, 60_000),
-    cpu: cpu === undefined ? 'any' : integer('io.sqpoll.cpu', cpu, 0, 0, 4095),
+    cpu: cpu === undefined ? 'any' : integer('io.sqpoll.cpu', cpu, 0, 0, CPU_MAX),
+  };
+}
+
+function workersOf(workers: IoOptions['workers']): Settings['io']['workers'] {
+  const given = workers === undefined ? {} : workers;
+  refuseUnknown(given, WORKER_OPTION_NAMES, 'io.workers', 'io.workers.');
+  const { max, cpus = [] } = given;
+  if (!Array.isArray(cpus) || cpus.length > CPU_MAX) {
+    throw new QuadringError('INVALID_ARGUMENT', 'io.workers.cpus must be a list of cores');
+  }
+  return {
+    threadsMax: max === undefined ? 0 : integer('io.workers.max', max, 0, 1, 1024),
+    // Not `map`, which leaves out what an array has no value for.
+    cpus: Array.from(cpus as readonly (number | undefined)[], (cpu, i) =>
+      integer(`io.workers.cpus[${i}]`, cpu ?? NaN, 0, 0, CPU_MAX),
+    ),
   };
 }
 

@@ -176,6 +176,7 @@ export class ThreadCrew implements Crew {
         eventfd: must(this.#eventfds[role], 'each role has an eventfd'),
         singleIssuer: io.singleIssuer,
         polling: pollingTaskOf(io.polling),
+        workers: io.workers,
       },
     };
     const life = pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;

@@ -3,7 +3,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { SharedWords } from '../atomics-sync/words.ts';
-import type { NativeRingDescription } from '../native.ts';
+import type { NativeRingDescription, NativeWorkers } from '../native.ts';
 import type { RoleId } from './requests.ts';
 
 export interface RingThreadTask {
@@ -23,6 +23,8 @@ export interface RingThreadTask {
     readonly singleIssuer: boolean;
     /** A thread of the kernel polls for what all rings submit; null: each enters the kernel itself. */
     readonly polling: PollingTask | null;
+    /** Of the kernel's own threads; null: as it likes. */
+    readonly workers: NativeWorkers | null;
   };
 }
 

@@ -3,7 +3,7 @@
  *
  * Both are thin: the addon consumes the records. Which one a thread gets is settled when the crew starts.
  */
-import { native, type NativePolling, type NativeRing } from '../native.ts';
+import { native, type NativePolling, type NativeRing, type NativeWorkers } from '../native.ts';
 import type { RingDescription } from '../protocol/ring-thread-task.ts';
 import { COMPLETION_WORDS, NAME_STRIDE_BYTES, RECORD_WORDS, type Ring } from './ring.ts';
 
@@ -14,6 +14,7 @@ export interface RingOptions {
   readonly eventfd: number;
   readonly singleIssuer: boolean;
   readonly polling: NativePolling | null;
+  readonly workers: NativeWorkers | null;
   /** RING_COUNTERS of them; see protocol/ring-counters.ts. */
   readonly counters: Float64Array;
 }
@@ -31,7 +32,7 @@ class NativeBackedRing implements Ring {
   readonly #reason: string | null;
 
   constructor(backend: 'uring' | 'syscall', options: RingOptions, reason: string | null) {
-    const { entries, eventfd, singleIssuer, polling, counters } = options;
+    const { entries, eventfd, singleIssuer, polling, workers, counters } = options;
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -48,6 +49,7 @@ class NativeBackedRing implements Ring {
       eventfd,
       singleIssuer,
       polling,
+      workers,
       counters,
     });
   }

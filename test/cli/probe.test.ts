@@ -89,6 +89,8 @@ const SOUND: ProbeReport = {
     idlePriorityRefusal: null,
     descriptor: 3,
     pollingRefusal: null,
+    workersMax: 8,
+    workersRefusal: null,
   },
   ringRefusal: null,
   limits: {

@@ -39,6 +39,7 @@ class RealWorld {
       eventfd,
       singleIssuer: true,
       polling: null,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.directory = directory;

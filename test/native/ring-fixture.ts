@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import { native, type NativePolling, type NativeRing } from '../../src/native.ts';
+import { native, type NativePolling, type NativeRing, type NativeWorkers } from '../../src/native.ts';
 import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
 import {
   COMPLETION_BUFFER,
@@ -66,6 +66,7 @@ export interface FixtureOptions {
   readonly entries?: number;
   readonly singleIssuer?: boolean;
   readonly polling?: NativePolling | null;
+  readonly workers?: NativeWorkers | null;
   /** Bytes to register as fixed buffers, from the memory's beginning. */
   readonly fixedLength?: number;
   /** Size of the buffers that reads with FLAG_SELECT lend. */
@@ -108,6 +109,7 @@ export class Fixture {
       entries = 8,
       singleIssuer = true,
       polling = null,
+      workers = null,
       fixedLength = 0,
       selectBytes = 0,
     }: FixtureOptions = {},
@@ -118,7 +120,7 @@ export class Fixture {
     this.completions = new Int32Array(new SharedArrayBuffer(entries * 4 * COMPLETION_WORDS * 4));
     const { records, names, completions, counters, eventfd } = this;
     const arrays = { records, names, completions, counters };
-    this.ring = new native[backend]({ entries, ...arrays, eventfd, singleIssuer, polling });
+    this.ring = new native[backend]({ entries, ...arrays, eventfd, singleIssuer, polling, workers });
     this.ring.attach(0, this.memory, 0, fixedLength, selectBytes);
   }
 

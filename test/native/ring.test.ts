@@ -81,6 +81,8 @@ test('system calls have no flags', (t) => {
     idlePriorityRefusal: null,
     descriptor: -1,
     pollingRefusal: null,
+    workersMax: 0,
+    workersRefusal: null,
   });
 });
 
@@ -93,6 +95,7 @@ for (const backend of BACKENDS) {
       completions: new Int32Array(96),
       counters: new Float64Array(RING_COUNTERS),
       polling: null,
+      workers: null,
       eventfd: openFixture(t, 'SystemCalls').eventfd,
       singleIssuer: true,
     };
@@ -439,6 +442,7 @@ test('a descriptor that is no blocking eventfd is refused at once', (t) => {
     counters: new Float64Array(RING_COUNTERS),
     singleIssuer: true,
     polling: null,
+    workers: null,
   };
   t.throws(() => new native.Ring({ ...options, eventfd: 1_000_000 }), { code: 'EBADF' });
   const { reader } = openPipe(t);

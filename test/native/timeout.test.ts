@@ -228,6 +228,7 @@ for (const backend of ['uring', 'syscall'] as const) {
       eventfd,
       singleIssuer: true,
       polling: null,
+      workers: null,
       counters: new Float64Array(RING_COUNTERS),
     });
     t.teardown(() => {

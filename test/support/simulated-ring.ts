@@ -191,7 +191,7 @@ export class SimulatedRing implements Ring {
     const registration = { registeredBytes: 0, registrationRefusal: null };
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
     const priority = { idlePriority: false, idlePriorityRefusal: null };
-    const polling = { descriptor: -1, pollingRefusal: null };
+    const polling = { descriptor: -1, pollingRefusal: null, workersMax: 0, workersRefusal: null };
     return {
       backend: 'simulated',
       reason: null,
