@@ -22,8 +22,8 @@
  *     3 MiB             3 write buffers        │ registered by the flush ring
  *     3¾ MiB            mailbox, zeros, scratch┘
  *     5 MiB             8 transfer buffers       not registered: touched only when something large is read
- *     7 MiB             compaction's mailbox   ┐
- *    11 MiB             its 3 write buffers    │ registered by the compaction ring
+ *     7 MiB             compaction's mailbox     not registered: the disk never sees it
+ *    11 MiB             its 3 write buffers    ┐ registered by the compaction ring
  *    12 MiB             its read buffers       ┘
  *    20 MiB             block-cache slots        registered by the foreground ring
  */
@@ -131,7 +131,7 @@ export function registeredRange(role: RoleId, poolBytes: number): { offset: numb
     case 1:
       return { offset: MANIFEST_STAGING_AT, length: TRANSFER_BUFFERS_AT - MANIFEST_STAGING_AT };
     case 2:
-      return { offset: COMPACTION_MAILBOX_AT, length: SLOTS_AT - COMPACTION_MAILBOX_AT };
+      return { offset: COMPACTION_WRITE_BUFFERS_AT, length: SLOTS_AT - COMPACTION_WRITE_BUFFERS_AT };
     case 3:
       return { offset: LOG_STAGING_AT, length: MANIFEST_STAGING_AT };
   }

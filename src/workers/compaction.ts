@@ -46,10 +46,12 @@ import type { RoleTask } from './role-io.ts';
 /** A read buffer, within a registered slice. */
 const CHUNK_BYTES_MAX = 256 * 1024;
 /**
- * Over all runs. Two of that size bring more than is merged meanwhile, and reads of others have to pass what is under way on
- * the disk (see docs/benchmarks.md).
+ * Over all runs. It brings more than is merged meanwhile, and reads of others have to pass what is under way on the disk (see
+ * docs/benchmarks.md).
  */
-const READS_MAX = 2;
+const READ_BYTES_UNDER_WAY_MAX = 512 * 1024;
+/** Where many runs leave 64 KiB for a buffer. */
+const READS_MAX = 8;
 /** Range tombstones of a table that has no entries: whoever opens a table has all of them in memory. */
 const OUTPUT_FRAGMENTS_MAX = 8192;
 /** Beside the reads: a write for each buffer, a sync, and one to open, close or wait. */
@@ -99,7 +101,7 @@ export class Compaction {
       chunkBytes,
       // Through the page cache a read would be done in the turn that begins it, up to the disk: 1.5 times the time.
       flags: directIo ? this.#ioFlags : this.#ioFlags | FLAG_ASYNC,
-      readsMax: READS_MAX,
+      readsMax: Math.min(READ_BYTES_UNDER_WAY_MAX / chunkBytes, READS_MAX),
     });
     this.#reads.collectOthers = () => this.#output?.collect();
     // Bytes of shared memory are copied one by one to where their words are not aligned.
