@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "ring_setup.h"
+#include "ring_request.h"
 
 namespace quadring {
 

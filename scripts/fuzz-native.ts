@@ -15,7 +15,7 @@ const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const FOLDER = join(ROOT, 'dist/coverage-guided');
 const COMPILERS = ['clang++', ...[19, 18, 17, 16, 15, 14].map((version) => `clang++-${version}`)];
 const SOURCES = ['test/native/coverage-guided/pure-parts.cc', 'native/batch.cc', 'native/checksum.cc'];
-const FLAGS = ['-std=c++17', '-O1', '-g', '-Inative', '-fsanitize=fuzzer,address,undefined'];
+const FLAGS = ['-std=c++17', '-O1', '-g', '-iquote', 'native', '-fsanitize=fuzzer,address,undefined'];
 /** Eight records, their names, and some more. */
 const INPUT_BYTES_MAX = 4096;
 

@@ -70,8 +70,8 @@ void CheckTransfer(const Operation& operation, const std::vector<uint8_t>& memor
   Expect(IsWithin(operation, operation.select_bytes, memory), "what is lent lies in its region");
 }
 
-/** Whether a chain that a refused operation is in was refused as a whole. */
-void CheckChains(const quadring::Batch& batch) {
+/** Whether a chain that a refused operation is in was refused as a whole, and no other one is too long. */
+void CheckChains(const quadring::Batch& batch, uint32_t chain_max) {
   const Operation* start = batch.begin();
   for (const Operation* operation = start; operation != batch.end(); operation++) {
     if (operation->linked) {
@@ -81,6 +81,7 @@ void CheckChains(const quadring::Batch& batch) {
     const bool refused = std::any_of(start, operation + 1, [](const Operation& one) { return one.refusal != 0; });
     const bool all = std::all_of(start, operation + 1, [](const Operation& one) { return one.refusal != 0; });
     Expect(refused == all, "a chain is refused as a whole");
+    Expect(refused || operation + 1 - start <= chain_max, "a chain is no longer than it may be");
     start = operation + 1;
   }
 }
@@ -93,6 +94,7 @@ void CheckBatch(Input input) {
   options.entries = kEntries;
   const uint32_t count = input.Take<uint8_t>() % (kEntries + 1);
   const uint32_t select_bytes = input.Take<uint8_t>() % 4 * 4096;
+  const uint32_t chain_max = 1 + input.Take<uint8_t>() % kEntries;
   input.Copy(records.data(), count * quadring::kRecordWords * sizeof(int32_t));
   input.Copy(names.data(), names.size());
   options.records = records.data();
@@ -100,7 +102,7 @@ void CheckBatch(Input input) {
   quadring::Regions regions;
   regions.Attach(0, memory.data(), memory.size(), select_bytes);
   quadring::Batch batch(kEntries);
-  batch.Read(options, regions, count);
+  batch.Read(options, regions, count, chain_max);
   Expect(batch.end() - batch.begin() == count, "each record is an operation");
   for (const Operation& operation : batch) {
     Expect(operation.refusal == 0 || operation.refusal == -EINVAL || operation.refusal == -ECANCELED, "an errno");
@@ -122,7 +124,7 @@ void CheckBatch(Input input) {
         Expect(operation.opcode <= quadring::kTruncate, "an operation is known");
     }
   }
-  CheckChains(batch);
+  CheckChains(batch, chain_max);
 }
 
 void CheckChecksum(Input input) {
