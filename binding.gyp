@@ -17,6 +17,7 @@
       'native/provided_buffers.cc',
       'native/ring.cc',
       'native/ring_errors.cc',
+      'native/ring_poller.cc',
       'native/ring_queue.cc',
       'native/ring_setup.cc',
       'native/scheduling.cc',

@@ -23,6 +23,8 @@ struct BackendOptions {
   bool single_issuer = true;
   SubmissionPolling polling;
   WorkerRequest workers;
+  /** Reads and writes with kFlagPolled are polled for, where the kernel has it. */
+  bool polls_completions = false;
   /** kCounters of them. */
   double* counters = nullptr;
 };
@@ -33,6 +35,10 @@ struct BackendDescription {
   int descriptor = -1;
   /** Empty where a thread of the kernel polls for submissions, or none was wanted. */
   std::string polling_refusal;
+  /** Of the ring whose completions are polled for; empty where there is none. */
+  std::vector<const char*> poller_flags;
+  /** Why there is none although it was wanted; otherwise empty. */
+  std::string poller_refusal;
   /** Of the kernel's that read and write files; 0 where it does not say. */
   uint32_t workers_max = 0;
   /** Empty where the workers are as they were wanted. */

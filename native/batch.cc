@@ -9,7 +9,7 @@ namespace {
 
 /** Whether the operation may not be a member of a chain. */
 bool StandsAlone(const Operation& operation) {
-  return (operation.flags & kFlagSelect) != 0 || operation.opcode == kTimeout || operation.opcode == kTruncate;
+  return (operation.flags & (kFlagSelect | kFlagPolled)) != 0 || operation.opcode == kTimeout || operation.opcode == kTruncate;
 }
 
 }  // namespace
@@ -56,7 +56,9 @@ void Batch::Decode(const BackendOptions& arrays, const Regions& regions, uint32_
   operation->refusal = 0;
 
   const bool selects = (record.flags & kFlagSelect) != 0;
+  const bool polled = (record.flags & kFlagPolled) != 0;
   bool valid = (record.flags & ~kKnownFlags) == 0 && (!selects || record.opcode == kRead) &&
+               (!polled || record.opcode == kRead || record.opcode == kWrite) &&
                !(operation->linked && StandsAlone(*operation));
   switch (record.opcode) {
     case kNop:

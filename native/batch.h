@@ -42,7 +42,7 @@ class Batch {
   /**
    * REQUIRES: count ≤ entries. A record that is not valid, as is what a chain has beyond `chain_max` records, gets -EINVAL; the others of its chain get -ECANCELED, as
    * io_uring does with a chain that has an unacceptable member. Not valid in a chain are a read that selects (cancelled
-   * there, it would leave behind what it lent), a timeout (kernels before 5.16 take its end for a failure) and a
+   * there, it would leave behind what it lent), what is polled for (it is in another ring), a timeout (kernels before 5.16 take its end for a failure) and a
    * truncation (kernels before 6.9 have none, and the turn makes the call itself).
    */
   void Read(const BackendOptions& arrays, const Regions& regions, uint32_t count, uint32_t chain_max);

@@ -53,8 +53,9 @@ constexpr uint32_t kFlagKeepSize = 1u << 11;
 constexpr uint32_t kFlagSelect = 1u << 12;
 constexpr uint32_t kFlagAsync = 1u << 13;
 constexpr uint32_t kFlagIdle = 1u << 14;
+constexpr uint32_t kFlagPolled = 1u << 15;
 constexpr uint32_t kKnownFlags = kRegionMask | kFlagLink | kFlagDsync | kFlagDatasync | kFlagKeepSize | kFlagSelect |
-                                 kFlagAsync | kFlagIdle;
+                                 kFlagAsync | kFlagIdle | kFlagPolled;
 
 constexpr size_t kRecordWords = 8;
 constexpr size_t kCompletionWords = 3;

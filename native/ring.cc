@@ -115,8 +115,13 @@ Failure Ring::Open() {
   request.workers = options_.workers;
   Failure failure = queue_.Open(request);
   open_ = !failure;
+  if (failure) return failure;
   kept_.resize(queue_.setup().entries);
-  return failure;
+  if (options_.polls_completions) {
+    request.polls_completions = true;
+    poller_refusal_ = poller_.Open(request);
+  }
+  return Failure{};
 }
 
 Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange fixed, uint32_t select_bytes) {
@@ -129,8 +134,9 @@ Failure Ring::Attach(uint32_t region, uint8_t* base, size_t length, FixedRange f
     provided_.Renew(queue_.ring(), select_bytes == 0 ? 0 : queue_.setup().completion_entries);
   }
   regions_.Attach(region, base, length, select_bytes);
-  fixed_.Attach(queue_.ring(), region, fixed.offset, base + fixed.offset,
-                static_cast<uint32_t>(fixed.length >> FixedBuffers::kSliceShift));
+  const auto slices = static_cast<uint32_t>(fixed.length >> FixedBuffers::kSliceShift);
+  fixed_.Attach(queue_.ring(), region, fixed.offset, base + fixed.offset, slices);
+  poller_.Attach(region, fixed.offset, base + fixed.offset, slices);
   return Failure{};
 }
 
@@ -147,19 +153,30 @@ int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
   if (count > 0) TakeBatch(count, &written);
   if (failure_) return -1;
 
-  if (wait_microseconds == 0 || written > 0 || queue_.HasCompletions()) {
-    if (!Submit(0, 0)) return -1;
-  } else {
-    // A batch that fills the queue leaves no entry for the eventfd's read: the one case of two entries to the kernel.
-    if (!wake_up_armed_ && !MakeRoom()) return -1;
-    if (!queue_.HasCompletions()) {
-      if (!wake_up_armed_) ArmWakeUp();
-      if (!Submit(1, std::min(wait_microseconds, kWaitMicrosecondsMax))) return -1;
-    }
-  }
+  const bool waits = wait_microseconds > 0 && written == 0 && !HasCompletions();
+  const uint32_t wait_max = waits ? std::min(wait_microseconds, kWaitMicrosecondsMax) : 0;
+  if (!(poller_.in_flight() > 0 ? SubmitAndPoll(wait_max) : SubmitAndWait(wait_max))) return -1;
 
   const uint32_t total = Reap(written);
   return failure_ ? -1 : static_cast<int>(total);
+}
+
+/** Waits for a completion or a wake-up, unless the time is 0. */
+bool Ring::SubmitAndWait(uint32_t wait_microseconds) {
+  if (wait_microseconds == 0) return Submit(0, 0);
+  // A batch that fills the queue leaves no entry for the eventfd's read: the one case of two entries to the kernel.
+  if (!wake_up_armed_ && !MakeRoom()) return false;
+  if (queue_.HasCompletions()) return true;
+  if (!wake_up_armed_) ArmWakeUp();
+  return Submit(1, wait_microseconds);
+}
+
+/** Who polls does not sleep, and so needs no wake-up: the turn ends soon. */
+bool Ring::SubmitAndPoll(uint32_t wait_microseconds) {
+  const bool has_others = in_flight_ > poller_.in_flight() || queue_.Untaken() > 0;
+  if (has_others && !Submit(0, 0)) return false;
+  const bool until_completion = wait_microseconds > 0 && !queue_.HasCompletions();
+  return FailPoller(poller_.Poll(until_completion, wait_microseconds));
 }
 
 /** Prepares what is to be carried out; the completions of what is not, or was at once, are written. */
@@ -185,6 +202,11 @@ bool Ring::PrepareInOrder(const Operation& operation) {
   const bool begins_chain = operation.linked && !in_chain_;
   const bool ends_chain = in_chain_ && !operation.linked;
   if (queue_.is_polled() && begins_chain && !SubmitAndSettle()) return false;
+  if (poller_.Takes(operation)) {
+    poller_.Prepare(operation);
+    in_flight_++;
+    return true;
+  }
   if (!MakeRoom()) return false;
   Prepare(operation);
   in_chain_ = operation.linked;
@@ -197,7 +219,7 @@ void Ring::Prepare(const Operation& operation) {
   switch (operation.opcode) {
     case kRead:
     case kWrite:
-      note = PrepareTransfer(operation, entry);
+      note = PrepareRead(operation, entry);
       if (operation.flags & kFlagAsync) entry->flags |= IOSQE_ASYNC;
       if ((operation.flags & kFlagIdle) && IdlePriorityRefusal() == 0) entry->ioprio = kIdlePriority;
       break;
@@ -205,8 +227,8 @@ void Ring::Prepare(const Operation& operation) {
       io_uring_prep_fsync(entry, operation.file, operation.flags & kFlagDatasync ? IORING_FSYNC_DATASYNC : 0);
       break;
     case kOpen:
-      io_uring_prep_openat(entry, operation.file, KeepName(entry, operation.first_name, 0), static_cast<int>(operation.length) | O_CLOEXEC,
-                           static_cast<mode_t>(operation.offset & 07777));
+      io_uring_prep_openat(entry, operation.file, KeepName(entry, operation.first_name, 0),
+                           static_cast<int>(operation.length) | O_CLOEXEC, static_cast<mode_t>(operation.offset & 07777));
       note = kNoteOpen;
       break;
     case kClose:
@@ -244,20 +266,10 @@ void Ring::Prepare(const Operation& operation) {
 }
 
 /** The note for its completion. */
-uint32_t Ring::PrepareTransfer(const Operation& operation, io_uring_sqe* entry) {
-  uint32_t note = kNoteNothing;
-  if (operation.select_bytes != 0) {
-    if (PrepareSelectingRead(operation, entry)) return note;
-    note = operation.buffer_offset + 1;
-  }
-  const int slot = fixed_.Find(operation.region, operation.buffer_offset, operation.length);
-  const bool read = operation.opcode == kRead;
-  const int code =
-      slot >= 0 ? (read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED) : (read ? IORING_OP_READ : IORING_OP_WRITE);
-  io_uring_prep_rw(code, entry, operation.file, operation.buffer, operation.length, operation.offset);
-  if (slot >= 0) entry->buf_index = static_cast<uint16_t>(slot);
-  if (!read && (operation.flags & kFlagDsync)) entry->rw_flags = RWF_DSYNC;
-  return note;
+uint32_t Ring::PrepareRead(const Operation& operation, io_uring_sqe* entry) {
+  if (operation.select_bytes != 0 && PrepareSelectingRead(operation, entry)) return kNoteNothing;
+  PrepareTransfer(operation, fixed_, entry);
+  return operation.select_bytes != 0 ? operation.buffer_offset + 1 : kNoteNothing;
 }
 
 /** False: nothing can be lent, and nothing was prepared. */
@@ -329,27 +341,38 @@ bool Ring::Fail(int error_number) {
   return false;
 }
 
+bool Ring::FailPoller(int error_number) {
+  if (error_number == 0) return true;
+  failure_ = EnterFailure(error_number);
+  poller_.TakeBack([this](uint64_t) { in_flight_--; });
+  return false;
+}
+
 /** Moves completions behind the `written` ones that the caller's array has; returns how many it has then. */
 uint32_t Ring::Reap(uint32_t written) {
-  int32_t* target = options_.completions + size_t{written} * kCompletionWords;
-  queue_.Reap([&](const io_uring_cqe& completion) {
-    if (completion.user_data & kInternal) {
-      TakeInternal(completion);
-      return true;
-    }
-    if (written == options_.completion_capacity) return false;
-    const auto note = completion.user_data >> kNoteShift;
-    const bool timed_out = note == kNoteTimeout && completion.res == -ETIME;
-    if (note == kNoteOpen) descriptors_.Opened(completion.res);
-    target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
-    target[1] = timed_out ? 0 : completion.res;
-    target[2] = BufferOf(completion);
-    target += kCompletionWords;
-    written++;
-    in_flight_--;
-    return true;
-  });
+  const auto take = [&](const io_uring_cqe& completion) { return Report(completion, &written); };
+  queue_.Reap(take);
+  poller_.Reap(take);
   return written;
+}
+
+/** False: there is no room for it in the caller's array. */
+bool Ring::Report(const io_uring_cqe& completion, uint32_t* written) {
+  if (completion.user_data & kInternal) {
+    TakeInternal(completion);
+    return true;
+  }
+  if (*written == options_.completion_capacity) return false;
+  const auto note = completion.user_data >> kNoteShift;
+  const bool timed_out = note == kNoteTimeout && completion.res == -ETIME;
+  if (note == kNoteOpen) descriptors_.Opened(completion.res);
+  int32_t* target = options_.completions + size_t{*written} * kCompletionWords;
+  target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
+  target[1] = timed_out ? 0 : completion.res;
+  target[2] = BufferOf(completion);
+  ++*written;
+  in_flight_--;
+  return true;
 }
 
 /** The offset of the buffer that the completion names, or kNoBuffer. */
@@ -363,7 +386,7 @@ int32_t Ring::BufferOf(const io_uring_cqe& completion) {
 
 /** Counts completions without reporting them. */
 void Ring::Discard() {
-  queue_.Reap([this](const io_uring_cqe& completion) {
+  const auto take = [this](const io_uring_cqe& completion) {
     if (completion.user_data & kInternal) {
       TakeInternal(completion);
     } else {
@@ -371,7 +394,9 @@ void Ring::Discard() {
       in_flight_--;
     }
     return true;
-  });
+  };
+  queue_.Reap(take);
+  poller_.Reap(take);
 }
 
 void Ring::TakeInternal(const io_uring_cqe& completion) {
@@ -403,7 +428,8 @@ bool Ring::Drain(int64_t milliseconds_max, int64_t milliseconds_before_cancel) {
       Cancel(0, IORING_ASYNC_CANCEL_ANY);
       has_cancelled = true;
     }
-    if (!Submit(1, kDrainSliceMicroseconds)) return false;
+    const bool polls = poller_.in_flight() > 0;
+    if (!(polls ? SubmitAndPoll(kDrainSliceMicroseconds) : Submit(1, kDrainSliceMicroseconds))) return false;
     Discard();
   }
   return true;
@@ -417,6 +443,8 @@ BackendDescription Ring::Describe() const {
   description.completion_entries = setup.completion_entries;
   description.descriptor = setup.ring.ring_fd;
   description.polling_refusal = setup.polling_refusal;
+  if (poller_.is_open()) description.poller_flags = FlagNames(poller_.setup());
+  description.poller_refusal = poller_refusal_;
   description.workers_max = setup.workers_max;
   description.workers_refusal = setup.workers_refusal;
   description.registered_bytes = fixed_.registered_bytes();
@@ -438,6 +466,7 @@ Failure Ring::Close() {
     fixed_.Release(queue_.ring());
     provided_.Release(queue_.ring());
   }
+  poller_.Close(drained);
   queue_.Exit();
   if (drained) return Failure{};
   wake_up_value_.release();

@@ -15,6 +15,7 @@
 #include "open_descriptors.h"
 #include "provided_buffers.h"
 #include "regions.h"
+#include "ring_poller.h"
 #include "ring_queue.h"
 
 namespace quadring {
@@ -24,7 +25,7 @@ class Ring {
   static constexpr const char* kClassName = "Ring";
 
   explicit Ring(const BackendOptions& options)
-      : options_(options), batch_(options.entries), queue_(options.counters) {}
+      : options_(options), batch_(options.entries), queue_(options.counters), poller_(options.counters) {}
   ~Ring() { Close(); }
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
@@ -44,7 +45,7 @@ class Ring {
   void TakeBatch(uint32_t count, uint32_t* written);
   bool PrepareInOrder(const Operation& operation);
   void Prepare(const Operation& operation);
-  uint32_t PrepareTransfer(const Operation& operation, io_uring_sqe* entry);
+  uint32_t PrepareRead(const Operation& operation, io_uring_sqe* entry);
   bool PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry);
   void PrepareTimeout(const Operation& operation, io_uring_sqe* entry);
   void ArmWakeUp();
@@ -52,8 +53,13 @@ class Ring {
   const char* KeepName(const io_uring_sqe* entry, const char* name, size_t which);
   bool MakeRoom();
   bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
+  bool SubmitAndWait(uint32_t wait_microseconds);
+  bool SubmitAndPoll(uint32_t wait_microseconds);
+  bool HasCompletions() const { return queue_.HasCompletions() || poller_.HasCompletions(); }
   bool SubmitAndSettle();
   bool Fail(int error_number);
+  bool FailPoller(int error_number);
+  bool Report(const io_uring_cqe& completion, uint32_t* written);
   int32_t BufferOf(const io_uring_cqe& completion);
   uint32_t Reap(uint32_t written);
   void Discard();
@@ -68,6 +74,8 @@ class Ring {
   ProvidedBuffers provided_;
   OpenDescriptors descriptors_;
   RingQueue queue_;
+  RingPoller poller_;
+  std::string poller_refusal_;
   Failure failure_;
   bool open_ = false;
   /** Whether the last operation that was prepared is tied to the next one. */

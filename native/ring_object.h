@@ -142,11 +142,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
   Napi::Value Describe(const Napi::CallbackInfo& info) {
     if (!IsUsable()) return Napi::Value();
     const BackendDescription description = backend_->Describe();
-    Napi::Array flags = Napi::Array::New(env_);
-    uint32_t index = 0;
-    for (const char* name : description.flags) flags.Set(index++, Napi::String::New(env_, name));
     Napi::Object object = Napi::Object::New(env_);
-    object.Set("flags", flags);
+    object.Set("flags", FlagArray(description.flags));
     object.Set("entries", Napi::Number::New(env_, description.entries));
     object.Set("completionEntries", Napi::Number::New(env_, description.completion_entries));
     object.Set("registeredBytes", Napi::Number::New(env_, static_cast<double>(description.registered_bytes)));
@@ -155,11 +152,20 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
     object.Set("descriptor", Napi::Number::New(env_, description.descriptor));
     object.Set("pollingRefusal", TextOrNull(description.polling_refusal));
+    object.Set("pollerFlags", FlagArray(description.poller_flags));
+    object.Set("pollerRefusal", TextOrNull(description.poller_refusal));
     object.Set("workersMax", Napi::Number::New(env_, description.workers_max));
     object.Set("workersRefusal", TextOrNull(description.workers_refusal));
     object.Set("idlePriority", Napi::Boolean::New(env_, description.idle_priority_refusal.empty()));
     object.Set("idlePriorityRefusal", TextOrNull(description.idle_priority_refusal));
     return object;
+  }
+
+  Napi::Value FlagArray(const std::vector<const char*>& names) const {
+    Napi::Array array = Napi::Array::New(env_);
+    uint32_t index = 0;
+    for (const char* name : names) array.Set(index++, Napi::String::New(env_, name));
+    return array;
   }
 
   Napi::Value TextOrNull(const std::string& text) const {
@@ -242,6 +248,7 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const Napi::Value single_issuer = object.Get("singleIssuer");
     options->single_issuer = false;
     napi_get_value_bool(env_, single_issuer, &options->single_issuer);
+    napi_get_value_bool(env_, object.Get("pollsCompletions"), &options->polls_completions);
     return ReadCounters(object, options) && ReadPolling(object.Get("polling"), &options->polling) &&
            ReadWorkers(object.Get("workers"), &options->workers);
   }

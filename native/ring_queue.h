@@ -18,6 +18,8 @@ enum Counter : uint32_t {
   kCounterEnters = 0,
   /** Of these, to wake the kernel's thread that polls for submissions. */
   kCounterPollWakeUps = 1,
+  /** Operations whose completion was polled for. */
+  kCounterPolled = 2,
   kCounters = 4,
 };
 

@@ -31,6 +31,8 @@ struct RingRequest {
   uint32_t completion_entries = 0;
   bool single_issuer = true;
   SubmissionPolling polling;
+  /** Completions are polled for (IOPOLL). */
+  bool polls_completions = false;
   WorkerRequest workers;
 };
 

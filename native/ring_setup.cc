@@ -170,8 +170,9 @@ Failure OpenRing(const RingRequest& request, RingSetup* setup) {
       IORING_SETUP_CQSIZE,
       0,
   };
+  const uint32_t completions = request.polls_completions ? IORING_SETUP_IOPOLL : 0;
   if (request.polling.wanted) {
-    uint32_t polling = IORING_SETUP_SQPOLL;
+    uint32_t polling = IORING_SETUP_SQPOLL | completions;
     // Whoever shares a thread has no say in where it runs.
     if (request.polling.shared_with >= 0) polling |= IORING_SETUP_ATTACH_WQ;
     else if (request.polling.cpu >= 0) polling |= IORING_SETUP_SQ_AFF;
@@ -179,7 +180,7 @@ Failure OpenRing(const RingRequest& request, RingSetup* setup) {
     if (error_number == 0) return Failure{};
     setup->polling_refusal = PollingRefusal(error_number);
   }
-  const int error_number = TryTiers(kTiers, 0, request, setup);
+  const int error_number = TryTiers(kTiers, completions, request, setup);
   return error_number == 0 ? Failure{} : SetUpFailure(error_number);
 }
 
@@ -191,7 +192,8 @@ std::vector<const char*> FlagNames(const RingSetup& setup) {
       {IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"}, {IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
       {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},   {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
       {IORING_SETUP_CQSIZE, "CQSIZE"},               {IORING_SETUP_NO_SQARRAY, "NO_SQARRAY"},
-      {IORING_SETUP_SQPOLL, "SQPOLL"},               {IORING_SETUP_SQ_AFF, "SQ_AFF"},
+      {IORING_SETUP_IOPOLL, "IOPOLL"},               {IORING_SETUP_SQPOLL, "SQPOLL"},
+      {IORING_SETUP_SQ_AFF, "SQ_AFF"},
       {IORING_SETUP_ATTACH_WQ, "ATTACH_WQ"},
   };
   std::vector<const char*> names;

@@ -29,6 +29,8 @@ export interface NativeRingOptions {
   readonly polling: NativePolling | null;
   /** The kernel's own threads that carry out what would block; null: as it likes. */
   readonly workers: NativeWorkers | null;
+  /** A second ring for reads and writes with FLAG_POLLED, whose completions are polled for (IOPOLL). */
+  readonly pollsCompletions: boolean;
   /** The addon counts here; see `protocol/ring-counters.ts`. Other threads may read it. */
   readonly counters: Float64Array;
 }
@@ -58,6 +60,10 @@ export interface NativeRingDescription {
   readonly descriptor: number;
   /** Why no thread of the kernel polls although one was asked for, or null. */
   readonly pollingRefusal: string | null;
+  /** As `flags`, of the ring whose completions are polled for; empty where there is none. */
+  readonly pollerFlags: readonly string[];
+  /** Why there is none although one was asked for, or null. */
+  readonly pollerRefusal: string | null;
   /** How many threads of the kernel may read and write for the ring where that would block it; 0: it does not say. */
   readonly workersMax: number;
   /** Why these threads are not as they were asked for, or null. */

@@ -89,6 +89,7 @@ export class BenchRing {
       singleIssuer,
       polling,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#ring.attach(0, this.memory, 0, fixed ? MEMORY_BYTES : 0, selectBytes);

@@ -42,6 +42,7 @@ export class BareDisk {
       singleIssuer: true,
       polling: null,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#calls.attach(0, this.#memory, 0, 0, 0);

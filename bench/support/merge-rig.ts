@@ -63,6 +63,7 @@ export class MergeRig {
       singleIssuer: true,
       polling: null,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.#host = createRoleHost({
@@ -84,6 +85,7 @@ export class MergeRig {
       directory,
       salt: 0,
       directIo: direct,
+      polls: false,
       slotBytes: BLOCK_BYTES,
       isFirst: true,
       memory,

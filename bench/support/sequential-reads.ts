@@ -79,6 +79,7 @@ export function ringBytesPerSecond({ files, blockBytes, depth }: SequentialRead)
     singleIssuer: true,
     polling: null,
     workers: null,
+    pollsCompletions: false,
     counters: new Float64Array(RING_COUNTERS),
   });
   const descriptors = files.map((file) => openSync(file, constants.O_RDONLY | constants.O_DIRECT));

@@ -95,6 +95,7 @@ function probeRing(): NativeRingDescription {
       singleIssuer: true,
       polling: null,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     try {

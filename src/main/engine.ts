@@ -23,6 +23,7 @@ import { Flusher } from './flusher.ts';
 import { removeFiles, removeGarbage } from './garbage.ts';
 import { undone, type Holdings } from './holdings.ts';
 import { isRefusal, translated } from './io-errors.ts';
+import { storageUseOf, type StorageUse } from './storage-use.ts';
 import { IoScheduler } from './io-scheduler.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
@@ -67,7 +68,7 @@ export class Engine implements CrewListener {
   readonly memtables: Memtables;
   readonly logs: LogFiles;
   readonly manifest: ManifestWriter;
-  readonly directIo: boolean;
+  readonly storage: StorageUse;
   versions!: VersionSet;
   writer!: LogWriter;
   writes!: WritePath;
@@ -90,10 +91,8 @@ export class Engine implements CrewListener {
     const { settings, environment, holdings, directory } = ground;
     const { crew } = holdings;
     const { fileSystem } = environment;
-    const { direct } = settings.io;
     this.ground = ground;
-    this.directIo =
-      direct === 'auto' ? translated(directory, () => fileSystem.supportsDirectIo(directory)) : direct;
+    this.storage = translated(directory, () => storageUseOf(directory, settings.io, fileSystem));
     crew.listener = this;
     this.scheduler = new IoScheduler(crew, directory, {
       spinMicroseconds: settings.io.spinMicroseconds,
@@ -102,7 +101,8 @@ export class Engine implements CrewListener {
     const place = {
       directories: holdings.directoryHandles,
       salt: ground.state.databaseSalt,
-      directIo: this.directIo,
+      directIo: this.storage.directIo,
+      polls: this.storage.polls,
       slotBytes: settings.blockBytes,
     };
     this.#attachment = new CrewAttachment(crew, this.scheduler, place, (error) => this.onFailure(error));

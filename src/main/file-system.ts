@@ -22,6 +22,7 @@ import {
 import { dirname, join } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
+import { describeStorage, type Storage } from './block-device.ts';
 
 export interface FileStatus {
   readonly kind: 'file' | 'directory' | 'other';
@@ -75,6 +76,8 @@ export interface FileSystem {
   lock(path: string, use: LockUse): DirectoryLock | number;
   /** Whether O_DIRECT with pages of 4 KiB works in the directory. */
   supportsDirectIo(directory: string): boolean;
+  /** The disks below the directory. */
+  describeStorage(directory: string): Storage;
 }
 
 const PAGE_BYTES = 4096;
@@ -198,6 +201,8 @@ export const nodeFileSystem: FileSystem = {
       throw error;
     }
   },
+
+  describeStorage,
 
   supportsDirectIo(directory) {
     const lockFile = join(directory, 'LOCK');

@@ -31,6 +31,12 @@ export interface IoOptions {
    */
   readonly sqpoll?: boolean | SqpollOptions;
   /**
+   * Completions of reads and of the log's writes are polled for (IORING_SETUP_IOPOLL): the thread asks the disk again and
+   * again in place of sleeping until an interrupt. Of use with fast NVMe disks whose driver has queues for it
+   * (`nvme.poll_queues`), O_DIRECT, and cores to spare. Elsewhere `stats()` says why not. Default false.
+   */
+  readonly iopoll?: boolean;
+  /**
    * The kernel's own threads that carry out for a ring what would block it: opens, renames, syncs, and reads through the page
    * cache. `max` is how many each ring may have of those that read and write, and of the others, 1 to 1024; `cpus` the cores
    * that they may run on. Default: as the kernel likes.
@@ -154,6 +160,7 @@ export interface Settings {
     readonly direct: 'auto' | boolean;
     readonly singleIssuer: boolean;
     readonly polling: PollingSettings;
+    readonly pollsCompletions: boolean;
     readonly workers: { readonly threadsMax: number; readonly cpus: readonly number[] };
     readonly foregroundEntries: number;
     readonly backgroundEntries: number;
@@ -224,6 +231,7 @@ const IO_OPTION_NAMES = new Set<string>([
   'singleIssuer',
   'sqpoll',
   'workers',
+  'iopoll',
   'queueDepth',
   'spinMicroseconds',
 ] satisfies (keyof IoOptions)[]);
@@ -286,6 +294,7 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
       singleIssuer: boolean('io.singleIssuer', io.singleIssuer, true),
       polling: pollingOf(io.sqpoll),
       workers: workersOf(io.workers),
+      pollsCompletions: boolean('io.iopoll', io.iopoll, false),
       foregroundEntries: powerOfTwo('io.queueDepth', queueDepth, 256, 64, 256),
       backgroundEntries: powerOfTwo('io.queueDepth', queueDepth, 64, 64, 256),
       // Where cores are few the core that a spin takes is the one that the answer needs.

@@ -31,6 +31,10 @@ export interface DatabaseStats {
   readonly backendReason: string | null;
   /** Whether tables, logs and the manifest are opened with O_DIRECT. */
   readonly directIo: boolean;
+  /** Whether completions of reads and of the log's writes are polled for (`io.iopoll`), where the disk does not refuse. */
+  readonly iopoll: boolean;
+  /** Why they are not although it was asked for, or null. */
+  readonly iopollRefusal: string | null;
   /** Implementation of CRC-32C. */
   readonly checksum: string;
   /** Whether the ring threads were handed on by a database that had been closed. */
@@ -119,7 +123,9 @@ export function collectStats(engine: Engine): DatabaseStats {
   return {
     backend: backends.size === 1 ? rings[0].backend : 'mixed',
     backendReason: rings.find(({ reason }) => reason !== null)?.reason ?? null,
-    directIo: engine.directIo,
+    directIo: engine.storage.directIo,
+    iopoll: engine.storage.polls,
+    iopollRefusal: engine.storage.pollingRefusal,
     checksum: native.crc32cImplementation,
     crewAdopted: crew.adopted,
     rings,

@@ -29,6 +29,7 @@ import {
   ROLE_FOREGROUND,
   ROLE_IDS,
   ROLE_NAMES,
+  ROLE_WAL,
   type Attachment,
   type RoleId,
 } from '../protocol/requests.ts';
@@ -177,6 +178,8 @@ export class ThreadCrew implements Crew {
         singleIssuer: io.singleIssuer,
         polling: pollingTaskOf(io.polling),
         workers: io.workers,
+        // What the others do is mostly refused there.
+        pollsCompletions: io.pollsCompletions && (role === ROLE_FOREGROUND || role === ROLE_WAL),
       },
     };
     const life = pool.run(task, { transferList: [port2] }) as Promise<RingThreadEnd>;

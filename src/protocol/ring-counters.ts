@@ -4,4 +4,6 @@
 export const COUNTER_ENTERS = 0;
 /** Of these, to wake the kernel’s thread that polls for submissions. */
 export const COUNTER_POLL_WAKE_UPS = 1;
+/** Operations whose completion was polled for. */
+export const COUNTER_POLLED = 2;
 export const RING_COUNTERS = 4;

@@ -25,6 +25,8 @@ export interface RingThreadTask {
     readonly polling: PollingTask | null;
     /** Of the kernel's own threads; null: as it likes. */
     readonly workers: NativeWorkers | null;
+    /** Completions of reads and writes are polled for, where the disk can. */
+    readonly pollsCompletions: boolean;
   };
 }
 

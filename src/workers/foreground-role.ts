@@ -160,12 +160,14 @@ export class ForegroundRole implements Role {
     begun: number,
     length: number,
   ): Generator<number, { done: number; failure: number }, void> {
-    const { io } = this.#basics;
+    const { io, memory } = this.#basics;
     let done = begun;
     for (let attempt = 0; done < length && attempt < READ_ATTEMPTS_MAX; attempt++) {
-      const read = io.read(handle, REGION_POOL, target + done, length - done, offset + done);
+      const flags = memory.pollFlag;
+      const read = io.read(handle, REGION_POOL, target + done, length - done, offset + done, flags);
       yield 0;
       const bytes = io.result(read);
+      if (memory.stopsPolling(bytes, flags)) continue;
       if (bytes < 0) return { done, failure: bytes };
       const progress = wholePages(bytes, length - done);
       if (progress === 0) break;

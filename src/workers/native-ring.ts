@@ -15,6 +15,7 @@ export interface RingOptions {
   readonly singleIssuer: boolean;
   readonly polling: NativePolling | null;
   readonly workers: NativeWorkers | null;
+  readonly pollsCompletions: boolean;
   /** RING_COUNTERS of them; see protocol/ring-counters.ts. */
   readonly counters: Float64Array;
 }
@@ -28,11 +29,12 @@ class NativeBackedRing implements Ring {
   readonly names: Uint8Array;
   readonly completions: Int32Array;
   readonly asynchronous: boolean;
+  readonly polls: boolean;
   readonly #native: NativeRing;
   readonly #reason: string | null;
 
   constructor(backend: 'uring' | 'syscall', options: RingOptions, reason: string | null) {
-    const { entries, eventfd, singleIssuer, polling, workers, counters } = options;
+    const { entries, eventfd, singleIssuer, polling, workers, pollsCompletions, counters } = options;
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -50,8 +52,10 @@ class NativeBackedRing implements Ring {
       singleIssuer,
       polling,
       workers,
+      pollsCompletions,
       counters,
     });
+    this.polls = this.#native.describe().pollerFlags.length > 0;
   }
 
   attach(

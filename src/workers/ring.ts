@@ -95,6 +95,13 @@ export const FLAG_ASYNC = 1 << 13;
  */
 export const FLAG_IDLE = 1 << 14;
 
+/**
+ * READ, WRITE of a file that was opened with O_DIRECT: its completion is polled for, where the ring does that (see
+ * `Ring.polls`); otherwise as without it. EOPNOTSUPP where the disk has no queues for it. In no chain, and not with
+ * FLAG_SELECT.
+ */
+export const FLAG_POLLED = 1 << 15;
+
 export const COMPLETION_WORDS = 3;
 export const COMPLETION_USER_DATA = 0;
 export const COMPLETION_RESULT = 1;
@@ -114,6 +121,8 @@ export interface Ring {
   readonly completions: Int32Array;
   /** Whether a turn can leave operations in flight (false: they have all completed when it returns). */
   readonly asynchronous: boolean;
+  /** Whether completions are polled for, of what asks for it. */
+  readonly polls: boolean;
   /** See `NativeRing.attach`. */
   attach(
     region: number,

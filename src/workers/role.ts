@@ -7,8 +7,10 @@ import { assert, must } from '../assert.ts';
 import { ATTACH, DETACH, ROLE_FOREGROUND, STEP_CLOSE, type Attachment } from '../protocol/requests.ts';
 import { registeredRange, REGION_POOL } from '../protocol/crew-layout.ts';
 import type { RoleId } from '../protocol/requests.ts';
-import type { Ring } from './ring.ts';
+import { FLAG_POLLED, type Ring } from './ring.ts';
 import type { RoleIo, RoleTask } from './role-io.ts';
+
+const EOPNOTSUPP = 95;
 
 /** Five arguments of a request; see protocol/requests.ts for what they mean. */
 export type RequestArguments = readonly [number, number, number, number, number];
@@ -27,6 +29,8 @@ export class RoleMemory {
   directory = -1;
   salt = 0;
   directIo = false;
+  /** FLAG_POLLED for reads and writes that others wait for, or 0. */
+  pollFlag = 0;
   /** Size of a block-cache slot. */
   slotBytes = 0;
   /** The kernel has buffers that were lent to reads ahead and did not come back. */
@@ -38,6 +42,7 @@ export class RoleMemory {
     this.directory = attachment.directory;
     this.salt = attachment.salt;
     this.directIo = attachment.directIo;
+    this.pollFlag = ring.polls && attachment.polls && attachment.directIo ? FLAG_POLLED : 0;
     this.slotBytes = attachment.slotBytes;
     let isPoolNew = false;
     for (const { region, buffer } of attachment.memory) {
@@ -57,6 +62,13 @@ export class RoleMemory {
 
   region(region: number): Uint8Array<SharedArrayBuffer> {
     return must(this.#regions[region], 'a request names a region that is attached');
+  }
+
+  /** Whether an operation is to be tried again without polling: the disk says that it cannot, and is believed. */
+  stopsPolling(result: number, flags: number): boolean {
+    if (result !== -EOPNOTSUPP || (flags & FLAG_POLLED) === 0) return false;
+    this.pollFlag = 0;
+    return true;
   }
 
   get pool(): Uint8Array<SharedArrayBuffer> {

@@ -71,9 +71,13 @@ export class WalRole implements Role {
     const handle = must(files.get(log), 'a log is opened before it is written to');
     let written = 0;
     for (let attempt = 0; attempt < WRITE_ATTEMPTS_MAX && written >= 0 && written < length; attempt++) {
-      const write = io.write(handle, REGION_POOL, at, length, offset, FLAG_DSYNC);
+      const flags = FLAG_DSYNC | memory.pollFlag;
+      const write = io.write(handle, REGION_POOL, at, length, offset, flags);
       yield 0;
       written = io.result(write);
+      if (!memory.stopsPolling(written, flags)) continue;
+      written = 0;
+      attempt--;
     }
     this.#writing = false;
     if (written < 0) return io.respond(written, STEP_WRITE);

@@ -91,6 +91,8 @@ const SOUND: ProbeReport = {
     pollingRefusal: null,
     workersMax: 8,
     workersRefusal: null,
+    pollerFlags: [],
+    pollerRefusal: null,
   },
   ringRefusal: null,
   limits: {

@@ -40,6 +40,7 @@ class RealWorld {
       singleIssuer: true,
       polling: null,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     this.directory = directory;

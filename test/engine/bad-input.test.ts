@@ -229,6 +229,7 @@ const WRONG_OPTIONS: readonly unknown[] = [
   { io: { workers: { cpus: 1 } } },
   { io: { workers: { cpus: [-1] } } },
   { io: { workers: { cpus: [undefined] } } },
+  { io: { iopoll: 'auto' } },
   { io: { sqpoll: 1 } },
   { io: { sqpoll: null } },
   { io: { sqpoll: { idle: 1 } } },

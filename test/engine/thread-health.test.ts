@@ -110,7 +110,15 @@ testBackends('a thread that has just said it is ready was found dead', (t, backe
     native.closeSignal(signal);
   });
   const statistics = new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8));
-  const ring = { backend, entries: 8, eventfd, singleIssuer: true, polling: null, workers: null };
+  const ring = {
+    backend,
+    entries: 8,
+    eventfd,
+    singleIssuer: true,
+    polling: null,
+    workers: null,
+    pollsCompletions: false,
+  };
   const task: RingThreadTask = {
     role: ROLE_WAL,
     control,

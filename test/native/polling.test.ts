@@ -51,6 +51,8 @@ test.serial('two rings share a thread of the kernel, and each works when the oth
   const before = pollThreads();
   const first = polled(t);
   if (first === undefined) return;
+  // It has its name when it has run.
+  t.deepEqual(first.run({ opcode: OPCODE_NOP }), [0]);
   t.is(pollThreads(), before + 1);
   const second = polled(t, first.ring.describe().descriptor);
   t.true(second?.ring.describe().flags.includes('ATTACH_WQ'));

@@ -83,6 +83,8 @@ test('system calls have no flags', (t) => {
     pollingRefusal: null,
     workersMax: 0,
     workersRefusal: null,
+    pollerFlags: [],
+    pollerRefusal: null,
   });
 });
 
@@ -96,6 +98,7 @@ for (const backend of BACKENDS) {
       counters: new Float64Array(RING_COUNTERS),
       polling: null,
       workers: null,
+      pollsCompletions: false,
       eventfd: openFixture(t, 'SystemCalls').eventfd,
       singleIssuer: true,
     };
@@ -443,6 +446,7 @@ test('a descriptor that is no blocking eventfd is refused at once', (t) => {
     singleIssuer: true,
     polling: null,
     workers: null,
+    pollsCompletions: false,
   };
   t.throws(() => new native.Ring({ ...options, eventfd: 1_000_000 }), { code: 'EBADF' });
   const { reader } = openPipe(t);

@@ -229,6 +229,7 @@ for (const backend of ['uring', 'syscall'] as const) {
       singleIssuer: true,
       polling: null,
       workers: null,
+      pollsCompletions: false,
       counters: new Float64Array(RING_COUNTERS),
     });
     t.teardown(() => {

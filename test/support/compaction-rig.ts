@@ -117,7 +117,15 @@ export class CompactionRig {
 
   attach(directory: number, directIo = true): void {
     const memory = [{ region: 0, buffer: pool.buffer }];
-    this.attachments.push({ directory, salt: 0, directIo, slotBytes: PAGE_BYTES, isFirst: true, memory });
+    this.attachments.push({
+      directory,
+      salt: 0,
+      directIo,
+      polls: false,
+      slotBytes: PAGE_BYTES,
+      isFirst: true,
+      memory,
+    });
     this.wait(this.ask(ATTACH));
   }
 

@@ -199,6 +199,13 @@ export function fileSystemOver(disk: SimulatedDisk): FileSystem {
       };
     },
     supportsDirectIo: () => true,
+    describeStorage: (directory) => ({
+      directory,
+      fileSystem: undefined,
+      layers: [],
+      disks: [],
+      gap: 'simulated',
+    }),
   };
 }
 

@@ -128,6 +128,7 @@ export class SimulatedRing implements Ring {
   readonly records: Int32Array;
   readonly names: Uint8Array;
   readonly completions: Int32Array;
+  readonly polls = false;
   readonly asynchronous = true;
   readonly #disk: SimulatedDisk & Partial<SelectFaults>;
   readonly #random: () => number;
@@ -191,7 +192,14 @@ export class SimulatedRing implements Ring {
     const registration = { registeredBytes: 0, registrationRefusal: null };
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
     const priority = { idlePriority: false, idlePriorityRefusal: null };
-    const polling = { descriptor: -1, pollingRefusal: null, workersMax: 0, workersRefusal: null };
+    const polling = {
+      descriptor: -1,
+      pollingRefusal: null,
+      workersMax: 0,
+      workersRefusal: null,
+      pollerFlags: [],
+      pollerRefusal: null,
+    };
     return {
       backend: 'simulated',
       reason: null,

@@ -33,6 +33,7 @@ const openOptions = optionsOf({
     singleIssuer: fc.boolean(),
     queueDepth: power,
     workers: optionsOf({ max: fc.nat(3), cpus: fc.array(fc.nat(1), { maxLength: 2 }) }),
+    iopoll: fc.boolean(),
     sqpoll: fc.oneof(fc.boolean(), optionsOf({ idleMs: fc.nat(10), cpu: fc.nat(4) })),
     spinMicroseconds: fc.nat(1000),
   }),

@@ -1,0 +1,47 @@
+/** `io.iopoll`: where the disk has queues that can be polled (in the virtual machine), and where it has not. */
+import { join } from 'node:path';
+import test from 'ava';
+import { Database } from '../../src/index.ts';
+import { describeStorage } from '../../src/main/block-device.ts';
+import { temporaryDirectory } from '../support/directories.ts';
+import { keyOf, valueOf } from '../support/values.ts';
+
+for (const sqpoll of [false, true]) {
+  test(`reads and the log's writes are polled for, or it is said why not${sqpoll ? ' (with sqpoll)' : ''}`, async (t) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const io = { backend: 'uring', iopoll: true, sqpoll } as const;
+    const options = { writeBufferBytes: 65_536, blockCacheBytes: 0, io };
+    for (let opened = 0; opened < 2; opened++) {
+      const database = await Database.open(directory, options);
+      for (let i = 0; i < 1000; i++) await database.put(keyOf(i), valueOf(100, i), { sync: i % 20 === 0 });
+      await database.flush();
+      for (let i = 0; i < 1000; i += 7) t.deepEqual(await database.get(keyOf(i)), valueOf(100, i));
+      for (let i = 0; i < 1000; i += 7) t.deepEqual(database.getSync(keyOf(i)), valueOf(100, i));
+      const { rings, iopoll, iopollRefusal } = database.stats();
+      await database.close();
+      const disksPoll = describeStorage(directory).disks.some(({ polls }) => polls === true);
+      t.is(iopoll, iopollRefusal === null);
+      if (!disksPoll) t.false(iopoll);
+      t.log(
+        iopollRefusal ?? rings.map(({ role, polledOperations }) => `${role} ${polledOperations}`).join(', '),
+      );
+      for (const { role, polledOperations, pollerFlags } of rings) {
+        const mayPoll = role === 'foreground' || role === 'wal';
+        t.is(pollerFlags.includes('IOPOLL'), mayPoll);
+        t.is(polledOperations > 0, mayPoll && iopoll);
+      }
+    }
+  });
+}
+
+test('nothing is polled for unasked', async (t) => {
+  const database = await Database.open(join(temporaryDirectory(t), 'db'), { io: { backend: 'uring' } });
+  await database.put('a', '1');
+  const { rings, iopoll, iopollRefusal } = database.stats();
+  await database.close();
+  t.false(iopoll);
+  t.is(iopollRefusal, null);
+  t.true(
+    rings.every(({ polledOperations, pollerFlags }) => polledOperations === 0 && pollerFlags.length === 0),
+  );
+});
