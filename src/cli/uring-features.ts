@@ -47,9 +47,14 @@ export const URING_FEATURES: readonly UringFeature[] = [
   },
   { name: 'SQ_AFF', group: 'setUps', since: '5.11', use: 'with `io.sqpoll.cpu`: the core that it polls on' },
   { name: 'ATTACH_WQ', group: 'setUps', since: '5.11', use: 'one thread polls for all four rings' },
-  { name: 'IOPOLL', group: 'setUps', since: '5.1' },
-  { name: 'IOPOLL with DEFER_TASKRUN', group: 'setUps', since: '6.1' },
-  { name: 'IOPOLL with SQPOLL', group: 'setUps', since: '5.11' },
+  {
+    name: 'IOPOLL',
+    group: 'setUps',
+    since: '5.1',
+    use: 'where `io.iopoll` asks for it and the disk can: reads and the log’s writes',
+  },
+  { name: 'IOPOLL with DEFER_TASKRUN', group: 'setUps', since: '6.1', use: 'the same' },
+  { name: 'IOPOLL with SQPOLL', group: 'setUps', since: '5.11', use: 'with `io.sqpoll` as well' },
   { name: 'sparse files', group: 'registrations', since: '5.19' },
   {
     name: 'sparse buffers',
