@@ -16,6 +16,10 @@
 //   Are published each alone, so that it does not cut them (ring_queue.cc): what is before and what is behind is taken
 //   separately. A batch may hold none that is longer than what it takes at once.
 //
+// COMPLETIONS THAT ARE POLLED FOR
+//   Are of a second ring (ring_poller.h). While something is in flight there a turn does not sleep, and ends with the first
+//   completion, or without one when another thread wants the core.
+//
 // SHORT TRANSFERS
 //   Are reported as they are. A short read or write severs its chain (the kernel cancels the rest); resubmitting the
 //   remainder is left to the caller, who knows what the chain meant.
@@ -166,7 +170,8 @@ bool Ring::SubmitAndWait(uint32_t wait_microseconds) {
   if (wait_microseconds == 0) return Submit(0, 0);
   // A batch that fills the queue leaves no entry for the eventfd's read: the one case of two entries to the kernel.
   if (!wake_up_armed_ && !MakeRoom()) return false;
-  if (queue_.HasCompletions()) return true;
+  // One may have come meanwhile: then there is nothing to wait for.
+  if (queue_.HasCompletions()) return Submit(0, 0);
   if (!wake_up_armed_) ArmWakeUp();
   return Submit(1, wait_microseconds);
 }
