@@ -16,8 +16,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/workers/wal-role.js',
-        from: 'io.write(handle, REGION_POOL, at, length, offset, FLAG_DSYNC)',
-        to: 'io.write(handle, REGION_POOL, at, length, offset, 0)',
+        from: 'const flags = FLAG_DSYNC | memory.pollFlag;',
+        to: 'const flags = memory.pollFlag;',
       },
     ],
   },

@@ -419,5 +419,7 @@ function seenBeside(snapshots: SnapshotList, writer: LogWriter): IsSeen {
 }
 
 export function abortError(signal: AbortSignal): QuadringError {
-  return new QuadringError('ABORTED', 'the signal was aborted before the operation had begun', { cause: signal.reason });
+  return new QuadringError('ABORTED', 'the signal was aborted before the operation had begun', {
+    cause: signal.reason,
+  });
 }
