@@ -49,13 +49,13 @@
 #include "ring.h"
 
 #include <fcntl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 
+#include "clock.h"
 #include "io_priority.h"
 #include "ring_errors.h"
 #include "system_calls.h"
@@ -96,12 +96,6 @@ constexpr int64_t kDrainMillisecondsBeforeCancel = 1'000;
 constexpr int64_t kDisarmMillisecondsMax = 2'000;
 /** The longest of the waits that these consist of. A completion or a signal ends one early. */
 constexpr uint32_t kDrainSliceMicroseconds = 100'000;
-
-int64_t NowMilliseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 }  // namespace
 
@@ -176,7 +170,7 @@ bool Ring::SubmitAndWait(uint32_t wait_microseconds) {
   return Submit(1, wait_microseconds);
 }
 
-/** Who polls does not sleep, and so needs no wake-up: the turn ends soon. */
+/** Needs no wake-up: it lasts for as long as the disk takes, or until another thread wants the core. */
 bool Ring::SubmitAndPoll(uint32_t wait_microseconds) {
   const bool has_others = in_flight_ > poller_.in_flight() || queue_.Untaken() > 0;
   if (has_others && !Submit(0, 0)) return false;

@@ -13,11 +13,12 @@
 #include "ring_queue.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+
+#include "clock.h"
 
 namespace quadring {
 namespace {
@@ -26,12 +27,6 @@ namespace {
 constexpr int kSubmitAttemptsMax = 1000;
 /** How long the kernel's thread may take to take what was published. It shares its core with others. */
 constexpr int64_t kTakeMillisecondsMax = 10'000;
-
-int64_t NowMilliseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 }  // namespace
 

@@ -7,7 +7,7 @@
 import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native, type NativeRing } from '../../src/native.ts';
-import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
+import { plainRing } from '../../src/protocol/plain-ring.ts';
 import {
   COMPLETION_WORDS,
   FLAG_DSYNC,
@@ -39,11 +39,7 @@ export class BareDisk {
       entries: ENTRIES,
       ...arrays,
       eventfd: this.#eventfd,
-      singleIssuer: true,
-      polling: null,
-      workers: null,
-      pollsCompletions: false,
-      counters: new Float64Array(RING_COUNTERS),
+      ...plainRing(),
     });
     this.#calls.attach(0, this.#memory, 0, 0, 0);
     this.#file = openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_DIRECT);

@@ -23,7 +23,7 @@ import {
   type Attachment,
   type CompactionParameters,
 } from '../../src/protocol/requests.ts';
-import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
+import { plainRing } from '../../src/protocol/plain-ring.ts';
 import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
 import { createRoleHost } from '../../src/workers/crew-member.ts';
 import { createRing } from '../../src/workers/native-ring.ts';
@@ -60,11 +60,7 @@ export class MergeRig {
       backend,
       entries: RING_ENTRIES,
       eventfd,
-      singleIssuer: true,
-      polling: null,
-      workers: null,
-      pollsCompletions: false,
-      counters: new Float64Array(RING_COUNTERS),
+      ...plainRing(),
     });
     this.#host = createRoleHost({
       role: ROLE_COMPACTION,

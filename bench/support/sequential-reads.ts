@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native } from '../../src/native.ts';
-import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
+import { plainRing } from '../../src/protocol/plain-ring.ts';
 import {
   COMPLETION_RESULT,
   COMPLETION_USER_DATA,
@@ -76,11 +76,7 @@ export function ringBytesPerSecond({ files, blockBytes, depth }: SequentialRead)
     names,
     completions,
     eventfd,
-    singleIssuer: true,
-    polling: null,
-    workers: null,
-    pollsCompletions: false,
-    counters: new Float64Array(RING_COUNTERS),
+    ...plainRing(),
   });
   const descriptors = files.map((file) => openSync(file, constants.O_RDONLY | constants.O_DIRECT));
   try {

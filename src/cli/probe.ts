@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { LOCK_NAME } from '../format/file-names.ts';
 import { native, type KernelFeatures, type NativeRingDescription } from '../native.ts';
 import { alignedSharedMemory } from '../main/aligned-memory.ts';
-import { RING_COUNTERS } from '../protocol/ring-counters.ts';
+import { plainRing } from '../protocol/plain-ring.ts';
 import { describeStorage, type Storage } from '../main/block-device.ts';
 import { readProcessLimits, type ProcessLimits } from './process-limits.ts';
 
@@ -92,11 +92,7 @@ function probeRing(): NativeRingDescription {
       names: new Uint8Array(ENTRIES * NAMES_BYTES),
       completions: new Int32Array(ENTRIES * COMPLETION_WORDS),
       eventfd,
-      singleIssuer: true,
-      polling: null,
-      workers: null,
-      pollsCompletions: false,
-      counters: new Float64Array(RING_COUNTERS),
+      ...plainRing(),
     });
     try {
       ring.attach(0, alignedSharedMemory(CACHE_BYTES), 0, CACHE_BYTES, BLOCK_BYTES);

@@ -70,14 +70,15 @@ export class WalRole implements Role {
     const length = sealFrame(memory.pool, at, memory.salt, offset);
     const handle = must(files.get(log), 'a log is opened before it is written to');
     let written = 0;
-    for (let attempt = 0; attempt < WRITE_ATTEMPTS_MAX && written >= 0 && written < length; attempt++) {
+    for (let attempts = 0; attempts < WRITE_ATTEMPTS_MAX && written >= 0 && written < length;) {
       const flags = FLAG_DSYNC | memory.pollFlag;
       const write = io.write(handle, REGION_POOL, at, length, offset, flags);
       yield 0;
-      written = io.result(write);
-      if (!memory.stopsPolling(written, flags)) continue;
-      written = 0;
-      attempt--;
+      const result = io.result(write);
+      // Once at most: then nothing is polled for any more.
+      if (memory.stopsPolling(result, flags)) continue;
+      written = result;
+      attempts++;
     }
     this.#writing = false;
     if (written < 0) return io.respond(written, STEP_WRITE);

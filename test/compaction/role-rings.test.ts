@@ -6,7 +6,7 @@ import { tableName } from '../../src/format/file-names.ts';
 import { native } from '../../src/native.ts';
 import { COMPACTION_RATE_WORD } from '../../src/protocol/crew-layout.ts';
 import { END_COMPACTION } from '../../src/protocol/requests.ts';
-import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
+import { plainRing } from '../../src/protocol/plain-ring.ts';
 import { createRing } from '../../src/workers/native-ring.ts';
 import { expectEntries, openTable, put, scan, type Entry } from '../format/tables.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
@@ -37,11 +37,7 @@ class RealWorld {
       backend,
       entries: RING_ENTRIES,
       eventfd,
-      singleIssuer: true,
-      polling: null,
-      workers: null,
-      pollsCompletions: false,
-      counters: new Float64Array(RING_COUNTERS),
+      ...plainRing(),
     });
     this.directory = directory;
     this.rig = new CompactionRig({ random: new Random(1), ring, now: () => performance.now() });

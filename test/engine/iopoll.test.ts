@@ -2,8 +2,11 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { Database } from '../../src/index.ts';
-import { describeStorage } from '../../src/main/block-device.ts';
+import { describeStorage, type BlockDevice } from '../../src/main/block-device.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { Random } from '../support/random.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 for (const sqpoll of [false, true]) {
@@ -44,4 +47,34 @@ test('nothing is polled for unasked', async (t) => {
   t.true(
     rings.every(({ polledOperations, pollerFlags }) => polledOperations === 0 && pollerFlags.length === 0),
   );
+});
+
+test('a disk that refuses what it said it could is believed, once by each ring', async (t) => {
+  const disk = new SimulatedDisk();
+  const random = new Random(1);
+  let refused = 0;
+  const polled = { name: 'nvme0n1', polls: true } as BlockDevice;
+  for (let opened = 1; opened <= 2; opened++) {
+    const { environment } = simulatedWorld({
+      disk,
+      random: () => random.fraction(),
+      onPolled: () => refused++,
+    });
+    const fileSystem = {
+      ...environment.fileSystem,
+      describeStorage: (directory: string) => {
+        return { directory, fileSystem: 'ext4', layers: [polled], disks: [polled], gap: undefined };
+      },
+    };
+    const options = { blockCacheBytes: 0, io: { iopoll: true } };
+    const database = await Database.openIn({ ...environment, fileSystem }, SIMULATED_DIRECTORY, options);
+    t.true(database.stats().iopoll);
+    for (let i = 0; i < 100; i++) await database.put(keyOf(i), valueOf(100, opened));
+    await database.flush();
+    for (let i = 0; i < 100; i++) t.deepEqual(await database.get(keyOf(i)), valueOf(100, opened));
+    t.deepEqual(database.getSync(keyOf(5)), valueOf(100, opened));
+    t.is(database.stats().failure, null);
+    await database.close();
+    t.is(refused, 2 * opened);
+  }
 });

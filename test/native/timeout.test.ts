@@ -4,7 +4,7 @@ import { constants as fs, writeSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import test from 'ava';
 import { native } from '../../src/native.ts';
-import { RING_COUNTERS } from '../../src/protocol/ring-counters.ts';
+import { plainRing } from '../../src/protocol/plain-ring.ts';
 import {
   COMPLETION_BUFFER,
   COMPLETION_RESULT,
@@ -226,11 +226,7 @@ for (const backend of ['uring', 'syscall'] as const) {
       backend,
       entries: 8,
       eventfd,
-      singleIssuer: true,
-      polling: null,
-      workers: null,
-      pollsCompletions: false,
-      counters: new Float64Array(RING_COUNTERS),
+      ...plainRing(),
     });
     t.teardown(() => {
       ring.close();

@@ -33,6 +33,8 @@ export interface SimulatedWorldOptions {
   readonly onStep?: (step: RingStep) => void;
   /** One operation in as many is slow, and others overtake it; by default none. */
   readonly slowOneIn?: number;
+  /** Called for what is to be polled for, which the disk refuses. */
+  readonly onPolled?: () => void;
   /** Memory for crews that are not at work at the same time: zeroing some of its own takes a crew longer than most tests. */
   readonly pool?: Uint8Array<SharedArrayBuffer>;
   /** The crew of a database that is closed serves the next one that is opened, as in a process. By default each has its own. */
@@ -67,9 +69,11 @@ class InThreadCrew implements Crew {
       arenas: Array.from({ length: ARENA_COUNT }, () => new SharedArrayBuffer(settings.writeBufferBytes)),
     };
     this.statistics = ROLE_IDS.map(() => new Float64Array(new SharedArrayBuffer(STATISTICS_DOUBLES * 8)));
-    const { disk, random, onStep, slowOneIn } = world;
+    const { disk, random, onStep, slowOneIn, onPolled } = world;
     const entries = RING_ENTRIES;
-    const rings = ROLE_IDS.map(() => new SimulatedRing({ entries, disk, random, onStep, slowOneIn }));
+    const rings = ROLE_IDS.map(
+      () => new SimulatedRing({ entries, disk, random, onStep, slowOneIn, onPolled }),
+    );
     this.#simulated = rings;
     this.rings = rings.map((ring) => ring.describe());
     this.#hosts = ROLE_IDS.map((role) =>

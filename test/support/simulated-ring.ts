@@ -17,6 +17,7 @@ import {
   COMPLETION_WORDS,
   FLAG_DSYNC,
   FLAG_LINK,
+  FLAG_POLLED,
   FLAG_SELECT,
   NAME_STRIDE_BYTES,
   NO_BUFFER,
@@ -52,6 +53,7 @@ const ECANCELED = 125;
 const EINVAL = 22;
 const EIO = 5;
 const ENOBUFS = 105;
+const EOPNOTSUPP = 95;
 const TWO_32 = 0x1_0000_0000;
 
 interface PendingRecord {
@@ -89,6 +91,8 @@ export interface SimulatedRingOptions {
   readonly onStep?: ((step: RingStep) => void) | undefined;
   /** One chain in as many is slow; 0: none. */
   readonly slowOneIn?: number | undefined;
+  /** Called for each operation that is to be polled for, which the disk refuses; without it nothing is. */
+  readonly onPolled?: (() => void) | undefined;
 }
 
 interface Region {
@@ -128,7 +132,8 @@ export class SimulatedRing implements Ring {
   readonly records: Int32Array;
   readonly names: Uint8Array;
   readonly completions: Int32Array;
-  readonly polls = false;
+  readonly polls: boolean;
+  readonly #onPolled: (() => void) | undefined;
   readonly asynchronous = true;
   readonly #disk: SimulatedDisk & Partial<SelectFaults>;
   readonly #random: () => number;
@@ -139,7 +144,7 @@ export class SimulatedRing implements Ring {
   #pending: PendingChain[] = [];
   #turns = 0;
 
-  constructor({ entries, disk, random, onStep, slowOneIn = 0 }: SimulatedRingOptions) {
+  constructor({ entries, disk, random, onStep, slowOneIn = 0, onPolled }: SimulatedRingOptions) {
     this.entries = entries;
     this.records = new Int32Array(entries * RECORD_WORDS);
     this.names = new Uint8Array(entries * NAME_STRIDE_BYTES);
@@ -148,6 +153,8 @@ export class SimulatedRing implements Ring {
     this.#random = random;
     this.#onStep = onStep;
     this.#slowOneIn = slowOneIn;
+    this.polls = onPolled !== undefined;
+    this.#onPolled = onPolled;
   }
 
   attach(
@@ -263,6 +270,10 @@ export class SimulatedRing implements Ring {
     }
     if (record.words[WORD_OPCODE] === OPCODE_TRUNCATE && chain.length > 1) {
       return { result: -EINVAL, buffer: NO_BUFFER };
+    }
+    if (this.polls && (record.words[WORD_FLAGS] & FLAG_POLLED) !== 0) {
+      this.#onPolled?.();
+      return { result: -EOPNOTSUPP, buffer: NO_BUFFER };
     }
     if (!selects(record.words)) return { result: this.#execute(record), buffer: NO_BUFFER };
     if (this.#isRefused(record, chain)) return { result: -EINVAL, buffer: NO_BUFFER };
