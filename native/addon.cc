@@ -5,6 +5,7 @@
 #include "checksum.h"
 #include "compression.h"
 #include "files.h"
+#include "huge_pages.h"
 #include "javascript.h"
 #include "kernel_features.h"
 #include "ring.h"
@@ -58,6 +59,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   DefineCompression(env, exports);
   DefineSignals(env, exports);
   DefineFiles(env, exports);
+  DefineHugePages(env, exports);
   DefineScheduling(env, exports);
   DefineKernelFeatures(env, exports);
   return exports;

@@ -48,6 +48,10 @@ struct BackendDescription {
   uint64_t registered_bytes = 0;
   /** Empty when everything asked for was registered. */
   std::string registration_refusal;
+  /** Files that the ring's table has room for; 0: files are descriptors. */
+  uint32_t fixed_files = 0;
+  /** Why there is no table; otherwise empty. */
+  std::string fixed_files_refusal;
   /** How many buffers can be lent at once; 0 where reads that select go into their own. */
   uint32_t provided_buffers = 0;
   /** Empty when there are as many as asked for, or none were asked for. */

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -158,20 +157,7 @@ Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
   return LockResult(env, descriptor, 0);
 }
 
-// ---- memory and alignment
-
-Napi::Value AdviseHugePages(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  uint8_t* bytes;
-  size_t length;
-  if (!GetBytes(env, info[0], "memory", &bytes, &length)) return Napi::Value();
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t start = (reinterpret_cast<uintptr_t>(bytes) + page - 1) & ~(page - 1);
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(bytes) + length) & ~(page - 1);
-  if (end <= start) return Napi::Number::New(env, -EINVAL);
-  const int result = madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
-  return Napi::Number::New(env, result == 0 ? 0 : -errno);
-}
+// ---- alignment
 
 // The kernel's struct statx; the C library's own may be too old to have the last two fields.
 struct Statx {
@@ -214,7 +200,6 @@ void DefineFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor", descriptors));
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile", descriptors));
   exports.Set("lockDirectory", Napi::Function::New<LockDirectory>(env, "lockDirectory", descriptors));
-  exports.Set("adviseHugePages", Napi::Function::New<AdviseHugePages>(env, "adviseHugePages"));
   exports.Set("directAlignment", Napi::Function::New<DirectAlignment>(env, "directAlignment"));
 }
 

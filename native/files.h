@@ -1,4 +1,4 @@
-// Descriptors and files: the directory lock, eventfds, huge pages, the alignment that O_DIRECT asks for.
+// Descriptors and files: the directory lock, eventfds, the alignment that O_DIRECT asks for.
 #ifndef QUADRING_FILES_H
 #define QUADRING_FILES_H
 
@@ -6,7 +6,7 @@
 
 namespace quadring {
 
-/** Adds createEventfd, wakeEventfd, closeDescriptor, lockFile, adviseHugePages and directAlignment. */
+/** Adds createEventfd, wakeEventfd, closeDescriptor, lockFile, lockDirectory and directAlignment. */
 void DefineFiles(Napi::Env env, Napi::Object exports);
 
 }  // namespace quadring

@@ -25,7 +25,9 @@ void FixedBuffers::Attach(io_uring* ring, uint32_t region, size_t region_offset,
   if (slices == 0 && !had_slices) return;
   if (table_ == Table::kNone) MakeTable(ring);
   if (table_ == Table::kSparse) {
-    FillSparse(ring, range, slices);
+    int error_number = FillSparse(ring, range, slices);
+    if (error_number == ENOMEM && had_slices) error_number = RenewSparse(ring, range, slices);
+    if (error_number != 0) Refuse(error_number, slices - range->slices);
   } else {
     RegisterWhole(ring, range, slices);
   }
@@ -53,13 +55,29 @@ void FixedBuffers::ClearSparse(io_uring* ring, Range* range) {
   range->slices = 0;
 }
 
-void FixedBuffers::FillSparse(io_uring* ring, Range* range, uint32_t slices) {
+/** Everything anew: giving the table back returns when nothing of it is locked any more. As FillSparse. */
+int FixedBuffers::RenewSparse(io_uring* ring, Range* changed, uint32_t slices) {
+  if (io_uring_unregister_buffers(ring) != 0) return ENOMEM;
+  table_ = Table::kNone;
+  MakeTable(ring);
+  const bool is_sparse = table_ == Table::kSparse;
+  int error_number = 0;
+  for (Range& range : ranges_) {
+    const uint32_t wanted = &range == changed ? slices : range.slices;
+    range.slices = 0;
+    const int result = wanted == 0 ? 0 : is_sparse ? FillSparse(ring, &range, wanted) : ENOMEM;
+    if (error_number == 0) error_number = result;
+  }
+  return error_number;
+}
+
+int FixedBuffers::FillSparse(io_uring* ring, Range* range, uint32_t slices) {
   // First fit. A range must be contiguous, so that a slice's index is a subtraction away.
   uint32_t first = 0;
   for (uint32_t slot = 0; slot < kSlotsMax && slot - first < slices; slot++) {
     if (slot_used_[slot]) first = slot + 1;
   }
-  if (kSlotsMax - first < slices) return Refuse(ENOSPC, slices);
+  if (kSlotsMax - first < slices) return ENOSPC;
   range->first_slot = first;
 
   while (range->slices < slices) {
@@ -69,11 +87,12 @@ void FixedBuffers::FillSparse(io_uring* ring, Range* range, uint32_t slices) {
       vectors[slice] = iovec{range->base + (size_t{range->slices} + slice) * kSliceBytes, kSliceBytes};
     }
     const int result = io_uring_register_buffers_update_tag(ring, first + range->slices, vectors, nullptr, count);
-    if (result <= 0) return Refuse(result == 0 ? EINVAL : -result, slices - range->slices);
+    if (result <= 0) return result == 0 ? EINVAL : -result;
     // Fewer than asked for: the next call begins with the slice that was refused, and says why.
     for (int slot = 0; slot < result; slot++) slot_used_[first + range->slices + slot] = true;
     range->slices += static_cast<uint32_t>(result);
   }
+  return 0;
 }
 
 void FixedBuffers::RegisterWhole(io_uring* ring, Range* changed, uint32_t slices) {

@@ -6,6 +6,10 @@
 //
 // From Linux 5.19 slices go into a sparse table, made at the first use. On older kernels (or where the table is
 // refused) every change registers all slices of all regions anew.
+//
+// What was taken out of a sparse table may stay locked for up to a second (before Linux 6.5), and counts against the limit
+// until then. So who is refused after that gives the whole table back, which waits for it, and fills a new one. A tag would
+// tell of it as well, but its completion comes before the memory is free.
 #ifndef QUADRING_FIXED_BUFFERS_H
 #define QUADRING_FIXED_BUFFERS_H
 
@@ -62,7 +66,9 @@ class FixedBuffers {
   };
 
   void MakeTable(io_uring* ring);
-  void FillSparse(io_uring* ring, Range* range, uint32_t slices);
+  /** 0, or the errno that the rest was refused with. */
+  int FillSparse(io_uring* ring, Range* range, uint32_t slices);
+  int RenewSparse(io_uring* ring, Range* changed, uint32_t slices);
   void ClearSparse(io_uring* ring, Range* range);
   void RegisterWhole(io_uring* ring, Range* changed, uint32_t slices);
   void Refuse(int error_number, uint32_t slices);

@@ -1,4 +1,4 @@
-// One io_uring, driven by batches of records.
+// One io_uring, driven by batches of records. How these become entries is in ring_prepare.cc.
 //
 // LIFECYCLE
 //   Open() makes the ring for the calling thread. Attach() names memory. Turn() is the whole of the traffic: it takes a
@@ -58,6 +58,7 @@
 #include "clock.h"
 #include "io_priority.h"
 #include "ring_errors.h"
+#include "ring_notes.h"
 #include "system_calls.h"
 
 // Linux 5.19; older kernels answer with EINVAL, which Close takes like any other answer.
@@ -67,18 +68,6 @@
 
 namespace quadring {
 namespace {
-
-// The caller's user data has 32 bits. Above them is a note for the completion: nothing, 1 + the offset of the buffer
-// that it is to name, or that it is a timeout's or an open's. The highest bit marks the ring's own operations.
-constexpr int kNoteShift = 32;
-constexpr uint64_t kInternal = uint64_t{1} << 63;
-constexpr uint32_t kNoteNothing = 0;
-constexpr uint32_t kNoteTimeout = kSelectEndMax;
-constexpr uint32_t kNoteOpen = kSelectEndMax - 1;
-static_assert(kNoteTimeout < (kInternal >> kNoteShift), "a note leaves the highest bit alone");
-static_assert(1 + (kSelectEndMax - ProvidedBuffers::kBytesUnit) < kNoteOpen, "no buffer's offset looks like that");
-constexpr uint64_t kWakeUpUserData = kInternal | 1;
-constexpr uint64_t kCancelUserData = kInternal | 2;
 
 /** Completion queue entries for each submission entry. */
 constexpr uint32_t kCompletionQueueFactor = 8;
@@ -119,6 +108,8 @@ Failure Ring::Open() {
     request.polls_completions = true;
     poller_refusal_ = poller_.Open(request);
   }
+  // Two rings do not share a table: where there is a second one files are descriptors, which both can use.
+  if (!poller_.is_open()) files_.Open(queue_.ring(), queue_.setup().truncates);
   return Failure{};
 }
 
@@ -212,106 +203,6 @@ bool Ring::PrepareInOrder(const Operation& operation) {
   return !queue_.is_polled() || !ends_chain || SubmitAndSettle();
 }
 
-void Ring::Prepare(const Operation& operation) {
-  io_uring_sqe* entry = queue_.Next();
-  uint32_t note = kNoteNothing;
-  switch (operation.opcode) {
-    case kRead:
-    case kWrite:
-      note = PrepareRead(operation, entry);
-      if (operation.flags & kFlagAsync) entry->flags |= IOSQE_ASYNC;
-      if ((operation.flags & kFlagIdle) && IdlePriorityRefusal() == 0) entry->ioprio = kIdlePriority;
-      break;
-    case kFsync:
-      io_uring_prep_fsync(entry, operation.file, operation.flags & kFlagDatasync ? IORING_FSYNC_DATASYNC : 0);
-      break;
-    case kOpen:
-      io_uring_prep_openat(entry, operation.file, KeepName(entry, operation.first_name, 0),
-                           static_cast<int>(operation.length) | O_CLOEXEC, static_cast<mode_t>(operation.offset & 07777));
-      note = kNoteOpen;
-      break;
-    case kClose:
-      descriptors_.Closing(operation.file);
-      io_uring_prep_close(entry, operation.file);
-      break;
-    case kFallocate:
-      io_uring_prep_fallocate(entry, operation.file, operation.flags & kFlagKeepSize ? FALLOC_FL_KEEP_SIZE : 0,
-                              static_cast<off_t>(operation.offset), static_cast<off_t>(operation.length));
-      break;
-    case kRename:
-      io_uring_prep_renameat(entry, operation.file, KeepName(entry, operation.first_name, 0), operation.file,
-                             KeepName(entry, operation.second_name, 1), 0);
-      break;
-    case kUnlink:
-      io_uring_prep_unlinkat(entry, operation.file, KeepName(entry, operation.first_name, 0), 0);
-      break;
-    case kFadvise:
-      io_uring_prep_fadvise(entry, operation.file, operation.offset, static_cast<off_t>(operation.length),
-                            static_cast<int>(operation.buffer_offset));
-      break;
-    case kTruncate:
-      io_uring_prep_rw(kOperationTruncate, entry, operation.file, nullptr, 0, operation.offset);
-      break;
-    case kTimeout:
-      PrepareTimeout(operation, entry);
-      note = kNoteTimeout;
-      break;
-    default:
-      io_uring_prep_nop(entry);
-  }
-  if (operation.linked) entry->flags |= IOSQE_IO_LINK;
-  entry->user_data = uint64_t{note} << kNoteShift | operation.user_data;
-  in_flight_++;
-}
-
-/** The note for its completion. */
-uint32_t Ring::PrepareRead(const Operation& operation, io_uring_sqe* entry) {
-  if (operation.select_bytes != 0 && PrepareSelectingRead(operation, entry)) return kNoteNothing;
-  PrepareTransfer(operation, fixed_, entry);
-  return operation.select_bytes != 0 ? operation.buffer_offset + 1 : kNoteNothing;
-}
-
-/** False: nothing can be lent, and nothing was prepared. */
-bool Ring::PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry) {
-  if (!provided_.Lend(operation.buffer, operation.select_bytes, operation.buffer_offset)) return false;
-  io_uring_prep_rw(IORING_OP_READ, entry, operation.file, nullptr, operation.length, operation.offset);
-  entry->flags |= IOSQE_BUFFER_SELECT;
-  entry->buf_group = ProvidedBuffers::kGroup;
-  return true;
-}
-
-void Ring::PrepareTimeout(const Operation& operation, io_uring_sqe* entry) {
-  __kernel_timespec* limit = &kept_[queue_.PlaceOf(entry)].timeout;
-  limit->tv_sec = 0;
-  limit->tv_nsec = int64_t{operation.length} * 1000;
-  io_uring_prep_timeout(entry, limit, 0, 0);
-}
-
-void Ring::ArmWakeUp() {
-  io_uring_sqe* entry = queue_.Next();
-  io_uring_prep_read(entry, options_.eventfd, wake_up_value_.get(), sizeof *wake_up_value_, 0);
-  entry->user_data = kWakeUpUserData;
-  internal_in_flight_++;
-  wake_up_armed_ = true;
-}
-
-void Ring::Cancel(uint64_t user_data, uint32_t flags) {
-  if (!MakeRoom()) return;
-  io_uring_sqe* entry = queue_.Next();
-  io_uring_prep_rw(IORING_OP_ASYNC_CANCEL, entry, -1, nullptr, 0, 0);
-  entry->addr = user_data;
-  entry->cancel_flags = flags;
-  entry->user_data = kCancelUserData;
-  internal_in_flight_++;
-}
-
-/** A copy of the name that lives as long as the entry. `which` is 0 or 1. */
-const char* Ring::KeepName(const io_uring_sqe* entry, const char* name, size_t which) {
-  char* kept = kept_[queue_.PlaceOf(entry)].names + which * kNameBytes;
-  memcpy(kept, name, kNameBytes);
-  return kept;
-}
-
 /** For one entry more. False: failure_ says why. */
 bool Ring::MakeRoom() {
   if (queue_.Untaken() < queue_.setup().entries) return true;
@@ -364,14 +255,21 @@ bool Ring::Report(const io_uring_cqe& completion, uint32_t* written) {
   if (*written == options_.completion_capacity) return false;
   const auto note = completion.user_data >> kNoteShift;
   const bool timed_out = note == kNoteTimeout && completion.res == -ETIME;
-  if (note == kNoteOpen) descriptors_.Opened(completion.res);
+  const int result = TakeFile(completion);
   int32_t* target = options_.completions + size_t{*written} * kCompletionWords;
   target[0] = static_cast<int32_t>(static_cast<uint32_t>(completion.user_data));
-  target[1] = timed_out ? 0 : completion.res;
+  target[1] = timed_out ? 0 : result;
   target[2] = BufferOf(completion);
   ++*written;
   in_flight_--;
   return true;
+}
+
+/** The completion's result; of an open that gave a slot, its handle. */
+int32_t Ring::TakeFile(const io_uring_cqe& completion) {
+  const auto note = static_cast<uint32_t>(completion.user_data >> kNoteShift);
+  if (note == kNoteOpen) descriptors_.Opened(completion.res);
+  return note >= kNoteSlots && note < kNoteOpen ? files_.Completed(note - kNoteSlots, completion.res) : completion.res;
 }
 
 /** The offset of the buffer that the completion names, or kNoBuffer. */
@@ -380,7 +278,7 @@ int32_t Ring::BufferOf(const io_uring_cqe& completion) {
     return static_cast<int32_t>(provided_.Take(completion.flags >> IORING_CQE_BUFFER_SHIFT));
   }
   const auto note = static_cast<uint32_t>(completion.user_data >> kNoteShift);
-  return note == kNoteNothing || note >= kNoteOpen ? kNoBuffer : static_cast<int32_t>(note - 1);
+  return note == kNoteNothing || note >= kNoteBufferEnd ? kNoBuffer : static_cast<int32_t>(note - 1);
 }
 
 /** Counts completions without reporting them. */
@@ -389,7 +287,7 @@ void Ring::Discard() {
     if (completion.user_data & kInternal) {
       TakeInternal(completion);
     } else {
-      if (completion.user_data >> kNoteShift == kNoteOpen) descriptors_.Opened(completion.res);
+      TakeFile(completion);
       in_flight_--;
     }
     return true;
@@ -448,6 +346,8 @@ BackendDescription Ring::Describe() const {
   description.workers_refusal = setup.workers_refusal;
   description.registered_bytes = fixed_.registered_bytes();
   description.registration_refusal = fixed_.refusal();
+  description.fixed_files = files_.slots();
+  description.fixed_files_refusal = poller_.is_open() ? "files are descriptors: two rings use them" : files_.refusal();
   description.provided_buffers = provided_.entries();
   description.provided_buffers_refusal = provided_.refusal();
   description.idle_priority_refusal = IdlePriorityRefusalText();
@@ -462,6 +362,7 @@ Failure Ring::Close() {
   descriptors_.CloseAll();
   // With something in flight this could wait for it without a bound.
   if (drained) {
+    files_.Release(queue_.ring());
     fixed_.Release(queue_.ring());
     provided_.Release(queue_.ring());
   }

@@ -12,6 +12,7 @@
 #include "batch.h"
 #include "errors.h"
 #include "fixed_buffers.h"
+#include "fixed_files.h"
 #include "open_descriptors.h"
 #include "provided_buffers.h"
 #include "regions.h"
@@ -45,6 +46,9 @@ class Ring {
   void TakeBatch(uint32_t count, uint32_t* written);
   bool PrepareInOrder(const Operation& operation);
   void Prepare(const Operation& operation);
+  uint32_t PrepareOpen(const Operation& operation, io_uring_sqe* entry);
+  uint32_t PrepareClose(const Operation& operation, io_uring_sqe* entry);
+  void UseSlot(const Operation& operation, io_uring_sqe* entry);
   uint32_t PrepareRead(const Operation& operation, io_uring_sqe* entry);
   bool PrepareSelectingRead(const Operation& operation, io_uring_sqe* entry);
   void PrepareTimeout(const Operation& operation, io_uring_sqe* entry);
@@ -60,6 +64,7 @@ class Ring {
   bool Fail(int error_number);
   bool FailPoller(int error_number);
   bool Report(const io_uring_cqe& completion, uint32_t* written);
+  int32_t TakeFile(const io_uring_cqe& completion);
   int32_t BufferOf(const io_uring_cqe& completion);
   uint32_t Reap(uint32_t written);
   void Discard();
@@ -72,6 +77,7 @@ class Ring {
   Regions regions_;
   FixedBuffers fixed_;
   ProvidedBuffers provided_;
+  FixedFiles files_;
   OpenDescriptors descriptors_;
   RingQueue queue_;
   RingPoller poller_;

@@ -148,6 +148,8 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     object.Set("completionEntries", Napi::Number::New(env_, description.completion_entries));
     object.Set("registeredBytes", Napi::Number::New(env_, static_cast<double>(description.registered_bytes)));
     object.Set("registrationRefusal", TextOrNull(description.registration_refusal));
+    object.Set("fixedFiles", Napi::Number::New(env_, description.fixed_files));
+    object.Set("fixedFilesRefusal", TextOrNull(description.fixed_files_refusal));
     object.Set("providedBuffers", Napi::Number::New(env_, description.provided_buffers));
     object.Set("providedBuffersRefusal", TextOrNull(description.provided_buffers_refusal));
     object.Set("descriptor", Napi::Number::New(env_, description.descriptor));

@@ -20,6 +20,8 @@ enum Counter : uint32_t {
   kCounterPollWakeUps = 1,
   /** Operations whose completion was polled for. */
   kCounterPolled = 2,
+  /** Operations whose file was a slot of the ring's table. */
+  kCounterFixedFile = 3,
   kCounters = 4,
 };
 

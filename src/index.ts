@@ -10,6 +10,8 @@ export type { Bytes } from './main/bytes.ts';
 export type { CompressionName } from './format/compression.ts';
 export type { CompactionOptions, DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
 export { NOTE_CODES, type Finding, type FindingCode, type Note, type NoteCode } from './main/findings.ts';
+export type { SettledSetting, StorageStatistics } from './main/settled-settings.ts';
+export type { BlockDevice } from './main/block-device.ts';
 export type { DatabaseStats, LevelStatistics, RingStatistics } from './main/statistics.ts';
 export type { BatchOperation, WriteBatch, WriteOptions } from './main/write-batch.ts';
 export type { RepairOptions } from './main/repair.ts';

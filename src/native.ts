@@ -72,6 +72,10 @@ export interface NativeRingDescription {
   readonly registeredBytes: number;
   /** Why less than asked for was registered, or null. */
   readonly registrationRefusal: string | null;
+  /** How many files may be open in the ring's own table, without a descriptor of the process; 0: they have descriptors. */
+  readonly fixedFiles: number;
+  /** Why there is no such table, or null. */
+  readonly fixedFilesRefusal: string | null;
   /** How many buffers can be lent at once; 0 where a READ with FLAG_SELECT reads into its own. */
   readonly providedBuffers: number;
   /** Why the kernel has none although `selectBytes` asked for them, or null. */
@@ -203,6 +207,11 @@ export interface Native {
   lockDirectory(path: string): NativeLock | null;
   /** Asks the kernel to use huge pages for `memory` (madvise); 0 or a negative errno. */
   adviseHugePages(memory: Uint8Array): number;
+  /**
+   * Bytes of `memory` that lie on huge pages now, or −1: unknown. Before Linux 6.7 that is known only to whoever is
+   * `thorough`, which takes milliseconds.
+   */
+  hugePageBytes(memory: Uint8Array, thorough: boolean): number;
   /** Alignment in bytes that O_DIRECT needs for `path` (statx STATX_DIOALIGN): memory and offset; 0 where unknown. */
   directAlignment(path: string): { readonly memory: number; readonly offset: number };
 }

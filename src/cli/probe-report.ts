@@ -51,9 +51,10 @@ export function adviceOn({ ring, ringRefusal, limits, storage, cores }: ProbeRep
 }
 
 function ringAdvice(ring: NonNullable<ProbeReport['ring']>): string[] {
-  const { registrationRefusal, providedBuffersRefusal, idlePriorityRefusal } = ring;
+  const { registrationRefusal, fixedFilesRefusal, providedBuffersRefusal, idlePriorityRefusal } = ring;
   const refusals: [string, string | null][] = [
     ['not all of a block cache of 32 MiB could be registered', registrationRefusal],
+    ['each operation looks its file up', fixedFilesRefusal],
     ['scans read ahead without provided buffers', providedBuffersRefusal],
     ['compactions read and write with the priority of everything else', idlePriorityRefusal],
   ];
@@ -82,7 +83,7 @@ function storageAdvice({ disks, fileSystem }: NonNullable<ProbeReport['storage']
 function featureTable({ kernel }: ProbeReport): string[] {
   const rows = URING_FEATURES.map((feature) => {
     const answer = answerOn(kernel, feature);
-    return [feature.name, feature.since, answer, feature.use ?? 'not used'];
+    return [feature.name, feature.since, answer, feature.use];
   });
   return columns([['io_uring', 'since', 'kernel', 'use'], ...rows]);
 }
@@ -94,10 +95,12 @@ function answerOn(kernel: ProbeReport['kernel'], { group, name }: UringFeature):
 }
 
 function ringLines(ring: NonNullable<ProbeReport['ring']>): string[] {
-  const { flags, entries, completionEntries, registeredBytes, providedBuffers, idlePriority } = ring;
+  const { flags, entries, completionEntries, registeredBytes, fixedFiles, providedBuffers, idlePriority } =
+    ring;
   return [
     `a ring of ${entries} entries and ${completionEntries} completions obtains ${flags.join(', ') || 'no flags'}`,
     `registered     ${registeredBytes / MEBIBYTE} MiB of buffers; ${providedBuffers} can be provided`,
+    `files          ${fixedFiles === 0 ? 'have descriptors' : `${fixedFiles} without descriptors`}`,
     `idle priority  ${idlePriority ? 'yes' : 'no'}`,
   ];
 }

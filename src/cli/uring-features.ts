@@ -8,8 +8,8 @@ export interface UringFeature {
   readonly group: 'setUps' | 'registrations' | 'operations' | 'features';
   /** Version of Linux that has it first. */
   readonly since: string;
-  /** What it is used for, or undefined: nothing. */
-  readonly use?: string;
+  /** What it is used for; or why it is not used, with `not used` before it. */
+  readonly use: string;
 }
 
 export const URING_FEATURES: readonly UringFeature[] = [
@@ -55,7 +55,12 @@ export const URING_FEATURES: readonly UringFeature[] = [
   },
   { name: 'IOPOLL with DEFER_TASKRUN', group: 'setUps', since: '6.1', use: 'the same' },
   { name: 'IOPOLL with SQPOLL', group: 'setUps', since: '5.11', use: 'with `io.sqpoll` as well' },
-  { name: 'sparse files', group: 'registrations', since: '5.19' },
+  {
+    name: 'sparse files',
+    group: 'registrations',
+    since: '5.19',
+    use: 'with FTRUNCATE: files without descriptors, and no look-up of one at each operation',
+  },
   {
     name: 'sparse buffers',
     group: 'registrations',
@@ -98,9 +103,30 @@ export const URING_FEATURES: readonly UringFeature[] = [
     since: '6.9',
     use: 'a file that is used again is cut; by a system call where it is missing',
   },
-  { name: 'MSG_RING', group: 'operations', since: '5.18' },
-  { name: 'FUTEX_WAIT', group: 'operations', since: '6.7' },
+  {
+    name: 'MSG_RING',
+    group: 'operations',
+    since: '5.18',
+    use: 'not used: a read of an eventfd ends a wait as soon, and needs no ring on the other side',
+  },
+  {
+    name: 'FUTEX_WAIT',
+    group: 'operations',
+    since: '6.7',
+    use: 'not used: a read of an eventfd ends a wait as soon',
+  },
   { name: 'EXT_ARG', group: 'features', since: '5.11', use: 'waits that end in time; required' },
   { name: 'NODROP', group: 'features', since: '5.5', use: 'no completion is lost; required' },
-  { name: 'CQE_SKIP', group: 'features', since: '5.17' },
+  {
+    name: 'RSRC_TAGS',
+    group: 'features',
+    since: '5.13',
+    use: 'not used: a tag completes before the memory that it stands for may be locked anew',
+  },
+  {
+    name: 'CQE_SKIP',
+    group: 'features',
+    since: '5.17',
+    use: 'not used: it keeps errors of syncs and renames quiet, and after an error the rest of a chain',
+  },
 ];

@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts';
 import type { FilterStatistics } from './point-reader.ts';
 import type { ReadAheadStatistics } from './read-ahead.ts';
 import type { CompactionStatistics } from './compactor.ts';
+import { storageStatistics, type StorageStatistics } from './settled-settings.ts';
 import type { TableFilesStatistics } from './table-files.ts';
 import type { StallStatistics } from './write-stalls.ts';
 import type { ThrottleReason } from './write-throttle.ts';
@@ -35,6 +36,8 @@ export interface DatabaseStats {
   readonly iopoll: boolean;
   /** Why they are not although it was asked for, or null. */
   readonly iopollRefusal: string | null;
+  /** Disks and file system below the database, and what came of settings that depend on them. */
+  readonly storage: StorageStatistics;
   /** Implementation of CRC-32C. */
   readonly checksum: string;
   /** Whether the ring threads were handed on by a database that had been closed. */
@@ -126,6 +129,12 @@ export function collectStats(engine: Engine): DatabaseStats {
     directIo: engine.storage.directIo,
     iopoll: engine.storage.polls,
     iopollRefusal: engine.storage.pollingRefusal,
+    storage: storageStatistics({
+      settings: engine.ground.settings,
+      use: engine.storage,
+      rings: crew.rings,
+      pool: crew.memory.pool,
+    }),
     checksum: native.crc32cImplementation,
     crewAdopted: crew.adopted,
     rings,

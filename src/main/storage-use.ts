@@ -1,4 +1,5 @@
 /** How the storage below a directory is used, and why. Owner only. */
+import type { Storage } from './block-device.ts';
 import type { FileSystem } from './file-system.ts';
 import type { Settings } from './options.ts';
 
@@ -9,20 +10,33 @@ export interface StorageUse {
   readonly polls: boolean;
   /** Why they are not although it was asked for; null where they are, or nobody asked. */
   readonly pollingRefusal: string | null;
+  /** What lies below, looked at when it is first asked for. */
+  describe(): Storage;
 }
 
 type IoSettings = Settings['io'];
 
 /** Throws what looking at the directory's files throws. */
 export function storageUseOf(directory: string, io: IoSettings, fileSystem: FileSystem): StorageUse {
+  let found: Storage | undefined;
+  const describe = (): Storage => (found ??= storageOf(directory, fileSystem));
   const directIo = io.direct === 'auto' ? fileSystem.supportsDirectIo(directory) : io.direct;
-  if (!io.pollsCompletions) return { directIo, polls: false, pollingRefusal: null };
-  const pollingRefusal = directIo ? refusalOf(directory, fileSystem) : 'files are not opened with O_DIRECT';
-  return { directIo, polls: pollingRefusal === null, pollingRefusal };
+  if (!io.pollsCompletions) return { directIo, polls: false, pollingRefusal: null, describe };
+  const pollingRefusal = directIo ? refusalOf(describe()) : 'files are not opened with O_DIRECT';
+  return { directIo, polls: pollingRefusal === null, pollingRefusal, describe };
 }
 
-function refusalOf(directory: string, fileSystem: FileSystem): string | null {
-  const { disks, gap } = fileSystem.describeStorage(directory);
+/** A directory that went away below an open database is no reason not to say the rest. */
+function storageOf(directory: string, fileSystem: FileSystem): Storage {
+  try {
+    return fileSystem.describeStorage(directory);
+  } catch (error) {
+    const gap = error instanceof Error ? error.message : String(error);
+    return { directory, fileSystem: undefined, layers: [], disks: [], gap };
+  }
+}
+
+function refusalOf({ disks, gap }: Storage): string | null {
   const [disk] = disks;
   if (disk === undefined) return gap ?? 'no disk is known below the directory';
   const without = disks.find(({ polls }) => polls !== true);

@@ -6,4 +6,6 @@ export const COUNTER_ENTERS = 0;
 export const COUNTER_POLL_WAKE_UPS = 1;
 /** Operations whose completion was polled for. */
 export const COUNTER_POLLED = 2;
+/** Operations whose file was in the ring’s table. */
+export const COUNTER_FIXED_FILES = 3;
 export const RING_COUNTERS = 4;

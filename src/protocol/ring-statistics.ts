@@ -5,7 +5,12 @@
  * figure, not a consistent set. Latencies go into a log-linear histogram: four buckets for each doubling of
  * microseconds, so that a percentile is known to within 19 %.
  */
-import { COUNTER_ENTERS, COUNTER_POLL_WAKE_UPS, COUNTER_POLLED } from './ring-counters.ts';
+import {
+  COUNTER_ENTERS,
+  COUNTER_FIXED_FILES,
+  COUNTER_POLL_WAKE_UPS,
+  COUNTER_POLLED,
+} from './ring-counters.ts';
 
 export const STATISTIC_TURNS = 0;
 export const STATISTIC_RECORDS = 1;
@@ -48,6 +53,8 @@ export interface RingCounters {
   readonly pollWakeUps: number;
   /** Operations whose completion was polled for; see `io.iopoll`. */
   readonly polledOperations: number;
+  /** Operations whose file was in the ring’s table (`fixedFiles`) and needed no look-up of a descriptor. */
+  readonly fixedFileOperations: number;
   /** Times the thread went to sleep. */
   readonly parks: number;
   /** Times a spin found a request before the thread went to sleep. */
@@ -70,6 +77,7 @@ export function readCounters(statistics: Float64Array): RingCounters {
     enters: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_ENTERS],
     pollWakeUps: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_POLL_WAKE_UPS],
     polledOperations: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_POLLED],
+    fixedFileOperations: statistics[STATISTIC_ADDON_COUNTERS + COUNTER_FIXED_FILES],
     parks: statistics[STATISTIC_PARKS],
     spinHits: statistics[STATISTIC_SPIN_HITS],
     bytesRead: statistics[STATISTIC_BYTES_READ],

@@ -83,6 +83,8 @@ const SOUND: ProbeReport = {
     completionEntries: 2048,
     registeredBytes: 32 << 20,
     registrationRefusal: null,
+    fixedFiles: 2048,
+    fixedFilesRefusal: null,
     providedBuffers: 2048,
     providedBuffersRefusal: null,
     idlePriority: true,

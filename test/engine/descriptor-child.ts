@@ -17,6 +17,8 @@ export interface OpeningReport {
 }
 
 export interface WorkingReport {
+  /** Files that are opened take none; see `stats().rings`. */
+  readonly needsNone: boolean;
   readonly acknowledged: number;
   readonly refusals: Readonly<Record<string, number>>;
   readonly flush: Outcome;
@@ -115,7 +117,8 @@ const scenarios: Record<string, () => Promise<OpeningReport | WorkingReport>> = 
     await expectAll(database, 100);
     const flush = await outcomeOf(() => database.flush());
     const compaction = await outcomeOf(() => database.compactRange());
-    const { failure } = database.stats();
+    const { failure, rings } = database.stats();
+    const needsNone = rings.every(({ fixedFiles }) => fixedFiles > 0);
     letGo();
     const afterwards = await outcomeOf(async () => {
       const { succeeded } = await putAll(database);
@@ -126,7 +129,7 @@ const scenarios: Record<string, () => Promise<OpeningReport | WorkingReport>> = 
       await eventually(() => database.stats().tableFiles.removing === 0);
     });
     await database.close();
-    return { acknowledged, refusals, flush, compaction, failure, afterwards };
+    return { needsNone, acknowledged, refusals, flush, compaction, failure, afterwards };
   },
 
   /** Closes with none left. */

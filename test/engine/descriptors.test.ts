@@ -79,9 +79,11 @@ testBackends(
     if (report === undefined) return;
     t.log(JSON.stringify(report));
     t.true(report.acknowledged > 0, 'what was prepared before is written to');
-    t.deepEqual(Object.keys(report.refusals), ['TOO_MANY_FILES']);
-    t.is(report.flush, 'TOO_MANY_FILES');
-    t.is(report.compaction, 'TOO_MANY_FILES');
+    // Rings with tables of their own open files without descriptors.
+    const isRefused = !report.needsNone;
+    t.deepEqual(Object.keys(report.refusals), isRefused ? ['TOO_MANY_FILES'] : []);
+    t.is(report.flush, isRefused ? 'TOO_MANY_FILES' : 'succeeded');
+    t.is(report.compaction, isRefused ? 'TOO_MANY_FILES' : 'succeeded');
     t.is(report.failure, null);
     t.is(report.afterwards, 'succeeded');
     const database = await openDatabase(t, directory, backend);

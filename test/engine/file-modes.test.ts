@@ -81,11 +81,11 @@ testBackends('no descriptor is inherited by programs that are started', async (t
   });
   const names = ours.map(({ target }) => target);
   t.true(names.includes(directory) && names.includes(join(directory, 'LOCK')), names.join());
-  t.true(
-    ['.sst', '.wal'].every((ending) => names.some((name) => name.endsWith(ending))),
-    names.join(),
-  );
-  t.true(names.some((name) => name.includes('MANIFEST-')));
+  // Files in a ring's own table have no descriptors.
+  if (database.stats().rings.every(({ fixedFiles }) => fixedFiles === 0)) {
+    const isOpen = (part: string): boolean => names.some((name) => name.includes(part));
+    t.true(['.sst', '.wal', 'MANIFEST-'].every(isOpen), names.join());
+  }
   // Rings of a database that was closed before may be there as well.
   if (backend === 'uring')
     t.true(

@@ -179,6 +179,20 @@ test('huge pages are asked for whole pages only', (t) => {
   t.is(memory[3 * MIB], 1);
 });
 
+test('what came of asking for huge pages is known, both ways', (t) => {
+  const memory = sharedMemory(8 * MIB);
+  t.is(native.hugePageBytes(memory, true), 0, 'nothing was touched');
+  native.adviseHugePages(memory);
+  memory.fill(1);
+  const thorough = native.hugePageBytes(memory, true);
+  t.log(`${thorough / MIB} of 8 MiB`);
+  t.true(thorough >= 0 && thorough <= 8 * MIB && thorough % (2 * MIB) === 0);
+  const quick = native.hugePageBytes(memory, false);
+  t.true(quick === -1 || quick === thorough);
+  t.is(native.hugePageBytes(memory.subarray(1, 100), true), 0);
+  t.throws(() => native.hugePageBytes([] as unknown as Uint8Array, true), { instanceOf: TypeError });
+});
+
 test('the alignment for O_DIRECT is a power of two, or 0 where it is not known', (t) => {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'file');

@@ -32,6 +32,8 @@ import { MEMORY_BYTES, MIB, type Operation } from './ring-fixture.ts';
 
 const { EINVAL, ECANCELED, ENOENT, EBADF, EISDIR } = os.errno;
 const NO_FILE = 1_000_000;
+/** From here on a handle is of the ring's table: no other process ever has it. */
+const FIRST_HANDLE = 2 ** 30;
 
 function fill(memory: Uint8Array, start: number, length: number, seed: number): void {
   for (let i = 0; i < length; i++) memory[start + i] = (i * 31 + seed + (i >> 8)) & 0xff;
@@ -59,7 +61,10 @@ onBoth('a file is made, written, made durable, read, closed', (t, { fixture, roo
   const [file] = fixture.run({ opcode: OPCODE_OPEN, file: root, length: flags, offset: 0o640, name: 'a' });
   t.true(file >= 0);
   t.is(statSync(join(directory, 'a')).mode & 0o777, 0o640 & ~process.umask());
-  t.regex(readFileSync(`/proc/self/fdinfo/${file}`, 'utf8'), /flags:\s+0?2\d{6}/, 'it is closed on exec');
+  if (file < FIRST_HANDLE) {
+    const flags = readFileSync(`/proc/self/fdinfo/${file}`, 'utf8');
+    t.regex(flags, /flags:\s+0?2\d{6}/, 'it is closed on exec');
+  }
 
   fill(fixture.memory, 100, 5000, 1);
   t.deepEqual(

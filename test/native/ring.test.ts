@@ -75,6 +75,8 @@ test('system calls have no flags', (t) => {
     completionEntries: 8,
     registeredBytes: 0,
     registrationRefusal: null,
+    fixedFiles: 0,
+    fixedFilesRefusal: null,
     providedBuffers: 0,
     providedBuffersRefusal: null,
     idlePriority: true,

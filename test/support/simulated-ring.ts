@@ -198,6 +198,7 @@ export class SimulatedRing implements Ring {
     const completionEntries = this.entries * COMPLETIONS_PER_ENTRY;
     const registration = { registeredBytes: 0, registrationRefusal: null };
     const selection = { providedBuffers: 0, providedBuffersRefusal: null };
+    const files = { fixedFiles: 0, fixedFilesRefusal: null };
     const priority = { idlePriority: false, idlePriorityRefusal: null };
     const polling = {
       descriptor: -1,
@@ -215,6 +216,7 @@ export class SimulatedRing implements Ring {
       completionEntries,
       ...registration,
       ...selection,
+      ...files,
       ...priority,
       ...polling,
     };
