@@ -1,12 +1,14 @@
 /**
  * What each use of io_uring is worth here: `npm run bench:io-uring [-- --only text] [--rounds 7] [--scale 1]`. Pairs of arms
- * that differ in one thing take turns within each round. Lines of JSON go to bench/results/io-uring.jsonl.
+ * that differ in one thing take turns within each round. Lines of JSON go to bench/results/io-uring.jsonl. Rows of
+ * io-uring/rows.ts go through the addon, those of io-uring/kernel/ straight to the kernel, in a process of their own.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { commandLine } from '../scripts/command-line.ts';
 import { BenchFiles } from './io-uring/bench-files.ts';
-import type { Run } from './io-uring/bench-ring.ts';
+import type { Outcome } from './io-uring/bench-ring.ts';
+import { kernelRows } from './io-uring/kernel-rows.ts';
 import { ROWS, type Row } from './io-uring/rows.ts';
 import { temporaryFolder } from './support/cold.ts';
 import { rounded, spreadText } from './support/comparison.ts';
@@ -30,46 +32,69 @@ function positive(name: string, text: string): number {
 interface Line {
   readonly row: string;
   readonly arm: string;
-  readonly runs: Run[];
+  readonly runs: Ran[];
+  /** What the kernel refused, by the errno's name; the arm is not run again. */
+  refused: string | null;
 }
 
-function measure(row: Row, folder: string, { rounds, scale }: Plan): Line[] {
+type Ran = Exclude<Outcome, { readonly refused: string }>;
+
+async function measure(row: Row, folder: string, { rounds, scale }: Plan): Promise<Line[]> {
   mkdirSync(folder);
   const files = new BenchFiles(folder);
   const arms = row.arms(files, scale);
   try {
     // The first round is of a ring, and of code, that have not run yet.
-    for (const arm of arms) arm.run();
-    const lines = arms.map(({ name }): Line => ({ row: row.name, arm: name, runs: [] }));
+    const lines: Line[] = [];
+    for (const arm of arms) {
+      const outcome = await arm.run();
+      lines.push({ row: row.name, arm: arm.name, runs: [], refused: refusalOf(outcome) });
+    }
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < arms.length; turn++) {
         const at = (turn + round) % arms.length;
-        lines[at].runs.push(arms[at].run());
+        if (lines[at].refused !== null) continue;
+        const outcome = await arms[at].run();
+        if ('refused' in outcome) lines[at].refused = outcome.refused;
+        else lines[at].runs.push(outcome);
       }
     }
     return lines;
   } finally {
-    for (const arm of arms) arm.close();
+    for (const arm of arms) await arm.close();
     files.close();
   }
 }
 
-function medianOf(runs: readonly Run[], of: (run: Run) => number): string {
+function refusalOf(outcome: Outcome): string | null {
+  return 'refused' in outcome ? outcome.refused : null;
+}
+
+/** Medians of what some arms count beside the time. */
+function countedText(runs: readonly Ran[]): string {
+  const names = Object.keys(runs[0].counted ?? {});
+  return names.map((name) => `${name} ${medianOf(runs, (run) => run.counted?.[name] ?? 0)}`).join(', ');
+}
+
+function medianOf(runs: readonly Ran[], of: (run: Ran) => number): string {
   return rounded(spreadOf(runs.map(of)).median);
 }
 
 /** `first` is the arm that the others are held against: above 1 it was faster, round by round. */
-function describe({ row, arm, runs }: Line, first: Line): Record<string, string> {
+function describe({ row, arm, runs, refused }: Line, first: Line): Record<string, string> {
+  if (refused !== null) return { row, arm, 'op/s': `refused: ${refused}` };
   const rates = runs.map(({ operationsPerSecond }) => operationsPerSecond);
-  const ratio = spreadOf(first.runs.map((run, round) => run.operationsPerSecond / rates[round]));
+  const isHeld = arm !== first.arm && first.refused === null;
+  const ratios = isHeld ? first.runs.map((run, round) => run.operationsPerSecond / rates[round]) : [];
   return {
     row,
     arm,
     'op/s': spreadText(spreadOf(rates)),
-    'first ÷ this': arm === first.arm ? '' : spreadText(ratio),
+    'first ÷ this': isHeld ? spreadText(spreadOf(ratios)) : '',
     'p50 µs': medianOf(runs, (run) => run.p50Microseconds),
     'p99 µs': medianOf(runs, (run) => run.p99Microseconds),
     'CPU µs/op': medianOf(runs, (run) => run.cpuMicrosecondsPerOperation),
+    counted: countedText(runs),
   };
 }
 
@@ -79,18 +104,33 @@ const values = commandLine('bench:io-uring', {
   scale: { type: 'string', default: '1' },
 });
 const plan = { rounds: Math.ceil(positive('rounds', values.rounds)), scale: positive('scale', values.scale) };
-const rows = ROWS.filter(({ name }) => name.includes(values.only));
-if (rows.length === 0) throw new TypeError(`no row's name has "${values.only}" in it`);
 const root = temporaryFolder('quadring-io-uring-');
+/** Of the rows that have their files in common. */
+const shared: BenchFiles[] = [];
+const kernel = kernelRows(() => {
+  const folder = join(root, 'shared');
+  mkdirSync(folder);
+  const files = new BenchFiles(folder);
+  shared.push(files);
+  return files;
+});
+const rows = [...ROWS, ...kernel].filter(({ name }) => name.includes(values.only));
+if (rows.length === 0) throw new TypeError(`no row's name has "${values.only}" in it`);
 const table: Record<string, string>[] = [];
+const notes = new Set<string>();
 const machine = describeMachine();
 mkdirSync(dirname(RESULTS), { recursive: true });
 for (const [i, row] of rows.entries()) {
   console.log(`${i + 1}/${rows.length} ${row.name}`);
-  const lines = measure(row, join(root, String(i)), plan);
+  const lines = await measure(row, join(root, String(i)), plan);
   for (const line of lines) {
     table.push(describe(line, lines[0]));
+    for (const { note = '' } of line.runs) {
+      if (note !== '') notes.add(`${row.name}: ${note}`);
+    }
     appendFileSync(RESULTS, `${JSON.stringify({ at: new Date().toISOString(), ...line, machine })}\n`);
   }
 }
+for (const files of shared) files.close();
 console.table(table);
+for (const note of notes) console.log(`NOTE: ${note}`);

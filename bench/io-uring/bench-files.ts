@@ -18,12 +18,21 @@ export class BenchFiles {
 
   /** A file of so many MiB, all of it written and durable; 0: an empty one. `flags` beside read and write. */
   make(mebibytes: number, flags = constants.O_DIRECT): number {
+    return this.#make(mebibytes, flags).descriptor;
+  }
+
+  /** The same, by its path, for another process. */
+  makeNamed(mebibytes: number): string {
+    return this.#make(mebibytes, constants.O_DIRECT).path;
+  }
+
+  #make(mebibytes: number, flags: number): { path: string; descriptor: number } {
     const path = join(this.folder, `file-${this.#count++}`);
     const descriptor = openSync(path, constants.O_CREAT | constants.O_RDWR | flags, 0o600);
     this.#open.push(descriptor);
     for (let i = 0; i < mebibytes; i++) writeSync(descriptor, this.#piece, 0, MEBIBYTE, i * MEBIBYTE);
     fsyncSync(descriptor);
-    return descriptor;
+    return { path, descriptor };
   }
 
   /** The folder itself. */

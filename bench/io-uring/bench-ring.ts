@@ -51,6 +51,14 @@ const MEMORY_BYTES = 16 << 20;
 const WAIT_MICROSECONDS = 1_000_000;
 const TWO_32 = 2 ** 32;
 
+/** A run that counted more, or what the kernel refused, the errno's name first. */
+export type Outcome =
+  (Run & { readonly counted?: Readonly<Record<string, number>>; readonly note?: string }) | Refused;
+
+export interface Refused {
+  readonly refused: string;
+}
+
 /** What was done since `began`, with how many milliseconds each took, which are put in order. */
 export function runOf(latencies: Float64Array, began: number, cpuBefore: NodeJS.CpuUsage): Run {
   const milliseconds = performance.now() - began;

@@ -17,13 +17,20 @@ import {
   OPCODE_WRITE,
 } from '../../src/workers/ring.ts';
 import { pseudoRandom } from '../support/measure.ts';
-import { BenchRing, runOf, type BenchRingOptions, type Operation, type Run } from './bench-ring.ts';
+import {
+  BenchRing,
+  runOf,
+  type BenchRingOptions,
+  type Operation,
+  type Outcome,
+  type Run,
+} from './bench-ring.ts';
 import type { BenchFiles } from './bench-files.ts';
 
 export interface Arm {
   readonly name: string;
-  run(): Run;
-  close(): void;
+  run(): Outcome | Promise<Outcome>;
+  close(): void | Promise<void>;
 }
 
 export interface Row {
