@@ -36,6 +36,8 @@ export interface ChildOptions {
   readonly wrapper?: readonly string[];
   /** It is killed after so long. Default 30 s. */
   readonly limitMs?: number;
+  /** The directory that it runs in. Default: the test's own. */
+  readonly directory?: string;
 }
 
 /** A module beside the test that runs, by its name without extension. */
@@ -49,10 +51,10 @@ export function startChild(
   t: ChildOwner,
   script: string,
   scriptArguments: readonly string[],
-  { nodeArguments = [], wrapper = [], limitMs = CHILD_MS_MAX }: ChildOptions = {},
+  { nodeArguments = [], wrapper = [], limitMs = CHILD_MS_MAX, directory }: ChildOptions = {},
 ): Child {
   const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, script, ...scriptArguments];
-  const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'pipe'], cwd: directory });
   let stdout = '';
   let stderr = '';
   const waiting = new Set<() => void>();
