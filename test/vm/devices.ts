@@ -12,6 +12,12 @@ export type FileSystemKind = (typeof FILE_SYSTEMS)[number];
 /** No command that is run here takes as long, emulated and on a busy machine. */
 const RUN_MS_MAX = 120_000;
 const SECTOR_BYTES = 512;
+/**
+ * How often unmounting is tried: what a process had open in its rings' tables when it was killed is closed by the kernel only
+ * afterwards, some 30 ms later, emulated more. Nobody tells when.
+ */
+const UNMOUNTS_MAX = 200;
+const UNMOUNT_AGAIN_MS = 25;
 
 /** Throws with what the command said when it fails. */
 export function runInMachine(command: string, ...commandArguments: string[]): string {
@@ -25,10 +31,10 @@ export function runInMachine(command: string, ...commandArguments: string[]): st
   throw new Error(`${[command, ...commandArguments].join(' ')}: ${end}\n${stdout}${stderr}`.trimEnd());
 }
 
-/** Only says when the command fails. */
-function runAnyway(command: string, ...commandArguments: string[]): void {
+/** Only says when it fails. */
+function anyway(act: () => void): void {
   try {
-    runInMachine(command, ...commandArguments);
+    act();
   } catch (error) {
     console.error(error);
   }
@@ -76,12 +82,28 @@ export class MappedDevice {
 
   /** The same where something has gone wrong already: says so when the device is still in use. */
   abandon(): void {
-    runAnyway('dmsetup', 'remove', '--noudevrules', '--noudevsync', this.#name);
+    anyway(() => {
+      this.remove();
+    });
   }
 }
 
 function dmsetup(...dmsetupArguments: string[]): string {
   return runInMachine('dmsetup', ...dmsetupArguments);
+}
+
+/** Waits, within a bound, until nobody has a file open there. */
+export function unmount(place: string): void {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let attempt = 1; ; attempt++) {
+    try {
+      runInMachine('umount', place);
+      return;
+    } catch (error) {
+      if (attempt === UNMOUNTS_MAX || !String(error).includes('busy')) throw error;
+    }
+    Atomics.wait(never, 0, 0, UNMOUNT_AGAIN_MS);
+  }
 }
 
 /** Mounts while `use` runs; unmounts whatever comes of it. */
@@ -99,10 +121,10 @@ export async function whileMounted<T>(
     result = await use();
   } catch (error) {
     // What went wrong first is what is to be heard of.
-    runAnyway('umount', place);
+    anyway(() => unmount(place));
     throw error;
   }
-  runInMachine('umount', place);
+  unmount(place);
   return result;
 }
 

@@ -5,7 +5,14 @@
 import { constants, closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
-import { makeFileSystem, MappedDevice, runInMachine, sectorsOf, type FileSystemKind } from './devices.ts';
+import {
+  makeFileSystem,
+  MappedDevice,
+  runInMachine,
+  sectorsOf,
+  unmount,
+  type FileSystemKind,
+} from './devices.ts';
 
 /** What fails from a moment on, with EIO: every write and flush, every read, or all of them. */
 export const FAULTS = ['writes', 'reads', 'everything'] as const;
@@ -66,7 +73,7 @@ export class FailingStage {
    */
   remountHealed(): void {
     this.fail('writes');
-    runInMachine('umount', this.#mount);
+    unmount(this.#mount);
     this.heal();
     this.#mountIt();
   }
@@ -86,7 +93,7 @@ export class FailingStage {
   }
 
   remove(): void {
-    runInMachine('umount', this.#mount);
+    unmount(this.#mount);
     this.#device.remove();
   }
 
