@@ -18,25 +18,24 @@ constexpr uint32_t kSlicesPerCall = 64;
 
 void FixedBuffers::Attach(io_uring* ring, uint32_t region, size_t region_offset, uint8_t* base, uint32_t slices) {
   Range* range = &ranges_[region];
-  refusal_.clear();
-  if (table_ == Table::kSparse) ClearSparse(ring, range);
   const bool had_slices = range->slices != 0;
-  *range = Range{region_offset, base, 0, 0};
-  if (slices == 0 && !had_slices) return;
-  if (table_ == Table::kNone) MakeTable(ring);
-  if (table_ == Table::kSparse) {
-    int error_number = FillSparse(ring, range, slices);
-    if (error_number == ENOMEM && had_slices) error_number = RenewSparse(ring, range, slices);
-    if (error_number != 0) Refuse(error_number, slices - range->slices);
-  } else {
-    RegisterWhole(ring, range, slices);
+  if (table_ == Table::kSparse) ClearSparse(ring, range);
+  *range = Range{region_offset, base, slices, 0, 0};
+  if (slices != 0 || had_slices) {
+    if (table_ == Table::kNone) MakeTable(ring);
+    const int error_number = table_ == Table::kSparse ? FillOrRenewSparse(ring, range) : RegisterWhole(ring, range);
+    if (error_number != 0) refused_with_ = error_number;
   }
+  // Of a region that was attached earlier something may be missing as well.
+  const uint32_t missing = Missing();
+  refusal_ = missing == 0 ? std::string() : Refusal(refused_with_, missing);
 }
 
 void FixedBuffers::MakeTable(io_uring* ring) {
   if (io_uring_register_buffers_sparse(ring, kSlotsMax) == 0) {
     table_ = Table::kSparse;
     slot_used_.assign(kSlotsMax, false);
+    was_taken_from_ = false;
   } else {
     table_ = Table::kWhole;
   }
@@ -49,23 +48,31 @@ void FixedBuffers::ClearSparse(io_uring* ring, Range* range) {
     const int result = io_uring_register_buffers_update_tag(ring, range->first_slot + done, nothing, nullptr, count);
     // A slot that cannot be emptied stays used: its index must not come to mean other memory.
     if (result <= 0) break;
+    was_taken_from_ = true;
     for (int slot = 0; slot < result; slot++) slot_used_[range->first_slot + done + slot] = false;
     done += static_cast<uint32_t>(result);
   }
   range->slices = 0;
 }
 
+int FixedBuffers::FillOrRenewSparse(io_uring* ring, Range* changed) {
+  const int error_number = FillSparse(ring, changed, changed->wanted);
+  // What has never had anything taken out has nothing to wait for.
+  return error_number == ENOMEM && was_taken_from_ ? RenewSparse(ring, changed) : error_number;
+}
+
 /** Everything anew: giving the table back returns when nothing of it is locked any more. As FillSparse. */
-int FixedBuffers::RenewSparse(io_uring* ring, Range* changed, uint32_t slices) {
+int FixedBuffers::RenewSparse(io_uring* ring, Range* changed) {
   if (io_uring_unregister_buffers(ring) != 0) return ENOMEM;
   table_ = Table::kNone;
   MakeTable(ring);
   const bool is_sparse = table_ == Table::kSparse;
   int error_number = 0;
   for (Range& range : ranges_) {
-    const uint32_t wanted = &range == changed ? slices : range.slices;
+    // The others get back what they had.
+    const uint32_t slices = &range == changed ? range.wanted : range.slices;
     range.slices = 0;
-    const int result = wanted == 0 ? 0 : is_sparse ? FillSparse(ring, &range, wanted) : ENOMEM;
+    const int result = slices == 0 ? 0 : is_sparse ? FillSparse(ring, &range, slices) : ENOMEM;
     if (error_number == 0) error_number = result;
   }
   return error_number;
@@ -95,13 +102,13 @@ int FixedBuffers::FillSparse(io_uring* ring, Range* range, uint32_t slices) {
   return 0;
 }
 
-void FixedBuffers::RegisterWhole(io_uring* ring, Range* changed, uint32_t slices) {
+int FixedBuffers::RegisterWhole(io_uring* ring, Range* changed) {
   if (whole_registered_) io_uring_unregister_buffers(ring);
   whole_registered_ = false;
 
   // Halving bounds the attempts to 15 for the largest range there can be.
   int error_number = 0;
-  for (uint32_t attempt = slices;; attempt /= 2) {
+  for (uint32_t attempt = changed->wanted;; attempt /= 2) {
     changed->slices = attempt;
     std::vector<iovec> vectors;
     for (Range& range : ranges_) {
@@ -123,27 +130,34 @@ void FixedBuffers::RegisterWhole(io_uring* ring, Range* changed, uint32_t slices
       break;
     }
   }
-  if (error_number != 0) Refuse(error_number, slices - changed->slices);
+  return error_number;
 }
 
-void FixedBuffers::Refuse(int error_number, uint32_t slices) {
-  refusal_ = std::to_string(slices) + " MiB not registered: " + ErrorName(error_number);
+std::string FixedBuffers::Refusal(int error_number, uint32_t slices) {
+  std::string text = std::to_string(slices) + " MiB not registered: " + ErrorName(error_number);
   switch (error_number) {
     case ENOMEM:
     case EPERM:
-      refusal_ += ", the limit on locked memory is " + MemoryLockLimit() +
+      text += ", the limit on locked memory is " + MemoryLockLimit() +
                   " for all rings of this user; raise it with `ulimit -l`, LimitMEMLOCK= in the service's unit, or "
                   "`--ulimit memlock=-1` for a container (or give the process CAP_IPC_LOCK)";
       break;
     case ENOSPC:
-      refusal_ += ", the ring's table of " + std::to_string(kSlotsMax) + " slices has no gap that large";
+      text += ", the ring's table of " + std::to_string(kSlotsMax) + " slices has no gap that large";
       break;
     case EFAULT:
-      refusal_ += ", the kernel cannot keep this kind of memory in place";
+      text += ", the kernel cannot keep this kind of memory in place";
       break;
     default:
       break;
   }
+  return text;
+}
+
+uint32_t FixedBuffers::Missing() const {
+  uint32_t missing = 0;
+  for (const Range& range : ranges_) missing += range.wanted - range.slices;
+  return missing;
 }
 
 void FixedBuffers::Release(io_uring* ring) {

@@ -60,6 +60,8 @@ class FixedBuffers {
   struct Range {
     size_t region_offset = 0;
     uint8_t* base = nullptr;
+    /** Slices asked for. */
+    uint32_t wanted = 0;
     /** Slices registered, from the range's beginning. */
     uint32_t slices = 0;
     uint32_t first_slot = 0;
@@ -68,15 +70,21 @@ class FixedBuffers {
   void MakeTable(io_uring* ring);
   /** 0, or the errno that the rest was refused with. */
   int FillSparse(io_uring* ring, Range* range, uint32_t slices);
-  int RenewSparse(io_uring* ring, Range* changed, uint32_t slices);
+  int FillOrRenewSparse(io_uring* ring, Range* changed);
+  int RenewSparse(io_uring* ring, Range* changed);
   void ClearSparse(io_uring* ring, Range* range);
-  void RegisterWhole(io_uring* ring, Range* changed, uint32_t slices);
-  void Refuse(int error_number, uint32_t slices);
+  /** Likewise; of what was refused. */
+  int RegisterWhole(io_uring* ring, Range* changed);
+  static std::string Refusal(int error_number, uint32_t slices);
+  uint32_t Missing() const;
 
   Range ranges_[kRegionsMax];
   Table table_ = Table::kNone;
   bool whole_registered_ = false;
   std::vector<bool> slot_used_;
+  /** Slots of the sparse table were emptied: their memory may be locked still. */
+  bool was_taken_from_ = false;
+  int refused_with_ = 0;
   std::string refusal_;
 };
 

@@ -32,8 +32,8 @@ class FixedFiles {
 
   /** Whether it stands for a slot, of which nothing else is said. */
   static bool IsHandle(int32_t file) { return file >= kFirstHandle; }
-  /** What the kernel refuses where there is no such slot, or nothing in it. */
-  static uint32_t SlotOf(int32_t handle) { return static_cast<uint32_t>(handle - kFirstHandle); }
+  /** Of any number: what the kernel refuses where there is no such slot, or nothing in it. */
+  static uint32_t SlotOf(int32_t handle) { return static_cast<uint32_t>(handle) - uint32_t{kFirstHandle}; }
   static int32_t HandleOf(uint32_t slot) { return kFirstHandle + static_cast<int32_t>(slot); }
 
   /** For a file that is about to be opened; -1: there is no table, or none is free. */

@@ -164,6 +164,10 @@ withTable('handles of nothing are refused as descriptors of nothing are', (t, { 
     const open = { opcode: OPCODE_OPEN, file, length: fs.O_RDONLY, name: 'a' };
     t.deepEqual(fixture.run(open), [-EBADF]);
   }
+  // Below all handles; a sanitizer looks at what is computed of them.
+  for (const file of [-1, -(2 ** 30) - 1, -(2 ** 31), FIRST_HANDLE - 1]) {
+    t.deepEqual(fixture.run({ opcode: OPCODE_CLOSE, file }), [-EBADF], `${file}`);
+  }
   t.deepEqual(fixture.run({ opcode: OPCODE_FSYNC, file: root }), [0]);
 });
 

@@ -87,6 +87,62 @@ test('memory that may not be locked stays unregistered, works, and says why', (t
   t.regex(answer.registrationRefusal, /ENOMEM.*2500 KiB.*ulimit -l/);
 });
 
+/** Attaches memory of which as much as the limit allows is registered already. */
+const ATTACH = `
+  const fixture = new Fixture('Ring');
+  const said = () => {
+    const { registeredBytes, registrationRefusal } = fixture.ring.describe();
+    return [registeredBytes / MIB, registrationRefusal?.split(':')[0] ?? null];
+  };
+  const attach = (region, mebibytes) => {
+    fixture.ring.attach(region, sharedMemory(4 * MIB), 0, mebibytes * MIB, 0);
+    return said();
+  };`;
+
+test('memory that takes the place of other memory may be locked where that was, at once', (t) => {
+  const answer = childAnswer(
+    t,
+    `${ATTACH}
+    const again = [attach(1, 4), attach(1, 4), attach(1, 4), attach(1, 0), attach(2, 4), attach(2, 2), attach(3, 2)];
+    console.log(JSON.stringify(again));
+    fixture.close();`,
+    { hostile: ['--memlock', '4500'] },
+  );
+  const four = [4, null];
+  t.deepEqual(answer, [four, four, four, [0, null], four, [2, null], four]);
+});
+
+test('what is said of registered memory is true of all regions', (t) => {
+  const answer = childAnswer(
+    t,
+    `${ATTACH}
+    console.log(JSON.stringify([attach(1, 3), attach(2, 2), attach(3, 0), attach(1, 2), attach(2, 2)]));
+    fixture.close();`,
+    { hostile: ['--memlock', '4500'] },
+  );
+  const missing = [4, '1 MiB not registered'];
+  t.deepEqual(answer, [[3, null], missing, missing, [3, missing[1]], [4, null]]);
+});
+
+test('a limit on locked memory that was lowered costs what is above it once something takes another’s place', (t) => {
+  const answer = childAnswer(
+    t,
+    `${ATTACH}
+    import { execFileSync } from 'node:child_process';
+    const all = [attach(1, 3), attach(2, 1)];
+    execFileSync('prlimit', ['--pid', String(process.pid), '--memlock=2560000:2560000']);
+    console.log(JSON.stringify([...all, attach(2, 1), attach(1, 2)]));
+    fixture.close();`,
+    { hostile: ['--memlock', '4500'] },
+  );
+  t.deepEqual(answer, [
+    [3, null],
+    [4, null],
+    [2, '2 MiB not registered'],
+    [2, '1 MiB not registered'],
+  ]);
+});
+
 const IORING_REGISTER_BUFFERS2 = '15';
 const IORING_REGISTER_RING_FDS = '20';
 
