@@ -14,6 +14,7 @@ const HUGE_PAGES = '/sys/kernel/mm/transparent_hugepage/enabled';
 const MEBIBYTE = 1024 * 1024;
 const NOT_ASKED_FOR = 'not asked for';
 const AS_ASKED_FOR = 'as the option says';
+const WITH_SYSTEM_CALLS = 'files are read and written with system calls';
 
 export interface SettledSetting {
   /** The option's name, or what stands for it in the documentation. */
@@ -65,15 +66,33 @@ function directSetting({ settings, use }: SettledGround, { fileSystem }: Storage
   return { setting: 'io.direct', value: use.directIo, reason };
 }
 
-function iopollSetting({ settings, use }: SettledGround, { disks }: Storage): SettledSetting {
+/** Whether completions are polled for, and why not although it was asked for: the disk cannot, or a ring. */
+export function polledCompletions(
+  use: StorageUse,
+  rings: readonly RingDescription[],
+): { readonly polls: boolean; readonly refusal: string | null } {
+  if (!use.polls) return { polls: false, refusal: use.pollingRefusal };
+  const refused = rings.find(({ pollerRefusal }) => pollerRefusal !== null)?.pollerRefusal;
+  const refusal = withoutRings(rings) ?? refused ?? null;
+  return { polls: refusal === null, refusal };
+}
+
+/** What is of io_uring is not there, and no ring says why. */
+function withoutRings(rings: readonly RingDescription[]): string | undefined {
+  return rings.some(({ backend }) => backend === 'syscall') ? WITH_SYSTEM_CALLS : undefined;
+}
+
+function iopollSetting({ settings, use, rings }: SettledGround, { disks }: Storage): SettledSetting {
+  const { polls, refusal } = polledCompletions(use, rings);
   const reason = settings.io.pollsCompletions
-    ? (use.pollingRefusal ?? `${namesOf(disks)} can be polled`)
+    ? (refusal ?? `${namesOf(disks)} can be polled`)
     : NOT_ASKED_FOR;
-  return { setting: 'io.iopoll', value: use.polls, reason };
+  return { setting: 'io.iopoll', value: polls, reason };
 }
 
 function sqpollSetting({ settings, rings }: SettledGround): SettledSetting {
-  const refusal = rings.find(({ pollingRefusal }) => pollingRefusal !== null)?.pollingRefusal;
+  const refused = rings.find(({ pollingRefusal }) => pollingRefusal !== null)?.pollingRefusal;
+  const refusal = withoutRings(rings) ?? refused;
   const reason = settings.io.polling === 'off' ? NOT_ASKED_FOR : (refusal ?? 'the kernel allows it');
   return { setting: 'io.sqpoll', value: rings.some(({ flags }) => flags.includes('SQPOLL')), reason };
 }
@@ -123,10 +142,11 @@ function durableWrites({ disks }: Storage): SettledSetting {
 function hugePages({ settings, pool }: SettledGround): SettledSetting {
   const setting = 'hugePages';
   const bytes = hugePageBytesOf(pool);
-  if (settings.hugePages === 'off') return { setting, value: bytes, reason: NOT_ASKED_FOR };
-  if (bytes < 0) return { setting, value: 'unknown', reason: 'the kernel does not say' };
+  const value = bytes < 0 ? 'unknown' : bytes;
+  if (settings.hugePages === 'off') return { setting, value, reason: NOT_ASKED_FOR };
+  if (bytes < 0) return { setting, value, reason: 'the kernel does not say' };
   const text = `${bytes / MEBIBYTE} of ${pool.length / MEBIBYTE} MiB of cache and buffers`;
-  return { setting, value: bytes, reason: bytes > 0 ? text : `${text}: ${hugePagesRefusal()}` };
+  return { setting, value, reason: bytes > 0 ? text : `${text}: ${hugePagesRefusal()}` };
 }
 
 function hugePagesRefusal(): string {

@@ -9,7 +9,7 @@ import type { Engine } from './engine.ts';
 import type { FilterStatistics } from './point-reader.ts';
 import type { ReadAheadStatistics } from './read-ahead.ts';
 import type { CompactionStatistics } from './compactor.ts';
-import { storageStatistics, type StorageStatistics } from './settled-settings.ts';
+import { polledCompletions, storageStatistics, type StorageStatistics } from './settled-settings.ts';
 import type { TableFilesStatistics } from './table-files.ts';
 import type { StallStatistics } from './write-stalls.ts';
 import type { ThrottleReason } from './write-throttle.ts';
@@ -120,6 +120,7 @@ export function collectStats(engine: Engine): DatabaseStats {
     ...crew.rings[role],
     ...readCounters(crew.statistics[role]),
   }));
+  const polled = polledCompletions(engine.storage, crew.rings);
   const backends = new Set(rings.map(({ backend }) => backend));
   const { tables } = engine.versions.current;
   const { active, frozen } = engine.memtables;
@@ -127,8 +128,8 @@ export function collectStats(engine: Engine): DatabaseStats {
     backend: backends.size === 1 ? rings[0].backend : 'mixed',
     backendReason: rings.find(({ reason }) => reason !== null)?.reason ?? null,
     directIo: engine.storage.directIo,
-    iopoll: engine.storage.polls,
-    iopollRefusal: engine.storage.pollingRefusal,
+    iopoll: polled.polls,
+    iopollRefusal: polled.refusal,
     storage: storageStatistics({
       settings: engine.ground.settings,
       use: engine.storage,

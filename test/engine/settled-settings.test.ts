@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { Database, type DatabaseOptions, type DatabaseStats } from '../../src/index.ts';
 import type { BlockDevice, Storage } from '../../src/main/block-device.ts';
+import { productionEnvironment } from '../../src/main/production-environment.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { Random } from '../support/random.ts';
 import { testBackends } from '../support/backends.ts';
@@ -85,6 +86,29 @@ test('a disk that cannot, one without a cache, one that says nothing, and none',
   t.is(await durable([{ ...plain, hasVolatileCache: false }]), 'written');
   t.is(await durable([{ ...plain, hasVolatileCache: undefined }]), 'unknown');
   t.is(await durable([]), 'unknown');
+});
+
+test('nothing is polled for where files are read and written with system calls', async (t) => {
+  const describeStorage = (directory: string): Storage => ({
+    directory,
+    fileSystem: 'ext4',
+    layers: [],
+    disks: [nvme],
+    gap: undefined,
+  });
+  const fileSystem = { ...productionEnvironment.fileSystem, describeStorage };
+  const database = await Database.openIn(
+    { ...productionEnvironment, fileSystem },
+    join(temporaryDirectory(t), 'db'),
+    { io: { backend: 'syscall', iopoll: true, sqpoll: true, direct: true } },
+  );
+  const stats = database.stats();
+  await database.close();
+  const settings = settingsOf(stats);
+  const expected = [false, 'files are read and written with system calls'];
+  t.deepEqual(settings.get('io.iopoll'), expected);
+  t.deepEqual(settings.get('io.sqpoll'), expected);
+  t.deepEqual([stats.iopoll, stats.iopollRefusal], expected);
 });
 
 test('a directory that cannot be looked at is a gap', async (t) => {
