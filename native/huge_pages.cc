@@ -53,6 +53,7 @@ struct ScanArgument {
   uint64_t return_mask;
 };
 constexpr unsigned long kPagemapScan = _IOWR('f', 16, ScanArgument);
+constexpr uint64_t kPageIsZero = 1 << 5;
 constexpr uint64_t kPageIsHuge = 1 << 6;
 constexpr int64_t kUnknown = -1;
 
@@ -64,7 +65,10 @@ int64_t ScanPagemap(Span span) {
   argument.size = sizeof argument;
   argument.regions = reinterpret_cast<uintptr_t>(regions);
   argument.region_count = sizeof regions / sizeof *regions;
-  argument.category_mask = kPageIsHuge;
+  // Not what was only read so far: there the kernel lends its one huge page of zeros. (The first kernels that can be asked
+  // do not mark that page, and count it.)
+  argument.category_mask = kPageIsHuge | kPageIsZero;
+  argument.category_inverted = kPageIsZero;
   argument.return_mask = kPageIsHuge;
   int64_t total = 0;
   // Each call gets on by a page at least; it stops where the regions are full.

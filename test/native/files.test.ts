@@ -13,7 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { constants as os } from 'node:os';
+import { constants as os, release } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
@@ -191,6 +191,20 @@ test('what came of asking for huge pages is known, both ways', (t) => {
   t.true(quick === -1 || quick === thorough);
   t.is(native.hugePageBytes(memory.subarray(1, 100), true), 0);
   t.throws(() => native.hugePageBytes([] as unknown as Uint8Array, true), { instanceOf: TypeError });
+});
+
+test('memory that was only read has no huge pages of its own', (t) => {
+  const memory = sharedMemory(8 * MIB);
+  native.adviseHugePages(memory);
+  t.is(
+    memory.reduce((sum, byte) => sum + byte, 0),
+    0,
+  );
+  const quick = native.hugePageBytes(memory, false);
+  // The first kernels that can be asked do not tell the page of zeros from others.
+  const [major, minor] = release().split('.').map(Number);
+  if (major > 6 || (major === 6 && minor >= 18)) t.true(quick <= 0, `${quick}`);
+  else t.log(quick);
 });
 
 test('the alignment for O_DIRECT is a power of two, or 0 where it is not known', (t) => {
