@@ -3,7 +3,7 @@
  *
  * A role's loop fills submissions as records in a typed array; one `turn` consumes them, enters the kernel once, and
  * leaves completions as {user data, result, buffer} triples. Implementations: `UringRing`, `SyscallRing` and, in tests,
- * one over memory. A result is what the system call would return: a count or a descriptor, or a negative errno.
+ * one over memory. A result is what the system call would return: a count or a handle, or a negative errno.
  *
  *     record (8 words of 32 bits)
  *     ┌────────┬──────┬───────────────┬────────┬────────────┬─────────────┬───────────┬────────────────┐
@@ -26,6 +26,9 @@
  *
  * OPEN, RENAME and UNLINK take names relative to the directory: record i's first name stands at byte 128·i of `names`,
  * RENAME's second one 64 bytes further, both NUL-terminated. FADVISE takes posix_fadvise's number for the advice.
+ *
+ * A handle is the number of the ring that gave it, and of no other: it may be a descriptor or not. What is to be named as a
+ * directory is opened with O_DIRECTORY, which gives a descriptor.
  *
  * TIMEOUT's time begins when its turn submits it; one that is longer than allowed, or in a chain, is refused with
  * EINVAL. A ring of system calls sleeps in its turn, all timeouts of a batch at once.
