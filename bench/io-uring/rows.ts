@@ -10,6 +10,7 @@ import {
   FLAG_IDLE,
   FLAG_LINK,
   FLAG_SELECT,
+  OPCODE_FADVISE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
   OPCODE_READ,
@@ -266,6 +267,33 @@ const buffered: Row = {
   },
 };
 
+/** posix_fadvise's numbers. */
+const [ADVICE_NORMAL, ADVICE_SEQUENTIAL, ADVICE_DONT_NEED] = [0, 2, 4];
+
+const advice: Row = {
+  name: 'FADVISE: a file read in order through the page cache, from the disk, 4 in flight',
+  arms(files, scale) {
+    const file = files.make(READ_MEBIBYTES, THROUGH_PAGE_CACHE);
+    const count = Math.ceil(READS * scale);
+    const advise = (bufferOffset: number): Operation => ({ opcode: OPCODE_FADVISE, file, bufferOffset });
+    const readAll = (ring: BenchRing, kind: number): Run => {
+      ring.together([advise(ADVICE_DONT_NEED)]);
+      ring.together([advise(kind)]);
+      return ring.run(count, 4, (i, lane) => ({
+        opcode: OPCODE_READ,
+        file,
+        bufferOffset: lane * BLOCK_BYTES,
+        length: BLOCK_BYTES,
+        offset: i * BLOCK_BYTES,
+      }));
+    };
+    return [
+      arm('SEQUENTIAL', {}, (ring) => readAll(ring, ADVICE_SEQUENTIAL)),
+      arm('none', {}, (ring) => readAll(ring, ADVICE_NORMAL)),
+    ];
+  },
+};
+
 const POLLED = { polling: { idleMilliseconds: 1, cpu: -1, sharedWith: -1 } };
 const UNREGISTERED = { fixed: false };
 const SELECTING = { fixed: false, selectBytes: BLOCK_BYTES };
@@ -318,4 +346,5 @@ export const ROWS: readonly Row[] = [
   tablePieces,
   publishing,
   buffered,
+  advice,
 ];
