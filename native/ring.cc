@@ -44,8 +44,8 @@
 //   user data says which they are, because a disk may answer a read with that error as well.
 //
 // THREAD SAFETY
-//   Every method belongs to the thread that called Open (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
-//   ring_object.h checks that.
+//   Every method belongs to the thread that made the ring (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
+//   ring_object.h refuses others with an error; ring_queue.h asserts it at each submission, entry and registration.
 #include "ring.h"
 
 #include <fcntl.h>

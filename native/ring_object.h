@@ -4,8 +4,6 @@
 
 #include <napi.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,17 +13,12 @@
 #include "backend.h"
 #include "fixed_buffers.h"
 #include "javascript.h"
+#include "owner_thread.h"
 #include "provided_buffers.h"
 #include "record.h"
 #include "ring_queue.h"
 
 namespace quadring {
-
-/** A system call once per thread; later calls cost a load. */
-inline pid_t CurrentThread() {
-  static thread_local const pid_t id = static_cast<pid_t>(syscall(SYS_gettid));
-  return id;
-}
 
 /** Rings of this process that were closed with something in flight. */
 inline std::atomic<uint32_t> undrained_rings{0};
@@ -185,7 +178,7 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
       napi_throw_error(env_, "ERR_RING_CLOSED", "the ring is closed");
       return false;
     }
-    if (CurrentThread() != thread_) {
+    if (!owner_.IsCurrent()) {
       napi_throw_error(env_, "ERR_WRONG_THREAD", "a ring belongs to the thread that made it");
       return false;
     }
@@ -325,7 +318,7 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
   }
 
   Napi::Env env_;
-  const pid_t thread_ = CurrentThread();
+  OwnerThread owner_;
   std::unique_ptr<Backend> backend_;
   /** The region that was attached with selectBytes, or -1. */
   int64_t selecting_region_ = -1;

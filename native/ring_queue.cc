@@ -31,6 +31,8 @@ constexpr int64_t kTakeMillisecondsMax = 10'000;
 }  // namespace
 
 int RingQueue::Submit(uint32_t completions_min, uint32_t wait_microseconds) {
+  // Before anything is published: a thread of the kernel takes that at once.
+  owner_.Require("submission");
   io_uring_smp_store_release(setup_.ring.sq.ktail, setup_.ring.sq.sqe_tail);
   return is_polled() ? SubmitByPolling(completions_min, wait_microseconds)
                      : SubmitByEntering(completions_min, wait_microseconds);
@@ -99,6 +101,7 @@ bool RingQueue::PollThreadSleeps() const {
 }
 
 int RingQueue::Enter(uint32_t submissions, uint32_t completions_min, uint32_t wait_microseconds, uint32_t flags) {
+  owner_.Require("entry");
   counters_[kCounterEnters]++;
   // GETEVENTS always: with DEFER_TASKRUN completions are delivered only while this thread is in the kernel asking.
   flags |= IORING_ENTER_GETEVENTS;

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "errors.h"
+#include "owner_thread.h"
 #include "ring_setup.h"
 
 namespace quadring {
@@ -27,15 +28,25 @@ enum Counter : uint32_t {
 
 class RingQueue {
  public:
-  /** `counters` has kCounters of them and outlives the queue. */
+  /** Of the calling thread, and no other. `counters` has kCounters of them and outlives the queue. */
   explicit RingQueue(double* counters) : counters_(counters) {}
 
-  Failure Open(const RingRequest& request) { return OpenRing(request, &setup_); }
+  Failure Open(const RingRequest& request) {
+    owner_.Require("set-up");
+    return OpenRing(request, &setup_);
+  }
   /** REQUIRES: nothing is in flight, or the memory that the kernel may still write to is never given back. */
-  void Exit() { io_uring_queue_exit(&setup_.ring); }
+  void Exit() {
+    owner_.Require("giving back");
+    io_uring_queue_exit(&setup_.ring);
+  }
 
   const RingSetup& setup() const { return setup_; }
-  io_uring* ring() { return &setup_.ring; }
+  /** For registrations. */
+  io_uring* ring() {
+    owner_.Require("registration");
+    return &setup_.ring;
+  }
   /** Whether a thread of the kernel takes what is submitted. */
   bool is_polled() const { return (setup_.flags & IORING_SETUP_SQPOLL) != 0; }
 
@@ -91,6 +102,7 @@ class RingQueue {
   bool ChainWasCut() const;
   bool PollThreadSleeps() const;
 
+  const OwnerThread owner_;
   double* counters_;
   RingSetup setup_;
   bool poll_thread_died_ = false;
