@@ -76,7 +76,7 @@ export class Rig {
     const onFailure = (error: Error): void => {
       throw error;
     };
-    const place = { salt: SALT, directIo: this.directIo, polls: false, slotBytes: BLOCK_BYTES };
+    const place = { salt: SALT, directIo: this.directIo, polledBytesMax: 0, slotBytes: BLOCK_BYTES };
     const directories = this.#directories;
     this.#attachment = new CrewAttachment(crew, this.scheduler, { ...place, directories }, onFailure);
     crew.listener = { onWake: () => this.scheduler.onWake(), onFailure };

@@ -81,7 +81,7 @@ export class MergeRig {
       directory,
       salt: 0,
       directIo: direct,
-      polls: false,
+      polledBytesMax: 0,
       slotBytes: BLOCK_BYTES,
       isFirst: true,
       memory,

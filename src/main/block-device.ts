@@ -16,6 +16,10 @@ import { mountOf, type Mount } from './mounts.ts';
 const LAYERS_MAX = 16;
 /** Nodes of the graph of devices that are looked at in all: an array of many disks ends there. */
 const DEVICES_MAX = 64;
+const KIBIBYTE = 1024;
+const SECTOR_BYTES = 512;
+/** Of memory; each may lie somewhere else. */
+const PAGE_BYTES = 4096;
 
 export type DeviceKind = 'nvme' | 'scsi' | 'virtio' | 'device-mapper' | 'md' | 'loop' | 'other';
 
@@ -34,6 +38,10 @@ export interface BlockDevice {
   readonly isRotational: boolean | undefined;
   readonly logicalBlockBytes: number | undefined;
   readonly physicalBlockBytes: number | undefined;
+  /** A read or a write up to so many bytes, of memory in pages, is one request. */
+  readonly requestBytesMax: number | undefined;
+  /** Requests are split where they cross a multiple of so many bytes; 0: nowhere. */
+  readonly splitsAtBytes: number | undefined;
   /** The I/O scheduler that is in use, `none` for example. */
   readonly scheduler: string | undefined;
 }
@@ -186,6 +194,11 @@ class Search {
       isRotational: flag(queue('rotational')),
       logicalBlockBytes: wholeNumber(queue('logical_block_size')),
       physicalBlockBytes: wholeNumber(queue('physical_block_size')),
+      requestBytesMax: smaller(
+        times(wholeNumber(queue('max_sectors_kb')), KIBIBYTE),
+        times(wholeNumber(queue('max_segments')), PAGE_BYTES),
+      ),
+      splitsAtBytes: times(wholeNumber(queue('chunk_sectors')), SECTOR_BYTES),
       scheduler: schedulerOf(queue('scheduler')),
     };
   }
@@ -247,6 +260,15 @@ function flag(text: string | undefined): boolean | undefined {
 
 function wholeNumber(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+function times(number: number | undefined, factor: number): number | undefined {
+  return number === undefined ? undefined : number * factor;
+}
+
+/** Undefined where either is. */
+function smaller(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : Math.min(a, b);
 }
 
 /** Undefined where it cannot be read, for whatever reason: the kernel, or a container, does not say. */

@@ -102,7 +102,7 @@ export class Engine implements CrewListener {
       directories: holdings.directoryHandles,
       salt: ground.state.databaseSalt,
       directIo: this.storage.directIo,
-      polls: this.storage.polls,
+      polledBytesMax: this.storage.polledBytesMax,
       slotBytes: settings.blockBytes,
     };
     this.#attachment = new CrewAttachment(crew, this.scheduler, place, (error) => this.onFailure(error));

@@ -71,7 +71,7 @@ export function polledCompletions(
   use: StorageUse,
   rings: readonly RingDescription[],
 ): { readonly polls: boolean; readonly refusal: string | null } {
-  if (!use.polls) return { polls: false, refusal: use.pollingRefusal };
+  if (use.polledBytesMax === 0) return { polls: false, refusal: use.pollingRefusal };
   const refused = rings.find(({ pollerRefusal }) => pollerRefusal !== null)?.pollerRefusal;
   const refusal = withoutRings(rings) ?? refused ?? null;
   return { polls: refusal === null, refusal };
@@ -85,7 +85,7 @@ function withoutRings(rings: readonly RingDescription[]): string | undefined {
 function iopollSetting({ settings, use, rings }: SettledGround, { disks }: Storage): SettledSetting {
   const { polls, refusal } = polledCompletions(use, rings);
   const reason = settings.io.pollsCompletions
-    ? (refusal ?? `${namesOf(disks)} can be polled`)
+    ? (refusal ?? `${namesOf(disks)} can be polled, up to ${use.polledBytesMax} bytes at once`)
     : NOT_ASKED_FOR;
   return { setting: 'io.iopoll', value: polls, reason };
 }

@@ -131,8 +131,8 @@ export interface Attachment {
   readonly salt: number;
   /** Open tables and logs with O_DIRECT. */
   readonly directIo: boolean;
-  /** The disk has queues that can be polled. */
-  readonly polls: boolean;
+  /** Completions are polled for of reads and writes up to so many bytes; 0: of none. */
+  readonly polledBytesMax: number;
   /** Size of a block-cache slot. */
   readonly slotBytes: number;
   /** The first one of a database that was opened: counters begin again. */

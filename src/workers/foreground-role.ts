@@ -163,7 +163,7 @@ export class ForegroundRole implements Role {
     const { io, memory } = this.#basics;
     let done = begun;
     for (let attempt = 0; done < length && attempt < READ_ATTEMPTS_MAX; attempt++) {
-      const flags = memory.pollFlag;
+      const flags = memory.pollFlag(length - done);
       const read = io.read(handle, REGION_POOL, target + done, length - done, offset + done, flags);
       yield 0;
       const bytes = io.result(read);

@@ -29,20 +29,20 @@ export class RoleMemory {
   directory = -1;
   salt = 0;
   directIo = false;
-  /** FLAG_POLLED for reads and writes that others wait for, or 0. */
-  pollFlag = 0;
   /** Size of a block-cache slot. */
   slotBytes = 0;
   /** The kernel has buffers that were lent to reads ahead and did not come back. */
   hasKeptBuffers = false;
   #selectBytes = 0;
+  /** Longest read or write whose completion is polled for. */
+  #polledBytesMax = 0;
 
   /** True if memory was attached to the ring. */
   adopt(attachment: Attachment, ring: Ring, role: RoleId): boolean {
     this.directory = attachment.directory;
     this.salt = attachment.salt;
     this.directIo = attachment.directIo;
-    this.pollFlag = ring.polls && attachment.polls && attachment.directIo ? FLAG_POLLED : 0;
+    this.#polledBytesMax = ring.polls && attachment.directIo ? attachment.polledBytesMax : 0;
     this.slotBytes = attachment.slotBytes;
     let isPoolNew = false;
     for (const { region, buffer } of attachment.memory) {
@@ -64,10 +64,15 @@ export class RoleMemory {
     return must(this.#regions[region], 'a request names a region that is attached');
   }
 
+  /** FLAG_POLLED for a read or a write of so many bytes that others wait for, or 0. */
+  pollFlag(bytes: number): number {
+    return bytes <= this.#polledBytesMax ? FLAG_POLLED : 0;
+  }
+
   /** Whether an operation is to be tried again without polling: the disk says that it cannot, and is believed. */
   stopsPolling(result: number, flags: number): boolean {
     if (result !== -EOPNOTSUPP || (flags & FLAG_POLLED) === 0) return false;
-    this.pollFlag = 0;
+    this.#polledBytesMax = 0;
     return true;
   }
 

@@ -71,7 +71,7 @@ export class WalRole implements Role {
     const handle = must(files.get(log), 'a log is opened before it is written to');
     let written = 0;
     for (let attempts = 0; attempts < WRITE_ATTEMPTS_MAX && written >= 0 && written < length;) {
-      const flags = FLAG_DSYNC | memory.pollFlag;
+      const flags = FLAG_DSYNC | memory.pollFlag(length);
       const write = io.write(handle, REGION_POOL, at, length, offset, flags);
       yield 0;
       const result = io.result(write);

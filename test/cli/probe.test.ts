@@ -132,6 +132,8 @@ test('what is missing is advised on, one sentence each', (t) => {
     writesThrough: false,
     isRotational: true,
     logicalBlockBytes: 512,
+    requestBytesMax: undefined,
+    splitsAtBytes: undefined,
     physicalBlockBytes: 512,
     scheduler: 'none',
   };

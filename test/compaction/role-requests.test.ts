@@ -112,7 +112,7 @@ test('other requests are answered while a table is written', (t) => {
     directory: 3,
     salt: 0,
     directIo: true,
-    polls: false,
+    polledBytesMax: 0,
     slotBytes: 4096,
     isFirst: false,
     memory: [],

@@ -99,6 +99,9 @@ test('a partition of an NVMe disk: what is known of the disk', (t) => {
     logical_block_size: '512',
     physical_block_size: '4096',
     scheduler: '[none] mq-deadline',
+    max_sectors_kb: '1280',
+    max_segments: '127',
+    chunk_sectors: '256',
   });
   machine.partition('nvme0n1/nvme0n1p2', '259:2');
   const place = machine.mount('data', 'ext4', numberOf(259, 2), '/dev/nvme0n1p2');
@@ -114,6 +117,8 @@ test('a partition of an NVMe disk: what is known of the disk', (t) => {
     isRotational: false,
     logicalBlockBytes: 512,
     physicalBlockBytes: 4096,
+    requestBytesMax: 127 * 4096,
+    splitsAtBytes: 128 * 1024,
     scheduler: 'none',
   };
   t.deepEqual(storage, {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { Database } from '../../src/index.ts';
-import { describeStorage, type BlockDevice } from '../../src/main/block-device.ts';
+import { describeStorage, type BlockDevice, type Storage } from '../../src/main/block-device.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { Random } from '../support/random.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
@@ -53,7 +53,7 @@ test('a disk that refuses what it said it could is believed, once by each ring',
   const disk = new SimulatedDisk();
   const random = new Random(1);
   let refused = 0;
-  const polled = { name: 'nvme0n1', polls: true } as BlockDevice;
+  const polled = { name: 'nvme0n1', polls: true, requestBytesMax: 131_072, splitsAtBytes: 0 } as BlockDevice;
   for (let opened = 1; opened <= 2; opened++) {
     const { environment } = simulatedWorld({
       disk,
@@ -76,5 +76,44 @@ test('a disk that refuses what it said it could is believed, once by each ring',
     t.is(database.stats().failure, null);
     await database.close();
     t.is(refused, 2 * opened);
+  }
+});
+
+// A request that the disk has to split never completes where it is polled for (Linux 6.1).
+test('what the disk would have to split is not polled for', async (t) => {
+  const random = new Random(1);
+  let polled = 0;
+  const onPolled = (): void => void polled++;
+  const { environment } = simulatedWorld({
+    disk: new SimulatedDisk(),
+    random: () => random.fraction(),
+    onPolled,
+  });
+  const opened = async (disk: Partial<BlockDevice>): Promise<Database> => {
+    const layers = [{ name: 'nvme0n1', polls: true, ...disk } as BlockDevice];
+    const describeStorage = (directory: string): Storage => {
+      return { directory, fileSystem: 'ext4', layers, disks: layers, gap: undefined };
+    };
+    const fileSystem = { ...environment.fileSystem, describeStorage };
+    return Database.openIn({ ...environment, fileSystem }, SIMULATED_DIRECTORY, {
+      io: { iopoll: true },
+    });
+  };
+  const database = await opened({ requestBytesMax: 4096, splitsAtBytes: 0 });
+  t.true(database.stats().iopoll);
+  await database.put('large', valueOf(5000, 1));
+  t.is(polled, 0);
+  await database.put('small', valueOf(50, 1));
+  t.is(polled, 1);
+  await database.close();
+  for (const [disk, reason] of [
+    [{ requestBytesMax: 131_072, splitsAtBytes: 65_536 }, /^nvme0n1 may split/],
+    [{ requestBytesMax: 131_072 }, /^nvme0n1 may split/],
+    [{ splitsAtBytes: 0 }, /^nvme0n1 does not say/],
+  ] as const) {
+    const other = await opened(disk);
+    t.false(other.stats().iopoll);
+    t.regex(other.stats().iopollRefusal ?? '', reason);
+    await other.close();
   }
 });

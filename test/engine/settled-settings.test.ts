@@ -27,6 +27,8 @@ const nvme: BlockDevice = {
   isRotational: false,
   logicalBlockBytes: 512,
   physicalBlockBytes: 4096,
+  requestBytesMax: 131_072,
+  splitsAtBytes: 0,
   scheduler: 'none',
 };
 
@@ -34,7 +36,8 @@ const nvme: BlockDevice = {
 async function statsOver(storage: Partial<Storage>, options: DatabaseOptions = {}): Promise<DatabaseStats> {
   const random = new Random(1);
   const { environment } = simulatedWorld({ disk: new SimulatedDisk(), random: () => random.fraction() });
-  const described = { fileSystem: 'ext4', layers: [], disks: [], gap: undefined, ...storage };
+  const { disks = [], layers = disks } = storage;
+  const described = { fileSystem: 'ext4', gap: undefined, ...storage, layers, disks };
   const fileSystem = {
     ...environment.fileSystem,
     describeStorage: (directory: string) => ({ directory, ...described }),
@@ -66,7 +69,7 @@ test('a disk that can be polled, with FUA and without a scheduler', async (t) =>
   const settings = settingsOf(stats);
   t.deepEqual(stats.storage.disks, [nvme]);
   t.deepEqual(settings.get('io.direct'), [true, 'ext4 takes it']);
-  t.deepEqual(settings.get('io.iopoll'), [true, 'nvme0n1 can be polled']);
+  t.deepEqual(settings.get('io.iopoll'), [true, 'nvme0n1 can be polled, up to 131072 bytes at once']);
   t.deepEqual(settings.get('durable writes'), ['written through', 'nvme0n1 has a volatile cache, and FUA']);
 });
 
@@ -92,7 +95,7 @@ test('nothing is polled for where files are read and written with system calls',
   const describeStorage = (directory: string): Storage => ({
     directory,
     fileSystem: 'ext4',
-    layers: [],
+    layers: [nvme],
     disks: [nvme],
     gap: undefined,
   });

@@ -121,7 +121,7 @@ export class CompactionRig {
       directory,
       salt: 0,
       directIo,
-      polls: false,
+      polledBytesMax: 0,
       slotBytes: PAGE_BYTES,
       isFirst: true,
       memory,
