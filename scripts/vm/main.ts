@@ -2,7 +2,7 @@
  * The project in a virtual machine of its own. What each does stands in docs/virtual-machine.md.
  *
  *     npm run vm -- run [--modules production|all] [--disks data=512,…] [--timeout seconds] -- command
- *     npm run vm -- power-cuts [--cuts N] [--fs ext4,xfs] [--seed N] [--mutation name]
+ *     npm run vm -- power-cuts [--cuts N] [--fs ext4,xfs] [--seed N] [--mutation name] [--iopoll]
  *     npm run vm -- io-errors [--fs ext4,xfs]
  *     npm run vm -- io-uring [--only tests,figures]
  *
@@ -30,6 +30,7 @@ const { values, words } = commandLineWithWords('vm', {
   seed: { type: 'string', default: String(randomInt(2 ** 31)) },
   backend: { type: 'string', default: 'auto' },
   mutation: { type: 'string', default: 'none' },
+  iopoll: { type: 'boolean', default: false },
   only: { type: 'string', default: PARTS.join(',') },
 });
 
@@ -67,9 +68,11 @@ async function main(): Promise<number> {
     case 'power-cuts': {
       const names = ['none', ...MUTATIONS.map(({ name }) => name)];
       const mutation = oneOf('mutation', values.mutation, names);
+      if (values.iopoll && backend === 'syscall') throw new UsageError('system calls are not polled for');
       return await cutPower({
         kernel,
         backend,
+        iopoll: values.iopoll,
         fileSystems,
         cuts: wholeNumber('cuts', values.cuts, 1),
         seed: wholeNumber('seed', values.seed),
