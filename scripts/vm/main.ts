@@ -2,16 +2,19 @@
  * The project in a virtual machine of its own. What each does stands in docs/virtual-machine.md.
  *
  *     npm run vm -- run [--modules production|all] [--disks data=512,…] [--timeout seconds] -- command
- *     npm run vm -- power-cuts [--cuts N] [--fs ext4,xfs] [--seed N] [--mutation name]
+ *     npm run vm -- power-cuts [--cuts N] [--fs ext4,xfs] [--seed N] [--mutation name] [--iopoll]
  *     npm run vm -- io-errors [--fs ext4,xfs]
+ *     npm run vm -- io-uring [--only tests,figures]
  *
- * All take `--kernel 6.12|6.1`, the last two `--backend auto|uring|syscall`.
+ * All take `--kernel 6.12|6.1`, power-cuts and io-errors `--backend auto|uring|syscall`.
  */
 import { randomInt } from 'node:crypto';
 import { commandLineWithWords, oneOf, runCommand, UsageError, wholeNumber } from '../command-line.ts';
 import { FILE_SYSTEMS } from '../../test/vm/devices.ts';
+import { PARTS } from '../../test/vm/io-uring-task.ts';
 import { MachineError } from './commands.ts';
 import { failDisks } from './io-errors.ts';
+import { runIoUring } from './io-uring.ts';
 import { KERNEL_VERSIONS } from './kernel.ts';
 import { runInNewMachine } from './machine-run.ts';
 import { MUTATIONS } from './mutations.ts';
@@ -27,6 +30,8 @@ const { values, words } = commandLineWithWords('vm', {
   seed: { type: 'string', default: String(randomInt(2 ** 31)) },
   backend: { type: 'string', default: 'auto' },
   mutation: { type: 'string', default: 'none' },
+  iopoll: { type: 'boolean', default: false },
+  only: { type: 'string', default: PARTS.join(',') },
 });
 
 function disksOf(text: string): Record<string, number> {
@@ -63,9 +68,11 @@ async function main(): Promise<number> {
     case 'power-cuts': {
       const names = ['none', ...MUTATIONS.map(({ name }) => name)];
       const mutation = oneOf('mutation', values.mutation, names);
+      if (values.iopoll && backend === 'syscall') throw new UsageError('system calls are not polled for');
       return await cutPower({
         kernel,
         backend,
+        iopoll: values.iopoll,
         fileSystems,
         cuts: wholeNumber('cuts', values.cuts, 1),
         seed: wholeNumber('seed', values.seed),
@@ -74,8 +81,12 @@ async function main(): Promise<number> {
     }
     case 'io-errors':
       return await failDisks(kernel, { fileSystems, backend });
+    case 'io-uring': {
+      const parts = values.only.split(',').map((text) => oneOf('only', text, PARTS));
+      return await runIoUring(kernel, { parts });
+    }
     default:
-      throw new UsageError(`npm run vm -- run, power-cuts or io-errors; not ${what ?? 'nothing'}`);
+      throw new UsageError(`npm run vm -- run, power-cuts, io-errors or io-uring; not ${what ?? 'nothing'}`);
   }
 }
 

@@ -11,6 +11,7 @@ import type { Mutation } from './mutations.ts';
 export interface PowerCutRun {
   readonly kernel: KernelVersion;
   readonly backend: PowerCutTask['backend'];
+  readonly iopoll: boolean;
   readonly fileSystems: readonly FileSystemKind[];
   /** In all; each file system gets its share. */
   readonly cuts: number;
@@ -26,16 +27,18 @@ const TIMEOUT_MS_PER_CUT = 90_000;
 
 /** The status to exit with: 0 if nothing was missing or, with a mutation, if something was. */
 export async function cutPower(run: PowerCutRun): Promise<number> {
-  const { kernel, backend, fileSystems, seed, mutation } = run;
+  const { kernel, backend, iopoll, fileSystems, seed, mutation } = run;
   const began = performance.now();
   let failed = 0;
   for (const [i, fileSystem] of fileSystems.entries()) {
     const share =
       Math.floor((run.cuts * (i + 1)) / fileSystems.length) - Math.floor((run.cuts * i) / fileSystems.length);
     if (share === 0) continue;
-    console.log(`${share} power cuts on ${fileSystem}, kernel ${kernel}, seed ${seed}, backend ${backend}`);
+    console.log(
+      `${share} power cuts on ${fileSystem}, kernel ${kernel}, seed ${seed}, backend ${backend}${iopoll ? ', iopoll' : ''}`,
+    );
     if (mutation !== undefined) console.log(`with a mutation: ${mutation.description}`);
-    const task: PowerCutTask = { fileSystem, cuts: share, seed, backend };
+    const task: PowerCutTask = { fileSystem, cuts: share, seed, backend, iopoll };
     const { exitCode, results } = await runInNewMachine({
       kernel,
       modules: 'production',

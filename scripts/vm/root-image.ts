@@ -27,7 +27,7 @@ const MODULES = ['xfs', 'dm-log-writes', 'dm-flakey', 'dm-delay', 'dm-snapshot',
 /** What busybox is called by, besides what has a program of its own. */
 const APPLETS = (
   'awk basename blockdev cat chmod chown cp cut date dd df dirname dmesg du echo env expr false find free grep head hostname ' +
-  'id kill ln ls mkdir mknod mount mv nproc ps poweroff printf pwd readlink reboot rm rmdir sed seq sh sleep sort stat stty ' +
+  'id kill ln ls mkdir mkfifo mknod mount mv nproc ps poweroff printf pwd readlink reboot rm rmdir sed seq sh sleep sort stat stty ' +
   'sync tail tar tee test timeout touch tr true umount uname uniq wc which xargs'
 ).split(' ');
 /** How mke2fs makes file systems here. */

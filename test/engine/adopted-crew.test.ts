@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Database } from '../../src/index.ts';
 import { testBackends } from '../support/backends.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { ioOf } from '../support/io-setting.ts';
 
 /** What `st_blocks` counts in. */
 const STATUS_BLOCK_BYTES = 512;
@@ -16,7 +17,7 @@ testBackends('the manifest of a second database had no space reserved', async (t
   for (const name of ['first', 'second']) {
     const directory = join(root, name);
     mkdirSync(directory);
-    const database = await Database.open(directory, { writeBufferBytes: 65_536, io: { backend } });
+    const database = await Database.open(directory, { writeBufferBytes: 65_536, io: ioOf(backend) });
     reserved.push(statSync(join(directory, 'MANIFEST-000001')).blocks * STATUS_BLOCK_BYTES);
     await database.close();
   }

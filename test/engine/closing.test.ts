@@ -5,6 +5,7 @@ import { testBackends } from '../support/backends.ts';
 import { manifestEdits } from '../support/damage.ts';
 import { contentsOf, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
 const SMALL: DatabaseOptions = { writeBufferBytes: 65_536, blockBytes: 4096, blockCacheBytes: 0 };
@@ -55,7 +56,7 @@ testBackends('closing twice is one, and asyncDispose closes', async (t, backend)
   await disposed.put('a', '1');
   await disposed[Symbol.asyncDispose]();
   await expectCode(t, 'CLOSED', () => disposed.get('a'));
-  const reopened = await Database.open(directory, { io: { backend } });
+  const reopened = await Database.open(directory, { io: ioOf(backend) });
   await expectValue(t, reopened, 'a', '1');
   await reopened.close();
 });

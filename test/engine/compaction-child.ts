@@ -4,13 +4,14 @@
  */
 import { Database, type CompactionOptions } from '../../src/index.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const [, , scenario, backend, directory] = process.argv as [string, string, string, Backend, string];
 const HOUR_MS = 3_600_000;
 
 function open(compaction: CompactionOptions): Promise<Database> {
-  const options = { writeBufferBytes: 65_536, blockBytes: 4096, compaction, io: { backend } };
+  const options = { writeBufferBytes: 65_536, blockBytes: 4096, compaction, io: ioOf(backend) };
   return Database.open(directory, options);
 }
 

@@ -7,6 +7,7 @@ import { chmodSync } from 'node:fs';
 import { Database, QuadringError, type DatabaseOptions } from '../../src/index.ts';
 import { eventually } from '../support/at-rest.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 export interface DeniedReport {
@@ -24,7 +25,7 @@ const VALUE_BYTES = 10_000;
 const WRITES_MAX = 2000;
 
 const [, , backend, scratch, directory] = process.argv;
-const options: DatabaseOptions = { writeBufferBytes: 1 << 20, io: { backend: backend as Backend } };
+const options: DatabaseOptions = { writeBufferBytes: 1 << 20, io: ioOf(backend as Backend) };
 await (await Database.open(scratch, options)).close();
 if (process.getuid?.() === 0) {
   process.setgroups?.([]);

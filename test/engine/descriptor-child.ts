@@ -6,6 +6,7 @@ import { closeSync, openSync } from 'node:fs';
 import { Database, QuadringError, type DatabaseOptions } from '../../src/index.ts';
 import { eventually } from '../support/at-rest.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 /** What came of an attempt: a code, or that it succeeded. */
@@ -32,7 +33,7 @@ const OPTIONS: DatabaseOptions = {
   writeBufferBytes: 65_536,
   blockCacheBytes: 1 << 20,
   compaction: { automatic: false, tableBytes: 65_536 },
-  io: { backend },
+  io: ioOf(backend),
 };
 const VALUE_BYTES = 4000;
 /** More than a log file of the smallest size holds. */

@@ -8,6 +8,7 @@ import { testBackends, type Backend } from '../support/backends.ts';
 import { endedWell, runChild, scriptBeside, startChild } from '../support/children.ts';
 import { contentsOf, namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { mountTmpfs, remount } from '../support/mounts.ts';
 import { expectRefused } from '../support/refusals.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
@@ -18,7 +19,7 @@ const WRITER = scriptBeside(import.meta.url, 'denied-writer');
 const UNPRIVILEGED = scriptBeside(import.meta.url, 'unprivileged-opener');
 
 function openAgain(directory: string, backend: Backend): () => Promise<Database> {
-  return () => Database.open(directory, { lockTimeoutMs: 30, io: { backend } });
+  return () => Database.open(directory, { lockTimeoutMs: 30, io: ioOf(backend) });
 }
 
 async function createDatabase(t: ExecutionContext, directory: string, backend: Backend): Promise<void> {
@@ -52,7 +53,7 @@ testBackends('a directory that holds something else is left as it is', async (t,
 testBackends('a path that is a file, or lies below one, or below nothing', async (t, backend) => {
   const parent = temporaryDirectory(t);
   writeFileSync(join(parent, 'file'), 'text');
-  const open = (path: string) => () => Database.open(path, { io: { backend } });
+  const open = (path: string) => () => Database.open(path, { io: ioOf(backend) });
   await expectCode(t, 'NOT_A_DATABASE', open(join(parent, 'file')));
   await expectCode(t, 'PARENT_MISSING', open(join(parent, 'file', 'db')));
   await expectCode(t, 'PARENT_MISSING', open(join(parent, 'missing', 'db')));
@@ -70,7 +71,7 @@ testBackends('a database behind a symbolic link, and one below a linked director
   const database = await openDatabase(t, join(parent, 'db'), backend);
   await expectValue(t, database, 'a', '1');
   await expectCode(t, 'LOCKED', () =>
-    Database.open(join(parent, 'real', 'db'), { lockTimeoutMs: 0, io: { backend } }),
+    Database.open(join(parent, 'real', 'db'), { lockTimeoutMs: 0, io: ioOf(backend) }),
   );
 });
 
@@ -78,12 +79,12 @@ testBackends('createIfMissing and errorIfExists', async (t, backend) => {
   const parent = temporaryDirectory(t);
   const directory = join(parent, 'db');
   await expectCode(t, 'NOT_FOUND', () =>
-    Database.open(directory, { createIfMissing: false, io: { backend } }),
+    Database.open(directory, { createIfMissing: false, io: ioOf(backend) }),
   );
   t.deepEqual(readdirSync(parent), []);
   mkdirSync(directory);
   await expectCode(t, 'NOT_FOUND', () =>
-    Database.open(directory, { createIfMissing: false, io: { backend } }),
+    Database.open(directory, { createIfMissing: false, io: ioOf(backend) }),
   );
   t.deepEqual(readdirSync(directory), []);
   const database = await openDatabase(t, directory, backend, { errorIfExists: true });
@@ -111,7 +112,7 @@ testBackends('a second open in the same process is refused with this process’s
 
 testBackends('two opens at once: one gets the directory, the other is refused', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
-  const opens = [1, 2].map(() => Database.open(directory, { lockTimeoutMs: 0, io: { backend } }));
+  const opens = [1, 2].map(() => Database.open(directory, { lockTimeoutMs: 0, io: ioOf(backend) }));
   const results = await Promise.allSettled(opens);
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   t.teardown(() => Promise.all(opened.map((database) => database.close())));
@@ -134,7 +135,7 @@ testBackends(
     const error = await expectCode(t, 'LOCKED', openAgain(directory, backend));
     t.is(error.pid, holder.process.pid);
     // Somebody who waits gets it when the holder closes.
-    const waiting = Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });
+    const waiting = Database.open(directory, { lockTimeoutMs: 20_000, io: ioOf(backend) });
     holder.process.stdin?.end('close\n');
     const database = await waiting;
     t.teardown(() => database.close());
@@ -160,7 +161,7 @@ testBackends('a database that a dying process holds is waited for', async (t, ba
     await holder.printed('open');
     holder.process.kill('SIGKILL');
     // Nobody waits until it is gone: what it had under way may hold the lock a moment longer than itself.
-    const database = await Database.open(directory, { lockTimeoutMs: 20_000, io: { backend } });
+    const database = await Database.open(directory, { lockTimeoutMs: 20_000, io: ioOf(backend) });
     await expectValue(t, database, 'holder', 'was here');
     await database.close();
     t.is((await holder.ended).signal, 'SIGKILL');
@@ -214,8 +215,8 @@ testBackends('a read-only file system', async (t, backend) => {
   remount(place, 'ro');
   const error = await expectRefused(t, directory, backend, 'READ_ONLY');
   t.is(error.path, directory);
-  await expectCode(t, 'READ_ONLY', () => Database.open(join(place, 'empty'), { io: { backend } }));
-  await expectCode(t, 'READ_ONLY', () => Database.open(join(place, 'new'), { io: { backend } }));
+  await expectCode(t, 'READ_ONLY', () => Database.open(join(place, 'empty'), { io: ioOf(backend) }));
+  await expectCode(t, 'READ_ONLY', () => Database.open(join(place, 'new'), { io: ioOf(backend) }));
   t.deepEqual(readdirSync(place).sort(), ['db', 'empty']);
   remount(place, 'rw');
   const database = await openDatabase(t, directory, backend);

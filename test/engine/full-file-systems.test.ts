@@ -12,6 +12,7 @@ import { manifestPath } from '../support/damage.ts';
 import { namesEnding, openDatabase } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
 import { fill, History } from '../support/full-disk.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { mountExt4 } from '../support/mounts.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
@@ -41,7 +42,7 @@ testBackends(
     for (const pages of [0, 1, 3, 66, 128, 320, 330, 600]) {
       const directory = join(place, `db-${pages}`);
       const filler = fill(place, pages * PAGE_BYTES);
-      const options = { ...OPTIONS, io: { backend } };
+      const options = { ...OPTIONS, io: ioOf(backend) };
       try {
         await (await openDatabase(t, directory, backend, options)).close();
         codes.push('opened');

@@ -27,6 +27,7 @@ import { manifestPath } from '../support/damage.ts';
 import { contentsOf, namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
 import { statesBelow } from '../support/forge.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
 const KIBIBYTE = 1024;
@@ -127,7 +128,7 @@ for (const [what, put] of Object.entries(IMPOSTORS)) {
       await put(path, outside, t);
       const before = statesBelow(join(directory, '..'));
       const error = await expectCode(t, 'NOT_A_DATABASE', () =>
-        Database.open(directory, { ...OPTIONS, lockTimeoutMs: 0, io: { backend } }),
+        Database.open(directory, { ...OPTIONS, lockTimeoutMs: 0, io: ioOf(backend) }),
       );
       t.true(error.message.includes(name), error.message);
       t.deepEqual(statesBelow(join(directory, '..')), before, `${name} is left as it is`);
@@ -208,7 +209,7 @@ testBackends('a LOCK that has another name outside is refused', async (t, backen
   writeFileSync(precious, 'a file that locking would empty');
   rmSync(join(directory, 'LOCK'));
   linkSync(precious, join(directory, 'LOCK'));
-  const error = await expectCode(t, 'NOT_A_DATABASE', () => Database.open(directory, { io: { backend } }));
+  const error = await expectCode(t, 'NOT_A_DATABASE', () => Database.open(directory, { io: ioOf(backend) }));
   t.regex(error.message, /hard link/);
   t.is(readFileSync(precious, 'utf8'), 'a file that locking would empty');
   rmSync(join(directory, 'LOCK'));
@@ -247,7 +248,7 @@ testBackends('a file with a number that no database comes to is refused', async 
     const path = join(place, name);
     writeFileSync(path, '');
     const before = statesBelow(place);
-    const error = await expectCode(t, 'NOT_A_DATABASE', () => Database.open(place, { io: { backend } }));
+    const error = await expectCode(t, 'NOT_A_DATABASE', () => Database.open(place, { io: ioOf(backend) }));
     t.regex(error.message, /429496729/);
     const after = statesBelow(place);
     t.deepEqual({ ...after, '.': '' }, { ...before, '.': '' }, name);

@@ -15,6 +15,7 @@ import { manifestEdits, manifestPath } from '../support/damage.ts';
 import { namesEnding, openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
 import { forgeCurrent, forgeManifest, lengthen, statesBelow } from '../support/forge.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { Random, testSeed } from '../support/random.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
@@ -60,7 +61,7 @@ async function expectHarmless(
   const watch = setInterval(() => (most = Math.max(most, process.memoryUsage.rss())), 5);
   try {
     const error = await expectCode(t, code, async () =>
-      (await Database.open(directory, { ...OPTIONS, io: { backend } })).close(),
+      (await Database.open(directory, { ...OPTIONS, io: ioOf(backend) })).close(),
     );
     most = Math.max(most, process.memoryUsage.rss());
     const took = performance.now() - begun;
@@ -336,7 +337,7 @@ testBackends(
 async function useAll(t: ExecutionContext, directory: string, backend: Backend): Promise<string> {
   let database: Database;
   try {
-    database = await Database.open(directory, { ...OPTIONS, io: { backend } });
+    database = await Database.open(directory, { ...OPTIONS, io: ioOf(backend) });
   } catch (error) {
     if (error instanceof QuadringError) return error.code;
     throw error;

@@ -20,6 +20,7 @@ import { ROLE_IDS, ROLE_NAMES } from '../../src/protocol/requests.ts';
 import type { RingThreadTask } from '../../src/protocol/ring-thread-task.ts';
 import { testBackends } from '../support/backends.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 
 const WAIT_SLICE_MS = 5;
 const PATIENCE_MS = 30_000;
@@ -107,7 +108,7 @@ test.serial(
 );
 
 testBackends('a ring thread that cannot load its modules fails the start', async (t, backend) => {
-  const settings = resolveOptions({ writeBufferBytes: 65_536, io: { backend } });
+  const settings = resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) });
   standIns.push(
     `throw Object.assign(new Error('there is no such module'), { code: 'ERR_MODULE_NOT_FOUND' })`,
   );
@@ -117,7 +118,7 @@ testBackends('a ring thread that cannot load its modules fails the start', async
 });
 
 testBackends('a thread that could not be started left the others behind', async (t, backend) => {
-  const settings = resolveOptions({ writeBufferBytes: 65_536, io: { backend } });
+  const settings = resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) });
   await (await ThreadCrew.start(settings)).dismiss();
   const before = resources();
   standIns.push(ITSELF, ITSELF, ITSELF, REFUSED);
@@ -128,7 +129,7 @@ testBackends('a thread that could not be started left the others behind', async 
 });
 
 testBackends('a thread that died was replaced by one that nobody needs', async (t, backend) => {
-  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) }));
   t.teardown(() => crew.dismiss());
   const failed = new Promise<Error>((resolve) => {
     crew.listener = { onWake: () => undefined, onFailure: resolve };
@@ -144,7 +145,7 @@ testBackends('a thread that died was replaced by one that nobody needs', async (
 
 testBackends('a start is not late because its owner is', async (t, backend) => {
   tasks.length = 0;
-  const starting = ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }), 1);
+  const starting = ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) }), 1);
   t.is(tasks.length, ROLE_IDS.length);
   // The owner's event loop stands still until all threads have been ready for long.
   const deadline = performance.now() + PATIENCE_MS;

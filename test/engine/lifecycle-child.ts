@@ -5,11 +5,12 @@
 import { Worker } from 'node:worker_threads';
 import { Database } from '../../src/index.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const [, , scenario, backend, directory] = process.argv as [string, string, string, Backend, string];
 const open = (place = directory): Promise<Database> =>
-  Database.open(place, { writeBufferBytes: 1 << 20, io: { backend } });
+  Database.open(place, { writeBufferBytes: 1 << 20, io: ioOf(backend) });
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);

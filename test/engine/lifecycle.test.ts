@@ -11,6 +11,7 @@ import { testBackends, type Backend } from '../support/backends.ts';
 import { endedWell, runChild, scriptBeside, type ChildEnd } from '../support/children.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { ownThreads } from '../support/own-threads.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
@@ -162,7 +163,7 @@ function expectNoMore(t: ExecutionContext, before: ReturnType<typeof resources>)
 testBackends('a hundred opens and closes in a row grow nothing', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
   const cycle = async (i: number, flushEvery = 10): Promise<void> => {
-    const database = await Database.open(directory, { writeBufferBytes: 65_536, io: { backend } });
+    const database = await Database.open(directory, { writeBufferBytes: 65_536, io: ioOf(backend) });
     await database.put(keyOf(i % 20), valueOf(500, i));
     if (i % flushEvery === 0) await database.flush();
     if (database.getSync(keyOf(i % 20))?.length !== 500) t.fail(`cycle ${i}`);
@@ -183,7 +184,7 @@ testBackends('opens that fail grow nothing', async (t, backend) => {
   const directory = join(temporaryDirectory(t), 'db');
   const holder = await openDatabase(t, directory, backend);
   const attempt = (): Promise<unknown> =>
-    expectCode(t, 'LOCKED', () => Database.open(directory, { lockTimeoutMs: 0, io: { backend } }));
+    expectCode(t, 'LOCKED', () => Database.open(directory, { lockTimeoutMs: 0, io: ioOf(backend) }));
   for (let i = 0; i < 3; i++) await attempt();
   const before = resources();
   for (let i = 0; i < 30; i++) await attempt();

@@ -4,6 +4,7 @@
  */
 import { Database, QuadringError } from '../../src/index.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const [, , backend, mask, directory] = process.argv;
@@ -12,7 +13,7 @@ const open = (): Promise<Database> =>
   Database.open(directory, {
     writeBufferBytes: 65_536,
     compaction: { tableBytes: 65_536, baseBytes: 65_536, spareBytes: 1 << 24 },
-    io: { backend: backend as Backend },
+    io: ioOf(backend as Backend),
   });
 
 try {

@@ -15,6 +15,7 @@ import {
 } from '../../src/index.ts';
 import { testBackends, type Backend } from '../support/backends.ts';
 import { crashImage, temporaryDirectory } from '../support/directories.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { testSeed } from '../support/random.ts';
 import { tinyCompaction, tinyCompression } from '../support/tiny-shapes.ts';
 import { valueOf } from '../support/values.ts';
@@ -130,7 +131,7 @@ class Pair {
   async open(): Promise<void> {
     this.#database = await Database.open(this.#directory, {
       ...this.#options,
-      io: { backend: this.#backend },
+      io: ioOf(this.#backend),
     });
   }
 

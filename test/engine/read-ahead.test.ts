@@ -4,6 +4,7 @@ import { Database, type DatabaseOptions } from '../../src/index.ts';
 import { OPCODE_FADVISE, OPCODE_READ } from '../../src/workers/ring.ts';
 import { testBackends } from '../support/backends.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
 import { Random } from '../support/random.ts';
@@ -61,7 +62,7 @@ for (const direct of [false, true]) {
 testBackends('a scan through the page cache gives what one with O_DIRECT gives', async (t, backend) => {
   const directory = temporaryDirectory(t);
   for (const direct of [false, true]) {
-    const database = await Database.open(directory, { ...OPTIONS, io: { backend, direct } });
+    const database = await Database.open(directory, { ...OPTIONS, io: ioOf(backend, { direct }) });
     if (!direct) await fill(database);
     t.is(await count(database.keys()), ENTRIES);
     const { reads, inFlight, slots } = database.stats().readAhead;
@@ -74,7 +75,7 @@ testBackends('a scan through the page cache gives what one with O_DIRECT gives',
 
 testBackends('the window and the budget bound what is under way', async (t, backend) => {
   const directory = temporaryDirectory(t);
-  let database = await Database.open(directory, { ...OPTIONS, io: { backend } });
+  let database = await Database.open(directory, { ...OPTIONS, io: ioOf(backend) });
   await fill(database);
   await database.close();
   for (const [windowBytes, totalBytes, slotsMax] of [
@@ -83,7 +84,7 @@ testBackends('the window and the budget bound what is under way', async (t, back
     [1 << 20, 3 * 4096, 3],
   ] as const) {
     const readAhead = { windowBytes, totalBytes };
-    database = await Database.open(directory, { ...OPTIONS, readAhead, io: { backend } });
+    database = await Database.open(directory, { ...OPTIONS, readAhead, io: ioOf(backend) });
     const iterator = database.values();
     let most = 0;
     let found = 0;

@@ -1,5 +1,6 @@
 /** Opens a database with a backend, uses it, and prints what came of it as JSON: `refused-opener <backend> <directory>`. */
 import { Database, QuadringError } from '../../src/index.ts';
+import { ioOf } from '../support/io-setting.ts';
 
 /** A ring's backend, the bytes that are registered with it, and why no more. */
 export interface RefusedRing {
@@ -31,7 +32,7 @@ const report: RefusedReport = {
   rings: [],
 };
 try {
-  const database = await Database.open(directory, { io: { backend: backend as 'auto' } });
+  const database = await Database.open(directory, { io: ioOf(backend as 'auto') });
   const { backend: obtained, backendReason, rings: described } = database.stats();
   const rings = described.map((ring) => ({
     backend: ring.backend,

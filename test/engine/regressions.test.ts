@@ -10,6 +10,7 @@ import { ROLE_FOREGROUND, ROLE_WAL, type RoleId } from '../../src/protocol/reque
 import { testBackends } from '../support/backends.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { expectValue, keyOf, valueOf } from '../support/values.ts';
 
 const OPTIONS: DatabaseOptions = { writeBufferBytes: 4 << 20, blockBytes: 4096, blockCacheBytes: 0 };
@@ -58,7 +59,7 @@ testBackends('a ring thread that ends before open listens to its crew', async (t
     while (crew.failure === undefined) await nextTurn();
   });
   const directory = join(temporaryDirectory(t), 'db');
-  const options: DatabaseOptions = { ...OPTIONS, io: { backend } };
+  const options: DatabaseOptions = { ...OPTIONS, io: ioOf(backend) };
   await expectCode(t, 'WORKER_FAILED', () => Database.openIn(environment, directory, options));
   const database = await openDatabase(t, directory, backend, { ...OPTIONS, lockTimeoutMs: 0 });
   await database.put('a', '1');
@@ -71,7 +72,7 @@ testBackends('a synchronous read whose thread has ended throws soon', async (t, 
     crew = acquired;
   });
   const directory = join(temporaryDirectory(t), 'db');
-  const database = await Database.openIn(environment, directory, { ...OPTIONS, io: { backend } });
+  const database = await Database.openIn(environment, directory, { ...OPTIONS, io: ioOf(backend) });
   t.teardown(() => database.close());
   await database.put('a', '1');
   await database.flush();

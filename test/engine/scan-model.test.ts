@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Database } from '../../src/index.ts';
 import { testBackends } from '../support/backends.ts';
 import { temporaryDirectory } from '../support/directories.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { expectModelHolds } from '../support/scan-model.ts';
 
 testBackends('random scans and reads see their moment and nothing else', async (t, backend) => {
@@ -15,7 +16,7 @@ testBackends('random scans and reads see their moment and nothing else', async (
     t,
     (settings) => {
       const directory = join(temporaryDirectory(t), 'db');
-      return () => Database.open(directory, { ...settings, io: { backend } });
+      return () => Database.open(directory, { ...settings, io: ioOf(backend) });
     },
     { runs: 10, operationsMin: 8000 },
   );

@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Database } from '../../src/index.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const LANES = 8;
@@ -28,7 +29,7 @@ const database = await Database.open(directory, {
   // Every read goes to the disk, and so to a ring thread.
   blockCacheBytes: 0,
   compaction: { tableBytes: 262_144, baseBytes: 524_288 },
-  io: { backend: backend as Backend },
+  io: ioOf(backend as Backend),
 });
 let acknowledged = 0;
 let next = 0;

@@ -20,6 +20,7 @@ import type { RingThreadTask } from '../../src/protocol/ring-thread-task.ts';
 import runRingThread from '../../src/workers/ring-thread.ts';
 import { testBackends } from '../support/backends.ts';
 import { expectCode } from '../support/errors.ts';
+import { ioOf } from '../support/io-setting.ts';
 
 const workerThreads = createRequire(import.meta.url)('node:worker_threads') as {
   Worker: typeof threads.Worker;
@@ -45,7 +46,7 @@ async function beat(crew: ThreadCrew, role: RoleId): Promise<void> {
 
 testBackends('a terminated thread is missed though the others live', async (t, backend) => {
   started.length = 0;
-  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) }));
   t.teardown(() => crew.dismiss());
   sleepNoLongerThan(t, 1);
   const wait = (milliseconds = 100): void => crew.waitForCompletions(() => false, milliseconds);
@@ -78,7 +79,7 @@ testBackends('a terminated thread is missed though the others live', async (t, b
 });
 
 testBackends('time that passes while the owner does not wait makes no thread dead', async (t, backend) => {
-  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+  const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) }));
   t.teardown(() => crew.dismiss());
   const { now } = performance;
   let passed = 0;
@@ -145,7 +146,7 @@ function sleepNoLongerThan(t: ExecutionContext, milliseconds: number): void {
 testBackends(
   'threads that work for long leave the cores to those that somebody waits for',
   async (t, backend) => {
-    const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: { backend } }));
+    const crew = await ThreadCrew.start(resolveOptions({ writeBufferBytes: 65_536, io: ioOf(backend) }));
     const before = nicenesses();
     const own = before.get(process.pid) ?? 0;
     const nicer = [...before.values()].filter((niceness) => niceness > own).sort((a, b) => a - b);

@@ -8,6 +8,7 @@ import type { AbstractResource } from 'abstract-level';
 import test from 'ava';
 import { QuadringLevel, type LevelOptions, type OpenOptions } from '../../src/level.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 import { tapeOnAva, type TapeFunction } from '../support/tape-on-ava.ts';
 
 /** The suite has no declarations. */
@@ -46,7 +47,7 @@ class SmallLevel extends QuadringLevel {
   }
 
   override _open(options: OpenOptions): Promise<void> {
-    return super._open({ ...options, ...SMALL, io: { backend: SmallLevel.backend } });
+    return super._open({ ...options, ...SMALL, io: ioOf(SmallLevel.backend) });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { ExecutionContext } from 'ava';
 import { QuadringLevel, type LevelOptions } from '../../src/level.ts';
 import type { Backend } from '../support/backends.ts';
+import { ioOf } from '../support/io-setting.ts';
 
 /** Small enough that a test of a few hundred kilobytes fills tables. */
 export const SMALL = { writeBufferBytes: 65_536, blockCacheBytes: 65_536, blockBytes: 4096 } as const;
@@ -13,7 +14,7 @@ export function newLevel<K = string, V = string>(
   backend: Backend,
   options: LevelOptions<K, V> = {},
 ): QuadringLevel<K, V> {
-  const level = new QuadringLevel<K, V>(directory, { ...SMALL, ...options, io: { backend } });
+  const level = new QuadringLevel<K, V>(directory, { ...SMALL, ...options, io: ioOf(backend) });
   t.teardown(() => level.close());
   return level;
 }

@@ -31,12 +31,17 @@ import {
   WORD_USER_DATA,
 } from '../../src/workers/ring.ts';
 import { PATIENCE } from '../support/children.ts';
+import { IO_SETTING } from '../support/io-setting.ts';
 
 export const BACKENDS = ['Ring', 'SystemCalls'] as const;
 export type Backend = (typeof BACKENDS)[number];
 
 /** A thread of the kernel polls, and sleeps as soon as it may. */
 export const POLLING: NativePolling = { idleMilliseconds: 1, cpu: -1, sharedWith: -1 };
+
+/** What rings get whose tests do not say: see support/io-setting.ts. */
+const ASKED_POLLING = (IO_SETTING.sqpoll ?? false) === false ? null : POLLING;
+const ASKED_POLLS_COMPLETIONS = IO_SETTING.iopoll === true;
 
 export const MIB = 1 << 20;
 export const MEMORY_BYTES = 4 * MIB;
@@ -109,9 +114,9 @@ export class Fixture {
     {
       entries = 8,
       singleIssuer = true,
-      polling = null,
+      polling = backend === 'Ring' ? ASKED_POLLING : null,
       workers = null,
-      pollsCompletions = false,
+      pollsCompletions = backend === 'Ring' && ASKED_POLLS_COMPLETIONS,
       fixedLength = 0,
       selectBytes = 0,
     }: FixtureOptions = {},

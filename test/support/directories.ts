@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
 import type { Backend } from './backends.ts';
+import { ioOf } from './io-setting.ts';
 
 /** An empty directory that is removed when the test ends, however it ends. */
 export function temporaryDirectory(t: ExecutionContext): string {
@@ -23,7 +24,7 @@ export async function openDatabase(
   backend: Backend,
   options: DatabaseOptions = {},
 ): Promise<Database> {
-  const database = await Database.open(directory, { ...options, io: { ...options.io, backend } });
+  const database = await Database.open(directory, { ...options, io: ioOf(backend, options.io) });
   t.teardown(() => database.close());
   return database;
 }

@@ -8,6 +8,7 @@
  */
 import { isCompressionAvailable, type CompressionName } from '../../src/format/compression.ts';
 import type { CompactionOptions, DatabaseOptions } from '../../src/main/options.ts';
+import { ioOf } from './io-setting.ts';
 import { mix, Random } from './random.ts';
 
 /**
@@ -251,7 +252,7 @@ export function optionsOf(
     blockBytes: [4096, 16_384, 16_384, 65_536][random.below(4)],
     blockCacheBytes: random.oneIn(3) ? 0 : 4 * MEBIBYTE,
     filterBitsPerKey: random.oneIn(6) ? 0 : 10,
-    io: { backend },
+    io: ioOf(backend),
   };
 }
 

@@ -4,6 +4,7 @@ import { Database, type DatabaseOptions, type ErrorCode, type QuadringError } fr
 import type { Backend } from './backends.ts';
 import { contentsOf } from './directories.ts';
 import { expectCode } from './errors.ts';
+import { ioOf } from './io-setting.ts';
 
 export async function expectRefused(
   t: ExecutionContext,
@@ -14,7 +15,7 @@ export async function expectRefused(
 ): Promise<QuadringError> {
   const before = contentsOf(directory);
   const error = await expectCode(t, code, async () => {
-    const database = await Database.open(directory, { ...options, io: { ...options.io, backend } });
+    const database = await Database.open(directory, { ...options, io: ioOf(backend, options.io) });
     await database.close();
   });
   t.deepEqual(contentsOf(directory), before, 'a refused open changes nothing');

@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { settle } from '../../bench/support/settled-tree.ts';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
 import { parseFileName } from '../../src/format/file-names.ts';
+import { ioOf } from './io-setting.ts';
 import { mix, Random } from './random.ts';
 import { SoakLoad } from './soak-load.ts';
 import { SoakFailure, SoakModel } from './soak-model.ts';
@@ -114,7 +115,7 @@ class Soak {
 
   static async begin(options: SoakOptions): Promise<Soak> {
     const { directory, backend } = options;
-    return new Soak(options, await Database.open(directory, { ...OPTIONS, io: { backend } }));
+    return new Soak(options, await Database.open(directory, { ...OPTIONS, io: ioOf(backend) }));
   }
 
   async run(): Promise<void> {
@@ -194,7 +195,7 @@ class Soak {
     await this.#readers.closeAll();
     await this.#load.database.close();
     const { directory, backend } = this.#options;
-    this.#load.database = await Database.open(directory, { ...OPTIONS, io: { backend } });
+    this.#load.database = await Database.open(directory, { ...OPTIONS, io: ioOf(backend) });
     this.#reopenings++;
     this.#sampler.noteReopened(this.#load.database);
     await this.#checkContents();

@@ -7,6 +7,7 @@ import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Database, type DatabaseOptions } from '../../src/index.ts';
+import { ioOf } from './io-setting.ts';
 import {
   countedKey,
   ENDING_LINE,
@@ -25,7 +26,7 @@ const options: DatabaseOptions = {
   writeBufferBytes: 1 << 18,
   blockCacheBytes: 0,
   blockBytes: 4096,
-  io: { backend: task.backend },
+  io: ioOf(task.backend),
   compaction: { idleMs: 0, tableBytes: 65_536 },
 };
 /** Lives longer than any function: what is in flight is not to be collected. */

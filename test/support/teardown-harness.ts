@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { Database } from '../../src/index.ts';
 import type { Backend } from './backends.ts';
 import { PATIENCE, runChild, scriptBeside, type ChildEnd, type ChildOwner } from './children.ts';
+import { ioOf } from './io-setting.ts';
 import { checkFiles } from './kill-files.ts';
 import { Random } from './random.ts';
 import {
@@ -150,7 +151,7 @@ function noteEnding(
 /** Opens the database at once and reads what was acknowledged; gives how many records had to be replayed. */
 async function checkContents(task: TeardownTask, acknowledged: ReadonlySet<string>): Promise<number> {
   const { directory, backend } = task;
-  const database = await Database.open(directory, { ...OPTIONS, io: { backend } });
+  const database = await Database.open(directory, { ...OPTIONS, io: ioOf(backend) });
   const { replayedRecords } = database.stats().recovery;
   const keys = [...acknowledged];
   const values = await database.getMany(keys);

@@ -12,6 +12,8 @@ export interface PowerCutTask {
   readonly cuts: number;
   readonly seed: number;
   readonly backend: 'auto' | 'uring' | 'syscall';
+  /** `io.iopoll` of the processes that write. */
+  readonly iopoll: boolean;
 }
 
 /** Of one machine's life. */

@@ -20,6 +20,7 @@ import { mix, Random } from '../support/random.ts';
 import { makeFileSystem, whileMounted } from './devices.ts';
 import { chooseCut, momentsOf, type PowerCut } from './disk-states.ts';
 import { acknowledgedOf, oracleAfter, type EndedChapter } from './history.ts';
+import { expectPolledLog } from './polled-log.ts';
 import { BROKEN, TOTALS_FILE, type PowerCutTask, type PowerCutTotals } from './power-cut-task.ts';
 import { record, vouchedFor, type Recording, type RecordingTask } from './recording.ts';
 import { copyWritten, copyDisk, Replay } from './replay.ts';
@@ -75,6 +76,10 @@ class PowerCuts {
 
   async run(): Promise<void> {
     makeFileSystem(this.#task.fileSystem, PLACES.data);
+    if (this.#task.iopoll) {
+      await expectPolledLog(PLACES, this.#task.fileSystem, { backend: this.#task.backend, iopoll: true });
+      makeFileSystem(this.#task.fileSystem, PLACES.data);
+    }
     copyDisk(PLACES.data, PLACES.copy);
     while (this.totals.cuts < this.#task.cuts) {
       const task = this.#nextRecording();
@@ -96,6 +101,7 @@ class PowerCuts {
     const kind = !isFresh && random.oneIn(4) ? 'recover' : 'write';
     const seed = random.bits();
     const workload = must(WORKLOAD_KINDS[number % WORKLOAD_KINDS.length], 'there is a workload');
+    const options = optionsOf(seed, workload, this.#task.backend);
     const { least, most } = kind === 'write' ? WRITE_MS : RECOVERY_MS;
     return {
       fileSystem: this.#task.fileSystem,
@@ -103,7 +109,12 @@ class PowerCuts {
       number,
       databaseName: DATABASE_NAME,
       isFresh,
-      child: { kind, workload, seed, options: optionsOf(seed, workload, this.#task.backend) },
+      child: {
+        kind,
+        workload,
+        seed,
+        options: { ...options, io: { ...options.io, iopoll: this.#task.iopoll } },
+      },
       killAfterMs: random.between(least, most),
     };
   }
