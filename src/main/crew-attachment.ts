@@ -19,7 +19,10 @@ import type { Crew } from './crew.ts';
 import { roleError } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
-export interface AttachedPlace extends Pick<Attachment, 'salt' | 'directIo' | 'polledBytesMax' | 'slotBytes'> {
+export interface AttachedPlace extends Pick<
+  Attachment,
+  'salt' | 'directIo' | 'polledBytesMax' | 'slotBytes'
+> {
   /** Handles of the directory, by role. */
   readonly directories: readonly number[];
 }
