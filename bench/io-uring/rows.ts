@@ -268,10 +268,10 @@ const buffered: Row = {
 };
 
 /** posix_fadvise's numbers. */
-const [ADVICE_NORMAL, ADVICE_SEQUENTIAL, ADVICE_DONT_NEED] = [0, 2, 4];
+const [ADVICE_NORMAL, ADVICE_RANDOM, ADVICE_SEQUENTIAL, ADVICE_DONT_NEED] = [0, 1, 2, 4];
 
 const advice: Row = {
-  name: 'FADVISE: a file read in order through the page cache, from the disk, 4 in flight',
+  name: 'FADVISE: a file read in order through the page cache, from the disk, 32 in flight',
   arms(files, scale) {
     const file = files.make(READ_MEBIBYTES, THROUGH_PAGE_CACHE);
     const count = Math.ceil(READS * scale);
@@ -279,7 +279,7 @@ const advice: Row = {
     const readAll = (ring: BenchRing, kind: number): Run => {
       ring.together([advise(ADVICE_DONT_NEED)]);
       ring.together([advise(kind)]);
-      return ring.run(count, 4, (i, lane) => ({
+      return ring.run(count, 32, (i, lane) => ({
         opcode: OPCODE_READ,
         file,
         bufferOffset: lane * BLOCK_BYTES,
@@ -288,8 +288,9 @@ const advice: Row = {
       }));
     };
     return [
-      arm('SEQUENTIAL', {}, (ring) => readAll(ring, ADVICE_SEQUENTIAL)),
+      arm('RANDOM', {}, (ring) => readAll(ring, ADVICE_RANDOM)),
       arm('none', {}, (ring) => readAll(ring, ADVICE_NORMAL)),
+      arm('SEQUENTIAL', {}, (ring) => readAll(ring, ADVICE_SEQUENTIAL)),
     ];
   },
 };

@@ -94,7 +94,12 @@ export const URING_FEATURES: readonly UringFeature[] = [
   { name: 'READ_FIXED', group: 'operations', since: '5.1', use: 'reads straight into the block cache' },
   { name: 'WRITE_FIXED', group: 'operations', since: '5.1', use: 'log frames and tables' },
   { name: 'FALLOCATE', group: 'operations', since: '5.6', use: 'space of logs, tables and the manifest' },
-  { name: 'FADVISE', group: 'operations', since: '5.6', use: 'reads ahead where files are read buffered' },
+  {
+    name: 'FADVISE',
+    group: 'operations',
+    since: '5.6',
+    use: 'not used: scans through the page cache are slower with any advice',
+  },
   { name: 'RENAMEAT', group: 'operations', since: '5.11', use: 'a table gets its name' },
   { name: 'UNLINKAT', group: 'operations', since: '5.11', use: 'files that nobody needs any more' },
   {

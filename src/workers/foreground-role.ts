@@ -15,7 +15,6 @@ import { BLOCK_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
 import {
   CLOSE_TABLE,
-  DETACH,
   OPEN_TABLE,
   READ_AHEAD,
   READ_PAGES,
@@ -35,13 +34,10 @@ import type { RoleTask } from './role-io.ts';
 
 /** Reads of one request until a read that makes no progress is taken for the end of the file. */
 const READ_ATTEMPTS_MAX = 8;
-const POSIX_FADV_SEQUENTIAL = 2;
 
 export class ForegroundRole implements Role {
   readonly id = ROLE_FOREGROUND;
   readonly #basics: RoleBasics;
-  /** Tables of which the kernel knows that they are read in sequence. */
-  readonly #advised = new Set<number>();
   readonly #bounds = new BlockBounds();
   /** Compressed bytes, while they are decompressed to where they were. */
   readonly #scratch = new Uint8Array(BLOCK_BYTES_MAX);
@@ -55,13 +51,9 @@ export class ForegroundRole implements Role {
       case OPEN_TABLE:
         return this.#openTable(args[0] >>> 0);
       case CLOSE_TABLE:
-        this.#advised.delete(args[0] >>> 0);
         return this.#basics.closeFile(args[0] >>> 0);
       case READ_PAGES:
         return this.#readPages(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4]);
-      case DETACH:
-        this.#advised.clear();
-        return this.#basics.start(opcode, args);
       case READ_AHEAD:
         return this.#readAhead(args[0] >>> 0, args[1] >>> 0, args[2], args[3] >>> 0, args[4]);
       default:
@@ -103,12 +95,6 @@ export class ForegroundRole implements Role {
     const handle = must(files.get(table), 'a table is opened before it is read');
     const length = pageCount * PAGE_BYTES;
     const offset = page * PAGE_BYTES;
-    if (!memory.directIo && !this.#advised.has(table)) {
-      // Through the page cache the kernel reads ahead as well, and further when it is told. It is advice: no answer matters.
-      this.#advised.add(table);
-      io.advise(handle, 0, 0, POSIX_FADV_SEQUENTIAL);
-      yield 0;
-    }
     const read = io.readSelect(handle, REGION_POOL, poolPage * PAGE_BYTES, length, offset);
     yield 0;
     const bytes = io.result(read);

@@ -14,7 +14,6 @@ import {
   FLAG_SELECT,
   NAME_STRIDE_BYTES,
   OPCODE_CLOSE,
-  OPCODE_FADVISE,
   OPCODE_FALLOCATE,
   OPCODE_FSYNC,
   OPCODE_OPEN,
@@ -175,11 +174,6 @@ export class RoleIo {
   /** Reserves space without changing the file's size. */
   reserve(file: number, offset: number, length: number): number {
     return this.#push(OPCODE_FALLOCATE, file, 0, length, offset, 0, FLAG_KEEP_SIZE);
-  }
-
-  /** `advice` is posix_fadvise's number; a length of 0 reaches to the end of the file. */
-  advise(file: number, offset: number, length: number, advice: number): number {
-    return this.#push(OPCODE_FADVISE, file, advice, length, offset, 0, 0);
   }
 
   /** Completes when the time has passed. REQUIRES: at most TIMEOUT_MICROSECONDS_MAX. */

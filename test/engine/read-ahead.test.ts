@@ -1,13 +1,8 @@
-/** What scans ask of the disk: advice through the page cache, depth, and no more than their budget. */
-import test from 'ava';
+/** What scans ask of the disk: depth, and no more than their budget; and the same through the page cache. */
 import { Database, type DatabaseOptions } from '../../src/index.ts';
-import { OPCODE_FADVISE, OPCODE_READ } from '../../src/workers/ring.ts';
 import { testBackends } from '../support/backends.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { ioOf } from '../support/io-setting.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { SIMULATED_DIRECTORY, simulatedWorld } from '../support/simulated-environment.ts';
-import { Random } from '../support/random.ts';
 import { keyOf, valueOf } from '../support/values.ts';
 
 const ENTRIES = 2000;
@@ -27,36 +22,6 @@ async function count(items: AsyncIterable<unknown>): Promise<number> {
   let found = 0;
   for await (const _ of items) found++;
   return found;
-}
-
-for (const direct of [false, true]) {
-  test(`a table is announced to the kernel once, with the first reads ahead: O_DIRECT ${direct}`, async (t) => {
-    const disk = new SimulatedDisk();
-    const steps: number[] = [];
-    const random = new Random(1);
-    const options = { ...OPTIONS, io: { direct } };
-    const open = (): Promise<Database> =>
-      Database.openIn(
-        simulatedWorld({ disk, random: () => random.fraction(), onStep: ({ opcode }) => steps.push(opcode) })
-          .environment,
-        SIMULATED_DIRECTORY,
-        options,
-      );
-    let database = await open();
-    await fill(database);
-    await database.close();
-    database = await open();
-    steps.length = 0;
-    t.is(await count(database.iterator()), ENTRIES);
-    t.is(await count(database.iterator({ reverse: true })), ENTRIES);
-    const advice = steps.filter((opcode) => opcode === OPCODE_FADVISE).length;
-    t.is(advice, direct ? 0 : 1);
-    // Reads that are asked for in the same moment may overtake it.
-    const before = steps.slice(0, steps.indexOf(OPCODE_FADVISE));
-    const reads = before.filter((opcode) => opcode === OPCODE_READ).length;
-    if (!direct) t.true(reads < 4, `${reads} reads came before the advice`);
-    await database.close();
-  });
 }
 
 testBackends('a scan through the page cache gives what one with O_DIRECT gives', async (t, backend) => {
