@@ -8,7 +8,13 @@ export type { Snapshot } from './main/snapshots.ts';
 export { ERROR_CODES, QuadringError, type ErrorCode } from './errors.ts';
 export type { Bytes } from './main/bytes.ts';
 export type { CompressionName } from './format/compression.ts';
-export type { CompactionOptions, DatabaseOptions, IoOptions, ReadAheadOptions } from './main/options.ts';
+export type {
+  CompactionOptions,
+  DatabaseOptions,
+  IoOptions,
+  ReadAheadOptions,
+  SqpollOptions,
+} from './main/options.ts';
 export { NOTE_CODES, type Finding, type FindingCode, type Note, type NoteCode } from './main/findings.ts';
 export type { SettledSetting, StorageStatistics } from './main/settled-settings.ts';
 export type { BlockDevice } from './main/block-device.ts';

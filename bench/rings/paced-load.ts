@@ -19,6 +19,7 @@ class Pace {
   /** Requests that were answered. */
   answered = 0;
   readonly #share: LoadShare;
+  readonly #began: number;
   readonly #freeLanes: number[];
   readonly #handlers: ((result: number, detail0: number, detail1: number) => void)[];
   #made = 0;
@@ -26,20 +27,24 @@ class Pace {
   #isOver = false;
   #onIdle: () => void = () => undefined;
 
-  constructor(share: LoadShare) {
+  constructor(share: LoadShare, began: number) {
     this.#share = share;
+    this.#began = began;
     this.#freeLanes = Array.from({ length: share.inFlightMax }, (_, lane) => lane);
     this.#handlers = this.#freeLanes.map((lane) => (result, detail0, detail1) => {
       const failure = share.traffic.failureOf({ result, detail0, detail1 });
       if (failure !== undefined) throw failure;
       this.answered++;
       this.#freeLanes.push(lane);
+      // What has come due since the last tick does not wait for the next one: with one in flight that would be the pace.
+      if (!this.#isOver) this.pump();
       if (this.#isOver && this.#isIdle) this.#onIdle();
     });
   }
 
-  pump(elapsedMs: number): void {
+  pump(): void {
     const { traffic, bytesPerSecond } = this.#share;
+    const elapsedMs = performance.now() - this.#began;
     const due = Math.floor((elapsedMs * bytesPerSecond) / (1000 * traffic.bytes));
     this.#forgone = Math.max(this.#forgone, due - this.#made - OVERDUE_MAX);
     while (this.#made + this.#forgone < due) {
@@ -68,14 +73,13 @@ export class PacedLoad {
 
   /** Begins. */
   constructor(shares: readonly LoadShare[]) {
-    this.#paces = shares.map((share) => new Pace(share));
+    this.#paces = shares.map((share) => new Pace(share, this.#began));
     this.#timer = setInterval(this.pump, TICK_MS);
   }
 
   /** Asks for what is due; also to be called where timers do not run. */
   readonly pump = (): void => {
-    const elapsedMs = performance.now() - this.#began;
-    for (const pace of this.#paces) pace.pump(elapsedMs);
+    for (const pace of this.#paces) pace.pump();
   };
 
   /** Ends; how many requests a second were answered, of each share, when everything has been. */

@@ -7,11 +7,14 @@ import {
   type DistributionPanel,
   type StackedBarPanel,
 } from '../support/svg-charts.ts';
-import type { Case } from './cases.ts';
+import type { Case, LoadRate } from './cases.ts';
 import { COLUMN_NAMES, percentile, STAGE_NAMES, summaryOf, TOTAL, type StageSummary } from './stages.ts';
 
 /** Of the distributions' axis; each one that there are enough requests for is drawn. */
 const SHARES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999];
+
+/** Of what was asked of each of the others; below it a row says so. */
+const AT_WORK_MIN = 0.9;
 
 /** A case that has run, with what its columns come to. */
 export interface Result {
@@ -54,18 +57,24 @@ export function markdownOf(results: readonly Result[]): string {
 }
 
 function rowOf({
-  case: { depth, isBlocking, isLoaded, perSecond, woken, samples },
+  case: { depth, isBlocking, isLoaded, loadRates, perSecond, woken, samples },
   summaries,
 }: Result): string {
   const share = (count: number): string => String(Math.round((100 * count) / samples.count));
   const cells = [
     `${depth}${isBlocking ? ', blocked' : ''}`,
-    isLoaded ? 'at work' : 'idle',
+    isLoaded ? workText(loadRates) : 'idle',
     rounded(spreadOf(perSecond).median),
     `${share(woken.inWait)} + ${share(woken.inKernel)}`,
     ...summaries.map(({ p50, p99, p999 }) => [p50, p99, p999].map(orDash).join(' / ')),
   ];
   return `| ${cells.join(' | ')} |`;
+}
+
+/** Whether the others did what they were asked for; where not, how much of it whoever did least. */
+function workText(rates: readonly LoadRate[]): string {
+  const least = Math.min(...rates.map(({ asked, done }) => done / asked));
+  return least >= AT_WORK_MIN ? 'at work' : `at work, ${Math.round(100 * least)} %`;
 }
 
 /** One object for each case; `run` is what it was measured on and with. */

@@ -34,7 +34,7 @@ export function adviceOn({ ring, ringRefusal, limits, storage, cores }: ProbeRep
   if (ring !== null) advice.push(...ringAdvice(ring));
   if (typeof limits.openFiles === 'number' && limits.openFiles < OPEN_FILES_MIN) {
     advice.push(
-      `a database has a descriptor for each table, and this process may have ${limits.openFiles}: raise \`ulimit -n\` ` +
+      `a database has a descriptor for each table where its rings have no room for it, and this process may have ${limits.openFiles}: raise \`ulimit -n\` ` +
         `or LimitNOFILE= in the service's unit`,
     );
   }
@@ -67,7 +67,7 @@ function storageAdvice({ disks, fileSystem }: NonNullable<ProbeReport['storage']
     if (isRotational === true) advice.push(`${name} says that it rotates: tables are read in random order`);
     if (scheduler === 'none') {
       advice.push(
-        `${name} has no I/O scheduler: compactions are not put behind reads (io.priority is ignored)`,
+        `${name} has no I/O scheduler: compactions are not put behind reads (compaction.priority is ignored)`,
       );
     }
     if (hasVolatileCache === true && writesThrough === false) {

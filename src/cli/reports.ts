@@ -68,7 +68,8 @@ function describeLost({
   olderMayShow,
 }: LostPart): string {
   const parts = [`${basename(file)}: ${what}`];
-  if (count !== null) parts.push(`${count} of them`);
+  const holdsEntries = what === 'blocks' || what === 'table';
+  if (count !== null) parts.push(holdsEntries ? `with ${count} entries` : `${count} of them`);
   if (firstSequence !== null && lastSequence !== null)
     parts.push(`numbers ${firstSequence} to ${lastSequence}`);
   for (const { gte, lt, lte } of ranges) {

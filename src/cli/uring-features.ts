@@ -24,7 +24,7 @@ export const URING_FEATURES: readonly UringFeature[] = [
     name: 'COOP_TASKRUN',
     group: 'setUps',
     since: '5.19',
-    use: 'in place of DEFER_TASKRUN, which includes it, where that is missing',
+    use: 'without SINGLE_ISSUER: on 5.19, or with `io.singleIssuer: false`',
   },
   {
     name: 'SUBMIT_ALL',
@@ -51,7 +51,7 @@ export const URING_FEATURES: readonly UringFeature[] = [
     name: 'IOPOLL',
     group: 'setUps',
     since: '5.1',
-    use: 'where `io.iopoll` asks for it and the disk can: reads and the log’s writes',
+    use: 'where `io.iopoll` asks for it and the disk can: reads, and before Linux 6.6 the log’s writes',
   },
   { name: 'IOPOLL with DEFER_TASKRUN', group: 'setUps', since: '6.1', use: 'the same' },
   { name: 'IOPOLL with SQPOLL', group: 'setUps', since: '5.11', use: 'with `io.sqpoll` as well' },

@@ -31,8 +31,8 @@ export interface IoOptions {
    */
   readonly sqpoll?: boolean | SqpollOptions;
   /**
-   * Completions of reads and of the log's writes are polled for (IORING_SETUP_IOPOLL): the thread asks the disk again and
-   * again in place of sleeping until an interrupt. Of use with fast NVMe disks whose driver has queues for it
+   * Completions of reads, and before Linux 6.6 of the log's writes, are polled for (IORING_SETUP_IOPOLL): the thread asks the
+   * disk again and again in place of sleeping until an interrupt. Of use with fast NVMe disks whose driver has queues for it
    * (`nvme.poll_queues`), O_DIRECT, and cores to spare. Elsewhere `stats()` says why not. Default false.
    */
   readonly iopoll?: boolean;

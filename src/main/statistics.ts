@@ -32,7 +32,10 @@ export interface DatabaseStats {
   readonly backendReason: string | null;
   /** Whether tables, logs and the manifest are opened with O_DIRECT. */
   readonly directIo: boolean;
-  /** Whether completions of reads and of the log's writes are polled for (`io.iopoll`), where the disk does not refuse. */
+  /**
+   * Whether completions of reads and of the log's writes are polled for (`io.iopoll`), unless the disk refuses it after all:
+   * then `polledOperations` of a ring stands still.
+   */
   readonly iopoll: boolean;
   /** Why they are not although it was asked for, or null. */
   readonly iopollRefusal: string | null;

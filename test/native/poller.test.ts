@@ -109,7 +109,7 @@ for (const { name, polling, fixedLength } of ARMS) {
 }
 
 test('a ring that was not asked to does not poll', (t) => {
-  const fixture = openFixture(t, 'Ring', { entries: 64 });
+  const fixture = openFixture(t, 'Ring', { entries: 64, pollsCompletions: false });
   t.deepEqual(fixture.ring.describe().pollerFlags, []);
   const file = directFile(t);
   t.deepEqual(fixture.run(transfer(OPCODE_READ, file, 0)), [PIECE_BYTES]);

@@ -28,7 +28,7 @@ function polled(
   idleMilliseconds = POLLING.idleMilliseconds,
 ): Fixture | undefined {
   const polling = { ...POLLING, sharedWith, idleMilliseconds };
-  const fixture = openFixture(t, 'Ring', { entries, polling });
+  const fixture = openFixture(t, 'Ring', { entries, polling, pollsCompletions: false });
   const { pollingRefusal, flags } = fixture.ring.describe();
   if (pollingRefusal === null) {
     t.true(flags.includes('SQPOLL'));

@@ -29,7 +29,7 @@ function busy(
   t: ExecutionContext,
   workers: NativeWorkers | null,
 ): { readonly fixture: Fixture; readonly seen: string[] } {
-  const fixture = openFixture(t, 'Ring', { entries: READS, workers });
+  const fixture = openFixture(t, 'Ring', { entries: READS, workers, polling: null });
   const path = join(temporaryDirectory(t), 'file');
   writeFileSync(path, Buffer.alloc(READS * PIECE_BYTES));
   const file = openSync(path, fs.O_RDONLY);
