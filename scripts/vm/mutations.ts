@@ -16,8 +16,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/workers/wal-role.js',
-        from: 'const flags = FLAG_DSYNC | memory.pollFlag;',
-        to: 'const flags = memory.pollFlag;',
+        from: 'const flags = FLAG_DSYNC | memory.pollFlag(length);',
+        to: 'const flags = memory.pollFlag(length);',
       },
     ],
   },
