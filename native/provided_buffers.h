@@ -25,8 +25,11 @@ class ProvidedBuffers {
   static constexpr size_t kBytesMax = size_t{1} << 20;
   /** What the kernel allows in one buffer ring. */
   static constexpr uint32_t kEntriesMax = 1u << 15;
-  /** The one group of a ring. */
-  static constexpr uint16_t kGroup = 0;
+  /**
+   * The one group of a ring. Not below 64: of those Linux 6.1 keeps, when they are registered again, how far it had got in
+   * what was lent before, and takes buffers that nobody has lent, or finds none.
+   */
+  static constexpr uint16_t kGroup = 64;
 
   ProvidedBuffers() = default;
   /** REQUIRES: released, or the ring given back. */
