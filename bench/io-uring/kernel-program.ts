@@ -4,11 +4,12 @@
  * test only.
  */
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { buildCxxProgram } from '../support/cxx-program.ts';
 import type { Outcome } from './bench-ring.ts';
 
 /** Benchmarks are compiled to dist/bench/io-uring/. */
@@ -16,7 +17,6 @@ const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const SOURCES = join(ROOT, 'bench/io-uring/kernel');
 /** Of the addon's own: they know no JavaScript. */
 const SHARED_SOURCES = ['errors.h', 'errors.cc'].map((name) => join(ROOT, 'native', name));
-/** Not below dist/, where files without a TypeScript source are removed. */
 const PROGRAM = join(ROOT, 'build/bench/kernel-rows');
 /** A run that takes longer hangs. */
 const ANSWER_MS_MAX = 120_000;
@@ -37,23 +37,12 @@ export interface KernelFiles {
 
 /** Compiles it if need be. Throws when it does not compile. */
 export function buildKernelProgram(): void {
-  const sources = [...readdirSync(SOURCES).map((name) => join(SOURCES, name)), ...SHARED_SOURCES];
-  const built = statSync(PROGRAM, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (built > Math.max(...sources.map((path) => statSync(path).mtimeMs))) return;
-  mkdirSync(dirname(PROGRAM), { recursive: true });
-  // CXX may hold more than a name, e.g. `ccache g++`.
-  const [compiler, ...compilerOptions] = (process.env['CXX'] ?? 'g++').trim().split(/\s+/);
-  const unfinished = `${PROGRAM}-${process.pid}`;
-  const options = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-pthread', '-iquote', join(ROOT, 'native')];
-  const files = sources.filter((path) => path.endsWith('.cc'));
-  const words = [...compilerOptions, ...options, '-o', unfinished, ...files, '-luring'];
-  const { status, error } = spawnSync(compiler, words, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (error !== undefined) throw error;
-  if (status !== 0) {
-    rmSync(unfinished, { force: true });
-    throw new Error(`${compiler} ${words.join(' ')} ended with ${status}`);
-  }
-  renameSync(unfinished, PROGRAM);
+  buildCxxProgram({
+    program: PROGRAM,
+    sources: [...readdirSync(SOURCES).map((name) => join(SOURCES, name)), ...SHARED_SOURCES],
+    options: ['-O2', '-Wall', '-Wextra', '-pthread', '-iquote', join(ROOT, 'native')],
+    libraries: ['-luring'],
+  });
 }
 
 /** All rows. REQUIRES: the program is built. */

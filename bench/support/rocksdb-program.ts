@@ -6,16 +6,17 @@
  * is made by the benchmarks that run it, and neither by an installation nor by the tests.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildCxxProgram } from './cxx-program.ts';
 import type { Checksum } from './overwritten-entries.ts';
 
 export const INSTALL_COMMAND = 'apt-get install -y g++ librocksdb-dev';
 /** Benchmarks are compiled to dist/bench/. */
 const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const SOURCES = join(ROOT, 'bench/rocksdb');
-const PROGRAM = join(ROOT, 'dist/bench/rocksdb/compaction');
+const PROGRAM = join(ROOT, 'build/bench/rocksdb-compaction');
 const HEADER = '/usr/include/rocksdb/version.h';
 
 export interface CompactionTask {
@@ -46,15 +47,12 @@ export interface RocksDbCompaction extends Checksum {
 /** Compiles the program if need be; false where RocksDB's headers are missing. Throws when it does not compile. */
 export function buildRocksDbProgram(): boolean {
   if (!existsSync(HEADER)) return false;
-  const changed = readdirSync(SOURCES).map((name) => statSync(join(SOURCES, name)).mtimeMs);
-  const built = statSync(PROGRAM, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (built > Math.max(...changed)) return true;
-  mkdirSync(dirname(PROGRAM), { recursive: true });
-  const source = join(SOURCES, 'compaction.cc');
-  const options = ['-O2', '-std=c++17', '-Wall', '-Wextra', '-o', PROGRAM, source, '-lrocksdb'];
-  const { status, error } = spawnSync('g++', options, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`g++ ${options.join(' ')} ended with ${status}`);
+  buildCxxProgram({
+    program: PROGRAM,
+    sources: readdirSync(SOURCES).map((name) => join(SOURCES, name)),
+    options: ['-O2', '-Wall', '-Wextra'],
+    libraries: ['-lrocksdb'],
+  });
   return true;
 }
 

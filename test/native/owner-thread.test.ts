@@ -1,9 +1,10 @@
 /** That the addon lets no thread but its own near a ring, and that the kernel would not either. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import { buildCxxProgram } from '../../bench/support/cxx-program.ts';
 import { native } from '../../src/native.ts';
 
 const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
@@ -13,14 +14,14 @@ const PARTS = /^(batch|errors|fixed_\w+|io_priority|provided_buffers|ring\w*|sys
 
 test.before((t) => {
   t.timeout(240_000);
-  mkdirSync(dirname(PROGRAM), { recursive: true });
-  const [compiler, ...compilerOptions] = (process.env['CXX'] ?? 'g++').trim().split(/\s+/);
-  const parts = readdirSync(join(ROOT, 'native')).filter((name) => PARTS.test(name));
-  const sources = ['test/native/owner-thread.cc', ...parts.map((name) => join('native', name))];
-  const options = ['-std=c++17', '-O1', '-Wall', '-pthread', '-iquote', 'native', '-o', PROGRAM];
-  const words = [...compilerOptions, ...options, ...sources, '-luring'];
-  const { status, stderr } = spawnSync(compiler, words, { cwd: ROOT, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${compiler} ended with ${status}: ${stderr}`);
+  const folder = join(ROOT, 'native');
+  const parts = readdirSync(folder).filter((name) => PARTS.test(name) || name.endsWith('.h'));
+  buildCxxProgram({
+    program: PROGRAM,
+    sources: [join(ROOT, 'test/native/owner-thread.cc'), ...parts.map((name) => join(folder, name))],
+    options: ['-O1', '-Wall', '-pthread', '-iquote', folder],
+    libraries: ['-luring'],
+  });
 });
 
 function run(act: string): { status: number | null; signal: string | null; stdout: string; stderr: string } {
