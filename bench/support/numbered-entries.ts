@@ -3,7 +3,10 @@
  * what must have come. Benchmarks only.
  *
  *     key, 16 bytes     8 hex digits that rise with the number, unevenly │ ':no:' │ number, 4 bytes
- *     value, 100 bytes  number, 4 bytes │ 95 bytes that do not compress  │ the number's lowest byte
+ *     value             number, 4 bytes │ version, 4 bytes │ bytes that do not compress │ the number's lowest byte
+ *
+ * A value has 100 bytes unless told; a version is there so that what is written again is not the same.
+ * `bench/rocksdb/numbered_entries.h` makes the same bytes.
  */
 import { pseudoRandom } from './measure.ts';
 
@@ -12,6 +15,8 @@ export const VALUE_BYTES = 100;
 export const ENTRY_BYTES = KEY_BYTES + VALUE_BYTES;
 
 const KEY_NUMBER_AT = 12;
+const VALUE_VERSION_AT = 4;
+const VALUE_BYTES_MIN = 9;
 const FILLER_BYTES = 65_536;
 const FILLER_STRIDE = 97;
 const HEX_SPAN = 2 ** 32;
@@ -21,34 +26,46 @@ const ENTRIES_MAX = 2 ** 28;
 /** `count` entries, numbered in the order of their keys. */
 export class NumberedEntries {
   readonly count: number;
+  readonly valueBytes: number;
   readonly #step: number;
   readonly #filler: Buffer;
 
-  constructor(count: number) {
+  constructor(count: number, valueBytes = VALUE_BYTES) {
     if (!Number.isInteger(count) || count < 1 || count > ENTRIES_MAX) {
       throw new RangeError(`a number of entries from 1 to ${ENTRIES_MAX}, not ${count}`);
     }
+    if (valueBytes < VALUE_BYTES_MIN) throw new RangeError(`values of ${VALUE_BYTES_MIN} bytes or more`);
     this.count = count;
+    this.valueBytes = valueBytes;
     this.#step = Math.floor(HEX_SPAN / count);
     const random = pseudoRandom(7);
-    this.#filler = Buffer.from(Array.from({ length: FILLER_BYTES + VALUE_BYTES }, () => random(256)));
+    this.#filler = Buffer.from(Array.from({ length: FILLER_BYTES + valueBytes }, () => random(256)));
   }
 
   key(number: number): Buffer {
+    return this.writeKey(Buffer.allocUnsafe(KEY_BYTES), number);
+  }
+
+  /** The key, into a buffer of its size. */
+  writeKey(key: Buffer, number: number): Buffer {
     const scattered = Math.imul(number, 0x9e37_79b1) >>> 0;
     const place = number * this.#step + (scattered % this.#step);
-    const key = Buffer.allocUnsafe(KEY_BYTES);
-    key.write(`${place.toString(16).padStart(8, '0')}:no:`, 'latin1');
+    key.write(`${place.toString(16).padStart(8, '0')}:no:`, 0, KEY_NUMBER_AT, 'latin1');
     key.writeUInt32LE(number, KEY_NUMBER_AT);
     return key;
   }
 
-  value(number: number): Buffer {
-    const value = Buffer.allocUnsafe(VALUE_BYTES);
+  value(number: number, version = 0): Buffer {
+    return this.writeValue(Buffer.allocUnsafe(this.valueBytes), number, version);
+  }
+
+  /** The value, into a buffer of its size. */
+  writeValue(value: Buffer, number: number, version: number): Buffer {
     const from = (number * FILLER_STRIDE) % FILLER_BYTES;
-    this.#filler.copy(value, 0, from, from + VALUE_BYTES);
+    this.#filler.copy(value, 0, from, from + this.valueBytes);
     value.writeUInt32LE(number, 0);
-    value[VALUE_BYTES - 1] = number & 0xff;
+    value.writeUInt32LE(version, VALUE_VERSION_AT);
+    value[this.valueBytes - 1] = number & 0xff;
     return value;
   }
 
@@ -78,16 +95,19 @@ export class ScanCheck {
   #left: number;
   #isFirst = true;
   readonly #step: 1 | -1;
+  readonly #valueBytes: number;
 
   /** REQUIRES: `count` entries from `first` on, upwards or downwards. */
-  constructor(first: number, count: number, step: 1 | -1 = 1) {
+  constructor(first: number, count: number, step: 1 | -1 = 1, valueBytes = VALUE_BYTES) {
     this.#next = first;
     this.#left = count;
     this.#step = step;
+    this.#valueBytes = valueBytes;
   }
 
   entry(key: Buffer, value: Buffer): void {
-    if (this.#isChecked && (!isKeyOf(key, this.#next) || !isValueOf(value, this.#next))) this.#refuse();
+    if (this.#isChecked && (!isKeyOf(key, this.#next) || !isValueOf(value, this.#next, this.#valueBytes)))
+      this.#refuse();
     this.#advance();
   }
 
@@ -97,7 +117,7 @@ export class ScanCheck {
   }
 
   value(value: Buffer): void {
-    if (this.#isChecked && !isValueOf(value, this.#next)) this.#refuse();
+    if (this.#isChecked && !isValueOf(value, this.#next, this.#valueBytes)) this.#refuse();
     this.#advance();
   }
 
@@ -121,12 +141,13 @@ export class ScanCheck {
   }
 }
 
-export function isValueOf(value: Buffer | undefined, number: number): boolean {
+/** In whatever version. */
+export function isValueOf(value: Buffer | undefined, number: number, valueBytes = VALUE_BYTES): boolean {
   return (
     value !== undefined &&
-    value.length === VALUE_BYTES &&
+    value.length === valueBytes &&
     numberAt(value, 0) === number &&
-    value[VALUE_BYTES - 1] === (number & 0xff)
+    value[valueBytes - 1] === (number & 0xff)
   );
 }
 
