@@ -5,13 +5,9 @@
 //
 // Options as one would have them in production: no compression, Bloom filters of 10 bits a key, blocks of 16 KiB, O_DIRECT
 // for what flushes and compactions do, read-ahead of 2 MiB, files synced.
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +21,7 @@
 #include <rocksdb/write_batch.h>
 
 #include "entries.h"
+#include "program.h"
 
 namespace bench {
 namespace {
@@ -34,34 +31,15 @@ constexpr size_t kReadAheadBytes = 2 << 20;
 // Larger than any run: runs end where they are flushed.
 constexpr size_t kWriteBufferBytes = size_t{1} << 30;
 
-[[noreturn]] void Fail(const std::string& what) {
-  fprintf(stderr, "%s\n", what.c_str());
-  exit(1);
+NamedValues ArgumentsOf(int count, char** words) {
+  NamedValues arguments;
+  for (int i = 1; i + 1 < count; i += 2) {
+    const std::string name = words[i];
+    if (name.rfind("--", 0) != 0) Fail(name + " is not the name of an argument");
+    arguments.Add(name.substr(2), words[i + 1]);
+  }
+  return arguments;
 }
-
-void Check(const rocksdb::Status& status) {
-  if (!status.ok()) Fail(status.ToString());
-}
-
-class Arguments {
- public:
-  Arguments(int count, char** words) {
-    for (int i = 1; i + 1 < count; i += 2) values_[words[i]] = words[i + 1];
-  }
-
-  std::string Text(const std::string& name) const {
-    const auto found = values_.find("--" + name);
-    if (found == values_.end()) Fail("--" + name + " is missing");
-    return found->second;
-  }
-
-  uint32_t Number(const std::string& name) const {
-    return static_cast<uint32_t>(strtoul(Text(name).c_str(), nullptr, 10));
-  }
-
- private:
-  std::map<std::string, std::string> values_;
-};
 
 // What the compaction's own thread says of it. More than one compaction would be added up.
 class CompactionTimes : public rocksdb::EventListener {
@@ -86,7 +64,7 @@ class CompactionTimes : public rocksdb::EventListener {
   uint64_t output_bytes = 0;
 };
 
-rocksdb::Options OptionsOf(const Arguments& arguments, std::shared_ptr<CompactionTimes> times) {
+rocksdb::Options OptionsOf(const NamedValues& arguments, std::shared_ptr<CompactionTimes> times) {
   rocksdb::BlockBasedTableOptions table;
   table.block_size = 16 * 1024;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
@@ -132,15 +110,6 @@ void Load(rocksdb::DB* database, OverwrittenEntries* entries, uint32_t rounds, u
   }
 }
 
-double CpuSeconds() {
-  rusage usage;
-  if (getrusage(RUSAGE_SELF, &usage) != 0) Fail("getrusage failed");
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 struct Contents {
   uint64_t entries = 0;
   uint32_t sum = 0;
@@ -161,7 +130,7 @@ Contents Scan(rocksdb::DB* database) {
 }
 
 int Main(int count, char** words) {
-  const Arguments arguments(count, words);
+  const NamedValues arguments = ArgumentsOf(count, words);
   OverwrittenEntries entries(arguments.Number("entries"), arguments.Number("value-bytes"), arguments.Number("seed"));
   // One thread for compactions, one for flushes.
   rocksdb::Env::Default()->SetBackgroundThreads(1, rocksdb::Env::LOW);

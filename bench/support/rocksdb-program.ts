@@ -1,9 +1,10 @@
 /**
- * The RocksDB side of comparisons: a C++ program in bench/rocksdb/, compiled when it is missing or older than its sources.
- * Benchmarks only.
+ * The RocksDB side of comparisons: two C++ programs in bench/rocksdb/, compiled when they are missing or older than their
+ * sources. Benchmarks only.
  *
- * It needs a C++17 compiler and RocksDB's headers and library (Debian: librocksdb-dev), which nothing else here does; so it
- * is made by the benchmarks that run it, and neither by an installation nor by the tests.
+ * They need a C++17 compiler and RocksDB's headers and library (Debian: librocksdb-dev), which nothing else here does; so
+ * they are made by the benchmarks that run them, and neither by an installation nor by the tests. Another RocksDB than the
+ * system's is had through `CXX="g++ -I… -L… -Wl,-rpath,…"`.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -16,7 +17,11 @@ export const INSTALL_COMMAND = 'apt-get install -y g++ librocksdb-dev';
 /** Benchmarks are compiled to dist/bench/. */
 const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const SOURCES = join(ROOT, 'bench/rocksdb');
-const PROGRAM = join(ROOT, 'build/bench/rocksdb-compaction');
+const PROGRAMS = join(ROOT, 'build/bench');
+const COMPACTION_PROGRAM = join(PROGRAMS, 'rocksdb-compaction');
+const SESSION_PROGRAM = join(PROGRAMS, 'rocksdb-session');
+/** What is compiled for the one program; all else in the directory is compiled for the other. */
+const COMPACTION_SOURCE = 'compaction.cc';
 const HEADER = '/usr/include/rocksdb/version.h';
 
 export interface CompactionTask {
@@ -44,16 +49,27 @@ export interface RocksDbCompaction extends Checksum {
   readonly threadCpuSeconds: number;
 }
 
-/** Compiles the program if need be; false where RocksDB's headers are missing. Throws when it does not compile. */
-export function buildRocksDbProgram(): boolean {
+/** False where RocksDB's headers are missing. Throws when it does not compile. Headers of the directory are of both programs. */
+function build(program: string, isCompiled: (name: string) => boolean): boolean {
   if (!existsSync(HEADER)) return false;
+  const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.h') || isCompiled(name));
   buildCxxProgram({
-    program: PROGRAM,
-    sources: readdirSync(SOURCES).map((name) => join(SOURCES, name)),
-    options: ['-O2', '-Wall', '-Wextra'],
+    program,
+    sources: sources.map((name) => join(SOURCES, name)),
+    options: ['-O2', '-Wall', '-Wextra', '-pthread'],
     libraries: ['-lrocksdb'],
   });
   return true;
+}
+
+/** Compiles the program if need be; false where RocksDB's headers are missing. Throws when it does not compile. */
+export function buildRocksDbProgram(): boolean {
+  return build(COMPACTION_PROGRAM, (name) => name === COMPACTION_SOURCE);
+}
+
+/** The program that does sessions (`session.ts`), compiled if need be; undefined where RocksDB's headers are missing. */
+export function buildRocksDbSessionProgram(): string | undefined {
+  return build(SESSION_PROGRAM, (name) => name !== COMPACTION_SOURCE) ? SESSION_PROGRAM : undefined;
 }
 
 /** Loads, compacts, scans. Throws when the program fails. */
@@ -68,7 +84,7 @@ export function compactInRocksDb(task: CompactionTask): RocksDbCompaction {
     'table-bytes': task.tableBytes,
   };
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const { status, signal, stdout } = spawnSync(PROGRAM, words, {
+  const { status, signal, stdout } = spawnSync(COMPACTION_PROGRAM, words, {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
