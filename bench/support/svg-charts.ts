@@ -6,10 +6,23 @@
  * as they are from each other in what they cost.
  */
 import {
-  element,
+  AXIS_HEIGHT,
+  headOf,
+  hueOf,
+  LEGEND_PITCH,
+  lineLegend,
+  MARGIN,
+  PANEL_GAP,
+  PANEL_TITLE_HEIGHT,
+  panelTitle,
+  plotWidthBeside,
+  strokeOf,
+  WIDTH,
+  type Heading,
+  type LineStyle,
+} from './svg-frame.ts';
+import {
   FAINT_INK,
-  HUES,
-  INK,
   line,
   linearTicks,
   logScale,
@@ -22,31 +35,17 @@ import {
   widthOf,
 } from './svg.ts';
 
-const WIDTH = 820;
-const MARGIN = 20;
-const TITLE_AT = 28;
-const NOTE_AT = 46;
-const LEGEND_AT = 68;
-const PANELS_AT = 86;
 const LEGEND_BOX = 10;
-const PANEL_TITLE_HEIGHT = 26;
-const PANEL_GAP = 18;
-const AXIS_HEIGHT = 22;
 const BAR_HEIGHT = 13;
 const BAR_PITCH = 18;
 /** At the end of a bar stands what it comes to. */
 const SUM_WIDTH = 60;
 const LABEL_GAP = 8;
 const PLOT_HEIGHT = 190;
-const PLOT_WIDTH = 500;
 const VALUE_AXIS_WIDTH = 46;
-const LEGEND_PITCH = 16;
 const SHARE_TICKS = [0.5, 0.9, 0.99, 0.999, 0.9999];
 
-interface ChartOptions {
-  readonly title: string;
-  /** Under the title: what it was measured on, for example. */
-  readonly note: string;
+interface ChartOptions extends Heading {
   readonly unit: string;
 }
 
@@ -62,11 +61,8 @@ export interface StackedBarOptions extends ChartOptions {
   readonly panels: readonly StackedBarPanel[];
 }
 
-export interface DistributionSeries {
+export interface DistributionSeries extends LineStyle {
   readonly label: string;
-  /** Number of a colour; those that belong together share it. */
-  readonly hue: number;
-  readonly isDashed: boolean;
   /** Shares between 0 and 1, ascending, and the value that so many do not exceed. */
   readonly points: readonly { readonly share: number; readonly value: number }[];
 }
@@ -80,22 +76,11 @@ export interface DistributionOptions extends ChartOptions {
   readonly panels: readonly DistributionPanel[];
 }
 
-function hueOf(number: number): string {
-  return HUES[number % HUES.length];
-}
-
-function headOf({ title, note }: ChartOptions): string[] {
-  return [
-    text(MARGIN, TITLE_AT, title, { 'font-size': 15, 'font-weight': 600 }),
-    text(MARGIN, NOTE_AT, note, { fill: FAINT_INK }),
-  ];
-}
-
 export function stackedBarChart(options: StackedBarOptions): string {
   const { series, panels, unit } = options;
-  const parts = headOf(options);
-  if (series.length > 1) parts.push(...legendInARow(series));
-  let y = PANELS_AT;
+  const { parts, bottom } = headOf(options);
+  if (series.length > 1) parts.push(...legendInARow(series, bottom));
+  let y = bottom + PANEL_GAP;
   const labelWidth = Math.max(...panels.flatMap(({ bars }) => bars.map(({ label }) => widthOf(label))));
   for (const panel of panels) {
     parts.push(...stackedBarPanel(panel, y, MARGIN + labelWidth + LABEL_GAP, unit));
@@ -104,12 +89,12 @@ export function stackedBarChart(options: StackedBarOptions): string {
   return svgDocument(WIDTH, y, options.title, parts);
 }
 
-function legendInARow(series: readonly string[]): string[] {
+function legendInARow(series: readonly string[], y: number): string[] {
   const parts: string[] = [];
   let x = MARGIN;
   for (const [i, name] of series.entries()) {
-    parts.push(rectangle(x, LEGEND_AT - LEGEND_BOX + 1, LEGEND_BOX, LEGEND_BOX, hueOf(i)));
-    parts.push(text(x + LEGEND_BOX + 5, LEGEND_AT, name));
+    parts.push(rectangle(x, y - LEGEND_BOX + 1, LEGEND_BOX, LEGEND_BOX, hueOf(i)));
+    parts.push(text(x + LEGEND_BOX + 5, y, name));
     x += LEGEND_BOX + widthOf(name) + 24;
   }
   return parts;
@@ -121,7 +106,7 @@ function stackedBarPanel(
   left: number,
   unit: string,
 ): string[] {
-  const parts = [text(MARGIN, top + 14, title, { 'font-weight': 600 })];
+  const parts = [panelTitle(top, title)];
   const sums = bars.map(({ values }) => values.reduce((sum, value) => sum + value, 0));
   const ticks = linearTicks(Math.max(...sums));
   const width = WIDTH - MARGIN - SUM_WIDTH - left;
@@ -149,8 +134,8 @@ function stackedBarPanel(
 }
 
 export function distributionChart(options: DistributionOptions): string {
-  const parts = headOf(options);
-  let y = LEGEND_AT;
+  const { parts, bottom } = headOf(options);
+  let y = bottom;
   for (const panel of options.panels) {
     parts.push(...distributionPanel(panel, y, options.unit));
     const legendHeight = panel.series.length * LEGEND_PITCH;
@@ -160,7 +145,7 @@ export function distributionChart(options: DistributionOptions): string {
 }
 
 function distributionPanel({ title, series }: DistributionPanel, top: number, unit: string): string[] {
-  const parts = [text(MARGIN, top + 14, `${title}, ${unit}`, { 'font-weight': 600 })];
+  const parts = [panelTitle(top, `${title}, ${unit}`)];
   // What takes no time at all has no place on such an axis.
   const drawn = series.map((one) => ({ ...one, points: one.points.filter(({ value }) => value > 0) }));
   const points = drawn.flatMap((one) => one.points);
@@ -168,6 +153,8 @@ function distributionPanel({ title, series }: DistributionPanel, top: number, un
   const values = points.map(({ value }) => value);
   const ticks = logTicks(Math.min(...values), Math.max(...values));
   const left = MARGIN + VALUE_AXIS_WIDTH;
+  const labels = drawn.map(({ label }) => label);
+  const right = left + plotWidthBeside(labels, left);
   const plotTop = top + PANEL_TITLE_HEIGHT;
   const bottom = plotTop + PLOT_HEIGHT;
   const yOf = logScale([ticks[0], ticks[ticks.length - 1]], [bottom, plotTop]);
@@ -175,10 +162,10 @@ function distributionPanel({ title, series }: DistributionPanel, top: number, un
   const leftBeyond = (share: number): number => 1 - share;
   const xOf = logScale(
     [leftBeyond(Math.min(...shares)), leftBeyond(Math.max(...shares, 0.99))],
-    [left, left + PLOT_WIDTH],
+    [left, right],
   );
   for (const tick of ticks) {
-    parts.push(line(left, yOf(tick), left + PLOT_WIDTH, yOf(tick)));
+    parts.push(line(left, yOf(tick), right, yOf(tick)));
     parts.push(text(left - 6, yOf(tick) + 4, tickText(tick), { 'text-anchor': 'end', fill: FAINT_INK }));
   }
   for (const share of SHARE_TICKS.filter((one) => one <= Math.max(...shares, 0.99))) {
@@ -192,21 +179,13 @@ function distributionPanel({ title, series }: DistributionPanel, top: number, un
     );
   }
   for (const [i, one] of drawn.entries()) {
-    const stroke = {
-      stroke: hueOf(one.hue),
-      'stroke-width': 1.8,
-      ...(one.isDashed ? { 'stroke-dasharray': '5 3' } : {}),
-    };
     parts.push(
       polyline(
         one.points.map(({ share, value }) => [xOf(leftBeyond(share)), yOf(value)]),
-        stroke,
+        strokeOf(one),
       ),
     );
-    const y = plotTop + 8 + i * LEGEND_PITCH;
-    const x = left + PLOT_WIDTH + 26;
-    parts.push(element('line', { x1: x, y1: y, x2: x + 26, y2: y, ...stroke }));
-    parts.push(text(x + 34, y + 4, one.label, { fill: INK }));
+    parts.push(...lineLegend(right, plotTop + 8 + i * LEGEND_PITCH, one));
   }
   return parts;
 }

@@ -9,14 +9,29 @@ export const INK = '#2b2b2b';
 export const FAINT_INK = '#666666';
 export const GRID = '#d0d0cc';
 /** To be told apart by most eyes, and not by their lightness alone. */
-export const HUES = ['#8c8c8c', '#3b75af', '#c8862b', '#4f9d69', '#a34f6b', '#6b5b95'] as const;
+export const HUES = [
+  '#8c8c8c',
+  '#3b75af',
+  '#c8862b',
+  '#4f9d69',
+  '#a34f6b',
+  '#6b5b95',
+  '#e6194b',
+  '#5fb8cf',
+  '#6a4322',
+  '#1d3557',
+] as const;
+/** Number of the one that is seen first: for what a chart is about. */
+export const STRONGEST_HUE = 6;
 
 const FONT = 'system-ui, sans-serif';
 export const FONT_PIXELS = 12;
-/** Roughly, of that font; there is nobody here to ask. */
+/** Roughly, of that font at that size; there is nobody here to ask. */
 const CHARACTER_PIXELS = 6.6;
 
 export type Attributes = Readonly<Record<string, string | number>>;
+export type Point = readonly [x: number, y: number];
+export type Ends = readonly [number, number];
 
 export function escapeXml(text: string): string {
   return text
@@ -53,16 +68,31 @@ export function rectangle(x: number, y: number, width: number, height: number, f
   return element('rect', { x, y, width, height, fill });
 }
 
-export function polyline(
-  points: readonly (readonly [x: number, y: number])[],
-  attributes: Attributes,
-): string {
-  const written = points.map(([x, y]) => `${short(x)},${short(y)}`).join(' ');
-  return element('polyline', { points: written, fill: 'none', ...attributes });
+function pointsText(points: readonly Point[]): string {
+  return points.map(([x, y]) => `${short(x)},${short(y)}`).join(' ');
 }
 
-export function widthOf(content: string): number {
-  return content.length * CHARACTER_PIXELS;
+export function polyline(points: readonly Point[], attributes: Attributes): string {
+  return element('polyline', { points: pointsText(points), fill: 'none', ...attributes });
+}
+
+export function polygon(points: readonly Point[], attributes: Attributes): string {
+  return element('polygon', { points: pointsText(points), ...attributes });
+}
+
+export function widthOf(content: string, fontPixels = FONT_PIXELS): number {
+  return (content.length * CHARACTER_PIXELS * fontPixels) / FONT_PIXELS;
+}
+
+/** Broken between words into lines of that width; a word that is longer has a line of its own. */
+export function wrapped(content: string, width: number, fontPixels = FONT_PIXELS): string[] {
+  const lines: string[] = [];
+  for (const word of content.split(' ')) {
+    const longer = lines.length === 0 ? word : `${lines[lines.length - 1]} ${word}`;
+    if (lines.length > 0 && widthOf(longer, fontPixels) <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 /** A whole file. `title` is also what a screen reader says. */
@@ -101,17 +131,42 @@ export function logTicks(smallest: number, largest: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(`1e${first + i}`));
 }
 
+export interface LogAxis {
+  readonly ends: Ends;
+  /** 1, 2 and 5 times the powers of ten, from one end to the other. */
+  readonly steps: readonly number[];
+  /** Those that there is room to name. */
+  readonly ticks: readonly number[];
+}
+
+/**
+ * An axis that ends close around what there is. Its ticks are all steps where these are `countMax` at most, otherwise the
+ * powers of ten. REQUIRES: above 0.
+ */
+export function closeLogAxis(smallest: number, largest: number, countMax = 6): LogAxis {
+  const powers = logTicks(smallest, largest);
+  const all = powers.flatMap((power) => [1, 2, 5].map((factor) => Number((factor * power).toPrecision(1))));
+  const first = all.findLastIndex((step) => step <= smallest * (1 + 1e-9));
+  const last = all.findIndex((step, i) => i > first && step >= largest * (1 - 1e-9));
+  const steps = all.slice(first, last + 1);
+  const ticks = steps.length <= countMax ? steps : steps.filter((step) => powers.includes(step));
+  return { ends: [steps[0], steps[steps.length - 1]], steps, ticks };
+}
+
+/** Where a value is between two ends of an axis. */
+export function linearScale([smallest, largest]: Ends, [from, to]: Ends): (value: number) => number {
+  return (value) => from + ((to - from) * (value - smallest)) / (largest - smallest);
+}
+
 /** Where a value is between two ends of an axis, by its logarithm. */
-export function logScale(
-  [smallest, largest]: readonly [number, number],
-  [from, to]: readonly [number, number],
-): (value: number) => number {
+export function logScale([smallest, largest]: Ends, [from, to]: Ends): (value: number) => number {
   const span = Math.log(largest / smallest);
   return (value) => from + ((to - from) * Math.log(value / smallest)) / span;
 }
 
-/** Thousands are written as such: 250, 2.5k, 25k, 2.5M. */
+/** Thousands are written as such: 250, 2.5k, 25k, 2.5M. Hundredths are the least that all digits are written of. */
 export function tickText(value: number): string {
+  if (value > 0 && value < 0.01) return String(Number(value.toPrecision(2)));
   if (value >= 1e6) return `${short(value / 1e6)}M`;
   return value >= 1000 ? `${short(value / 1000)}k` : short(value);
 }

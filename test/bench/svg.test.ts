@@ -1,16 +1,21 @@
 /** Charts as text: what is written into them, and where things stand. */
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import {
-  BACKGROUND,
+  closeLogAxis,
   element,
   escapeXml,
+  HUES,
+  linearScale,
   linearTicks,
   logScale,
   logTicks,
+  STRONGEST_HUE,
   text,
   tickText,
+  wrapped,
 } from '../../bench/support/svg.ts';
 import { distributionChart, stackedBarChart } from '../../bench/support/svg-charts.ts';
+import { checkWellFormed } from '../support/svg-checks.ts';
 
 test('whatever a name has in it, it ends neither its element nor its attribute', (t) => {
   t.is(escapeXml(`<a href="x">&'`), '&lt;a href=&quot;x&quot;&gt;&amp;&apos;');
@@ -22,6 +27,7 @@ test('whatever a name has in it, it ends neither its element nor its attribute',
 test('numbers are short', (t) => {
   t.is(element('rect', { x: 1 / 3, y: 2 }), '<rect x="0.33" y="2"/>');
   t.deepEqual([0.5, 250, 2500, 25_000, 2_500_000].map(tickText), ['0.5', '250', '2.5k', '25k', '2.5M']);
+  t.deepEqual([0, 0.001].map(tickText), ['0', '0.001']);
 });
 
 test('linear ticks begin at nothing and reach the largest value', (t) => {
@@ -48,18 +54,30 @@ test('on a logarithmic scale the same factor is the same distance', (t) => {
   t.true(Math.abs(scale(1000)) < 1e-9);
 });
 
-/** Elements that are opened are closed, in order, and nothing else is in it. */
-function checkWellFormed(t: ExecutionContext, svg: string): void {
-  const open: string[] = [];
-  for (const [, closing, name, empty] of svg.matchAll(/<(\/?)([a-z]+)(?: [a-z0-9-]+="[^"<>]*")*(\/?)>/gi)) {
-    if (closing !== '') t.is(open.pop(), name);
-    else if (empty === '') open.push(name);
-  }
-  t.deepEqual(open, []);
-  t.false(/NaN|Infinity|undefined/.test(svg));
-  t.is(svg.split('<').length, svg.split('>').length);
-  t.true(svg.includes(`fill="${BACKGROUND}"`), 'it brings its background');
-}
+test('on a linear scale the same difference is the same distance', (t) => {
+  t.deepEqual([10, 15, 20].map(linearScale([10, 20], [200, 0])), [200, 100, 0]);
+});
+
+test('an axis may end close around what there is, with as many ticks as there is room for', (t) => {
+  t.deepEqual(closeLogAxis(2400, 47_000).ticks, [2000, 5000, 10_000, 20_000, 50_000]);
+  const wide = closeLogAxis(700, 550_000);
+  t.deepEqual(wide.ends, [500, 1_000_000]);
+  t.deepEqual(wide.ticks, [1000, 10_000, 100_000, 1_000_000]);
+  t.is(wide.steps.length, 11);
+  t.deepEqual(closeLogAxis(10, 10).ends, [10, 20]);
+  t.deepEqual(closeLogAxis(0.03, 0.7).ticks, [0.02, 0.05, 0.1, 0.2, 0.5, 1]);
+});
+
+test('long text is broken between words', (t) => {
+  const lines = wrapped('one word and anotherratherlongword at the end', 80);
+  t.deepEqual(lines, ['one word and', 'anotherratherlongword', 'at the end']);
+  t.deepEqual(wrapped('', 80), ['']);
+});
+
+test('no two hues are the same', (t) => {
+  t.is(new Set(HUES).size, 10);
+  t.true(STRONGEST_HUE < HUES.length);
+});
 
 test('bars stand in proportion, in one or in several parts', (t) => {
   const svg = stackedBarChart({

@@ -1,0 +1,154 @@
+/** The comparison's report as files, from samples that nobody measured. */
+import test from 'ava';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  BEGIN_MARKER,
+  betweenMarkers,
+  END_MARKER,
+  reportOf,
+  updateDocument,
+  writeReport,
+  type NamedTimeline,
+} from '../../bench/report/report.ts';
+import type { Machine, RowDescription } from '../../bench/report/rows.ts';
+import { HUES, STRONGEST_HUE } from '../../bench/support/svg.ts';
+import { parseSamples, type Sample } from '../../bench/workload/sample.ts';
+import { temporaryDirectory } from '../support/directories.ts';
+import { FAKE_LATENCIES, fakeRow, fakeSamples, fakeSeconds } from '../support/fake-samples.ts';
+import { checkWellFormed, elementsOf } from '../support/svg-checks.ts';
+
+const MACHINE: Machine = {
+  node: 'v1.2.3',
+  kernel: '4.5.6',
+  cpu: 'a <fake> processor',
+  cores: 2,
+  date: '2001-02-03',
+  command: 'npm run nothing',
+  versions: { quadring: '0.0.1', lmdb: '9.9.9' },
+  notes: ['nobody measured this'],
+};
+
+const ROWS: RowDescription[] = [
+  ...[1, 4, 16].map((at) =>
+    fakeRow(`get${at}`, { title: `gets & <${at}>`, curve: { across: 'in flight', panel: 'cold gets', at } }),
+  ),
+  ...[1e5, 1e6].map((at) =>
+    fakeRow(`size${at}`, { figure: 'ns', curve: { across: 'entries', panel: 'cached get', at } }),
+  ),
+  fakeRow('memory', {
+    figure: 'MiB',
+    goals: [{ of: 'quadring', against: '', timesFaster: 100, text: 'at most 100 MiB' }],
+  }),
+];
+
+const ARMS = ['quadring', 'quadring, system calls', 'RocksDB', 'lmdb'];
+
+function samplesOfAll(): Sample[] {
+  return ROWS.flatMap(({ row }, at) =>
+    ARMS.flatMap((arm, i) => {
+      const latencyMicros = row === 'get1' ? FAKE_LATENCIES : null;
+      const rounds = [1, 2, 3].map((factor) => ({ seconds: factor * (i + 1) * (at + 1), latencyMicros }));
+      return row === 'get16' && arm === 'lmdb' ? [] : fakeSamples(row, arm, rounds);
+    }),
+  );
+}
+
+const TIMELINE: NamedTimeline = {
+  name: 'overwrites',
+  title: 'Overwrites',
+  timeline: {
+    seconds: [1, 2],
+    lanes: [{ title: 'caller', unit: '/s', series: [{ label: 'operations', values: [1, 2] }] }],
+  },
+};
+
+const CHART_NAMES = [
+  'comparison-overview.svg',
+  'comparison-depth.svg',
+  'comparison-entries.svg',
+  'comparison-latencies.svg',
+  'comparison-time-overwrites.svg',
+];
+
+test('all charts are well-formed, and quadring is the strongest in them', (t) => {
+  const { charts } = reportOf(samplesOfAll(), ROWS, MACHINE, [TIMELINE]);
+  t.deepEqual(
+    charts.map(({ name }) => name),
+    CHART_NAMES,
+  );
+  for (const { svg } of charts) {
+    checkWellFormed(t, svg);
+    t.true(svg.includes(HUES[STRONGEST_HUE]));
+    t.true(svg.includes('a &lt;fake&gt; processor'));
+  }
+  t.is(elementsOf(charts[1].svg, 'polyline').length, ARMS.length);
+  t.is(elementsOf(charts[0].svg, 'rect').length - 1, ROWS.length * ARMS.length - 1);
+});
+
+test('charts that there is nothing for are not made', (t) => {
+  const { charts, markdown } = reportOf(fakeSeconds('get', 'quadring', [1]), [fakeRow('get')], MACHINE);
+  t.deepEqual(charts, []);
+  t.false(markdown('').includes('### Charts'));
+  t.false(markdown('').includes('### Goals'));
+});
+
+test('a report is lines of JSON, Markdown and charts that it links to', (t) => {
+  const directory = temporaryDirectory(t);
+  const folders = { results: join(directory, 'results'), charts: join(directory, 'docs/charts') };
+  const samples = samplesOfAll();
+  writeReport(samples.slice(0, 3), ROWS, MACHINE, folders);
+  const report = writeReport(samples, ROWS, MACHINE, folders, [TIMELINE]);
+
+  const lines = readFileSync(join(folders.results, 'comparison.jsonl'), 'utf8');
+  const read = parseSamples(lines);
+  t.is(read.length, samples.length, 'an earlier run is replaced');
+  t.deepEqual(read[0], { ...samples[0], machine: MACHINE } as Sample);
+
+  const written = readFileSync(join(folders.results, 'comparison.md'), 'utf8');
+  for (const said of [
+    'npm run nothing',
+    '2001-02-03',
+    'Linux 4.5.6',
+    'lmdb 9.9.9',
+    '- nobody measured this',
+  ]) {
+    t.true(written.includes(said), said);
+  }
+  t.true(written.includes('| gets & &lt;4>, /s |'), 'a title is not taken for an element');
+  t.true(written.includes('| the memory | at most 100 MiB | 64.0 MiB | yes |'));
+  for (const name of CHART_NAMES) {
+    t.true(existsSync(join(folders.charts, name)), name);
+    t.true(written.includes(`](../docs/charts/${name})`), name);
+  }
+
+  const document = join(directory, 'docs/benchmarks.md');
+  writeFileSync(document, `before\n${BEGIN_MARKER}\nan earlier run\n${END_MARKER}\nafter\n`);
+  updateDocument(document, report, folders.charts);
+  const updated = readFileSync(document, 'utf8');
+  t.true(updated.startsWith(`before\n${BEGIN_MARKER}\n\n\`npm run nothing\``));
+  t.true(updated.endsWith(`\n\n${END_MARKER}\nafter\n`));
+  t.true(updated.includes(`](charts/${CHART_NAMES[0]})`));
+  t.false(updated.includes('an earlier run'));
+  updateDocument(document, report, folders.charts);
+  t.is(readFileSync(document, 'utf8'), updated, 'a second time changes nothing');
+});
+
+test('samples are written even where the report refuses them', (t) => {
+  const directory = temporaryDirectory(t);
+  const samples = samplesOfAll();
+  t.throws(() => writeReport(samples, [], MACHINE, { results: directory, charts: directory }), {
+    message: /has no description/,
+  });
+  t.is(parseSamples(readFileSync(join(directory, 'comparison.jsonl'), 'utf8')).length, samples.length);
+});
+
+test('a document without its markers is refused', (t) => {
+  t.is(betweenMarkers(`${BEGIN_MARKER}${END_MARKER}`, ' new '), `${BEGIN_MARKER}\n\nnew\n\n${END_MARKER}`);
+  t.throws(() => betweenMarkers('nothing', 'new'), {
+    message: /has to have <!-- comparison:begin --> once, not 0/,
+  });
+  t.throws(() => betweenMarkers(BEGIN_MARKER, 'new'), { message: /<!-- comparison:end --> once, not 0/ });
+  t.throws(() => betweenMarkers(BEGIN_MARKER + BEGIN_MARKER + END_MARKER, 'new'), { message: /once, not 2/ });
+  t.throws(() => betweenMarkers(END_MARKER + BEGIN_MARKER, 'new'), { message: /stands before/ });
+});
