@@ -122,6 +122,8 @@ function sourcesAndFolders() {
     found.push(folder);
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
+      // The engines that quadring is compared with bring sources that are not compiled here.
+      if (entry.name === 'node_modules') continue;
       if (entry.isDirectory()) visit(path);
       else if (entry.name.endsWith('.ts')) found.push(path);
     }
