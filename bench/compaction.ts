@@ -19,7 +19,7 @@ import { collectGarbage, syncDisks, temporaryFolder } from './support/cold.ts';
 import { Comparison, spreadText } from './support/comparison.ts';
 import { describeMachine, spreadOf } from './support/measure.ts';
 import { hashEntry, KEY_BYTES, OverwrittenEntries, type Checksum } from './support/overwritten-entries.ts';
-import { describeQuadring } from './support/peers.ts';
+import { describeQuadring } from './support/quadring.ts';
 import {
   buildRocksDbProgram,
   compactInRocksDb,

@@ -27,7 +27,7 @@ import { describeMachine } from './support/measure.ts';
 import { OverwrittenEntries } from './support/overwritten-entries.ts';
 import { Overwrites } from './support/overwrites.ts';
 import { PacedGets, type GetTimes } from './support/paced-gets.ts';
-import { describeQuadring } from './support/peers.ts';
+import { describeQuadring } from './support/quadring.ts';
 import { settle, spaceOf } from './support/settled-tree.ts';
 import { cpuTimes, type CpuTimes } from './support/thread-times.ts';
 import { ownVersion } from './support/versions.ts';

@@ -16,15 +16,11 @@ import { Database } from '../src/index.ts';
 import { collectGarbage, dropPageCache, syncDisks, temporaryFolder } from './support/cold.ts';
 import { Comparison, rounded, spreadText } from './support/comparison.ts';
 import { drainEntries, drainKeys, drainValues } from './support/drain.ts';
+import { fioVersion, readWithFio } from './support/fio.ts';
 import { describeMachine, diskReadBytes, spreadOf } from './support/measure.ts';
 import { ENTRY_BYTES, NumberedEntries, ScanCheck } from './support/numbered-entries.ts';
-import { BLOCK_BYTES, describeQuadring, loadQuadring } from './support/peers.ts';
-import {
-  fioBytesPerSecond,
-  fioVersion,
-  ringBytesPerSecond,
-  type SequentialRead,
-} from './support/sequential-reads.ts';
+import { BLOCK_BYTES, describeQuadring, loadQuadring } from './support/quadring.ts';
+import { ringBytesPerSecond, type SequentialRead } from './support/sequential-reads.ts';
 import { ownVersion } from './support/versions.ts';
 
 const MEBIBYTE = 1 << 20;
@@ -48,7 +44,15 @@ const readers: readonly {
   readonly name: string;
   readonly bytesPerSecond: (read: SequentialRead) => number;
 }[] = [
-  ...(fio === null ? [] : [{ name: fio, bytesPerSecond: fioBytesPerSecond }]),
+  ...(fio === null
+    ? []
+    : [
+        {
+          name: fio,
+          bytesPerSecond: (read: SequentialRead) =>
+            readWithFio({ ...read, order: 'sequential' }).bytesPerSecond,
+        },
+      ]),
   { name: "bare loop over the addon's ring", bytesPerSecond: ringBytesPerSecond },
 ];
 const root = temporaryFolder('quadring-sequential-');

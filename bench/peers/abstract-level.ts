@@ -1,6 +1,7 @@
 /** What classic-level and @nxtedition/rocksdb share: both are an abstract-level, of different versions. Benchmarks only. */
-import type { EntryCheck, OpenPeer } from './peer.ts';
+import type { OpenPeer } from './peer.ts';
 import { SCAN_ENTRIES, syncLogs } from './shared.ts';
+import type { EntryCheck } from '../support/numbered-entries.ts';
 
 /** classic-level hands out fewer entries than were asked for beyond this; its default would be 141 of 116 bytes. */
 const HIGH_WATER_BYTES = 1 << 20;

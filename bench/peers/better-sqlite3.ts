@@ -3,8 +3,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Opening } from '../workload/session.ts';
 import { loadPeer } from './packages.ts';
-import type { EntryCheck, OpenPeer, Peer } from './peer.ts';
+import type { OpenPeer, Peer } from './peer.ts';
 import { SCAN_ENTRIES, syncFile } from './shared.ts';
+import type { EntryCheck } from '../support/numbered-entries.ts';
 
 const PACKAGE = 'better-sqlite3';
 /** With less, a transaction of some pages would write each of them several times. */

@@ -5,7 +5,8 @@
  */
 import type { Opening } from '../workload/session.ts';
 import { loadPeer } from './packages.ts';
-import type { EntryCheck, OpenPeer, Peer } from './peer.ts';
+import type { OpenPeer, Peer } from './peer.ts';
+import type { EntryCheck } from '../support/numbered-entries.ts';
 
 const PACKAGE = 'lmdb';
 

@@ -5,7 +5,7 @@
  * is not there is a form that the engine does not have.
  */
 import type { Opening } from '../workload/session.ts';
-import type { ScanCheck } from '../support/numbered-entries.ts';
+import type { EntryCheck, ScanCheck } from '../support/numbered-entries.ts';
 
 export const BLOCK_BYTES = 16_384;
 
@@ -36,11 +36,6 @@ export interface OpenPeer {
   readonly settle: () => Promise<void>;
   readonly describe: () => Record<string, unknown>;
   readonly close: () => Promise<void>;
-}
-
-/** Sees each entry of a range; `ScanCheck` is one. */
-export interface EntryCheck {
-  entry(key: Buffer, value: Buffer): void;
 }
 
 export interface Peer {

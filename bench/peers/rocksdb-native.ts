@@ -1,8 +1,9 @@
 /** rocksdb-native: RocksDB with an interface of its own, all of it asynchronous. Benchmarks only. */
 import type { Opening } from '../workload/session.ts';
 import { loadPeer } from './packages.ts';
-import { BLOCK_BYTES, type EntryCheck, type OpenPeer, type Peer } from './peer.ts';
+import { BLOCK_BYTES, type OpenPeer, type Peer } from './peer.ts';
 import { rocksDbOptions, SCAN_ENTRIES, syncLogs, untilRocksDbIsIdle, WRITE_BUFFER_BYTES } from './shared.ts';
+import type { EntryCheck } from '../support/numbered-entries.ts';
 
 const PACKAGE = 'rocksdb-native';
 

@@ -17,7 +17,7 @@ import {
 import type { CurvePoint } from './rows.ts';
 
 export interface Chart {
-  /** Of its file. */
+  /** Of its file, behind the report's. */
   readonly name: string;
   /** For those who do not see it. */
   readonly description: string;
@@ -33,11 +33,11 @@ export function chartsOf(figures: ComparisonFigures, note: string): Chart[] {
   const charts = [
     overviewChart(figures, styles, note),
     curveChart(figures, styles, note, 'in flight', {
-      name: 'comparison-depth.svg',
+      name: 'depth.svg',
       title: 'By operations under way at once',
     }),
     curveChart(figures, styles, note, 'entries', {
-      name: 'comparison-entries.svg',
+      name: 'entries.svg',
       title: 'By number of entries in the database',
     }),
     latencyChart(figures, styles, note),
@@ -62,7 +62,7 @@ function overviewChart({ arms, groups }: ComparisonFigures, styles: Styles, note
   if (panels.length === 0) return null;
   const title = 'How many times as fast each is as the fastest other engine';
   return {
-    name: 'comparison-overview.svg',
+    name: 'overview.svg',
     description: title,
     svg: ratioBarChart({
       title,
@@ -133,7 +133,7 @@ function latencyChart({ arms, groups }: ComparisonFigures, styles: Styles, note:
   if (panels.length === 0) return null;
   const title = 'Latency of a call, by how many were faster';
   return {
-    name: 'comparison-latencies.svg',
+    name: 'latencies.svg',
     description: title,
     svg: distributionChart({ title, note: `Of the median round. ${note}`, unit: 'µs', panels }),
   };

@@ -130,26 +130,21 @@ export function valuesOf(row: RowFigures, arm: string): number[] {
   return [...roundsOf(row, arm).values()].map((measured) => valueOf(measured, row.description));
 }
 
-/** How many times as fast `of` is as `against`, of each round that both have. */
-export function ratiosOf(row: RowFigures, of: string, against: string): number[] {
-  const others = roundsOf(row, against);
-  return [...roundsOf(row, of)].flatMap(([round, measured]) => {
-    const other = others.get(round);
-    if (other === undefined) return [];
-    return [speedOf(measured, row.description) / speedOf(other, row.description)];
-  });
-}
-
-/** How many times as fast an arm is as the fastest one of another engine, of each round that has some. */
-export function ratiosToBestOther(row: RowFigures, arm: string): number[] {
-  const others = [...row.arms].filter(([other]) => engineOf(other) !== engineOf(arm));
+/** How many times as fast an arm is as the fastest one of others, of each round that one of them has. */
+export function ratiosToFastest(row: RowFigures, arm: string, others: readonly string[]): number[] {
   return [...roundsOf(row, arm)].flatMap(([round, measured]) => {
-    const speeds = others.flatMap(([, rounds]) => {
-      const other = rounds.get(round);
-      return other === undefined ? [] : [speedOf(other, row.description)];
+    const speeds = others.flatMap((other) => {
+      const same = roundsOf(row, other).get(round);
+      return same === undefined ? [] : [speedOf(same, row.description)];
     });
     return speeds.length === 0 ? [] : [speedOf(measured, row.description) / Math.max(...speeds)];
   });
+}
+
+/** As fast as the fastest arm of another engine. */
+export function ratiosToBestOther(row: RowFigures, arm: string): number[] {
+  const others = [...row.arms.keys()].filter((other) => engineOf(other) !== engineOf(arm));
+  return ratiosToFastest(row, arm, others);
 }
 
 /** Of all threads of the process, for an operation of each round. */

@@ -2,7 +2,7 @@
 import type { Spread } from '../support/measure.ts';
 import {
   isRate,
-  ratiosOf,
+  ratiosToFastest,
   spreadOrNull,
   valuesOf,
   type ComparisonFigures,
@@ -19,23 +19,24 @@ export interface JudgedGoal {
   readonly holds: boolean;
 }
 
-/** Of all rows that have goals, measured or not. */
+/** Of all rows that were measured and have goals. */
 export function judgedGoals(
   { groups }: ComparisonFigures,
   descriptions: readonly RowDescription[],
 ): JudgedGoal[] {
   const rows = new Map(groups.flatMap(({ rows }) => rows.map((row) => [row.description.row, row])));
-  return descriptions.flatMap((description) =>
-    description.goals.map((goal) => judgedGoal(goal, description, rows.get(description.row))),
-  );
+  return descriptions.flatMap((description) => {
+    const row = rows.get(description.row);
+    return row === undefined ? [] : description.goals.map((goal) => judgedGoal(goal, row));
+  });
 }
 
-function judgedGoal(goal: Goal, description: RowDescription, row: RowFigures | undefined): JudgedGoal {
-  const isAbsolute = goal.against === '';
-  const seen =
-    row === undefined
-      ? null
-      : spreadOrNull(isAbsolute ? valuesOf(row, goal.of) : ratiosOf(row, goal.of, goal.against));
+function judgedGoal(goal: Goal, row: RowFigures): JudgedGoal {
+  const { description } = row;
+  const isAbsolute = goal.against.length === 0;
+  const seen = spreadOrNull(
+    isAbsolute ? valuesOf(row, goal.of) : ratiosToFastest(row, goal.of, goal.against),
+  );
   const isAtLeast = !isAbsolute || isRate(description.figure);
   const holds =
     seen !== null && (isAtLeast ? seen.median >= goal.timesFaster : seen.median <= goal.timesFaster);

@@ -8,7 +8,7 @@ import {
   isRate,
   isShareKnown,
   processorMicros,
-  ratiosOf,
+  ratiosToFastest,
   roundCount,
   roundsOf,
   spreadOrNull,
@@ -102,7 +102,7 @@ export function ratioTable(group: GroupFigures, arms: readonly string[]): string
       if (own === null) return null;
       return { text: withRounds(withUnit(spreadText(own), row.description.figure), row, arm), merit: -1 };
     }
-    const spread = spreadOrNull(ratiosOf(row, OWN_ARM, arm));
+    const spread = spreadOrNull(ratiosToFastest(row, OWN_ARM, [arm]));
     return spread === null ? null : { text: withRounds(spreadText(spread), row, arm), merit: -spread.median };
   });
 }
@@ -152,7 +152,7 @@ export function goalsTable(goals: readonly JudgedGoal[]): string {
   const rows = goals.map(({ description, goal, seen, holds }) => {
     if (seen === null) return [description.title, goal.text, NOTHING, 'not measured'];
     const text = spreadText(seen);
-    const withMeaning = goal.against === '' ? withUnit(text, description.figure) : `${text} times`;
+    const withMeaning = goal.against.length === 0 ? withUnit(text, description.figure) : `${text} times`;
     return [description.title, goal.text, withMeaning, holds ? 'yes' : 'no'];
   });
   return tableOf(['', 'goal', 'seen', 'holds'], rows);

@@ -13,21 +13,22 @@ import { judgedGoals } from './goals.ts';
 import { costTable, figureTable, goalsTable, hasLatencies, latencyTable, ratioTable } from './markdown.ts';
 import type { Machine, RowDescription } from './rows.ts';
 
-export const BEGIN_MARKER = '<!-- comparison:begin -->';
-export const END_MARKER = '<!-- comparison:end -->';
-
-const RESULTS_FILE = 'comparison.jsonl';
-const MARKDOWN_FILE = 'comparison.md';
+/** The part of a document that a report of this name takes. */
+export function markersOf(name: string): readonly [begin: string, end: string] {
+  return [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
+}
 
 /** What happened in the course of one arm's row. */
 export interface NamedTimeline {
-  /** Of its file: `comparison-time-NAME.svg`. */
+  /** Of its file: `time-NAME.svg`, behind the report's. */
   readonly name: string;
   readonly title: string;
   readonly timeline: Timeline;
 }
 
 export interface Report {
+  /** Of its files, and of its part of a document. */
+  readonly name: string;
   readonly charts: readonly Chart[];
   /** With links to the charts that begin so. */
   readonly markdown: (chartPrefix: string) => string;
@@ -40,6 +41,7 @@ export interface ReportFolders {
 }
 
 export function reportOf(
+  reportName: string,
   samples: readonly Sample[],
   rows: readonly RowDescription[],
   machine: Machine,
@@ -47,14 +49,15 @@ export function reportOf(
 ): Report {
   const figures = figuresOf(samples, rows);
   const place = placeText(machine);
-  const charts = [
+  const drawn = [
     ...chartsOf(figures, `${place}, rounds: ${mostRounds(figures)}`),
     ...timelines.map(({ name, title, timeline }) => ({
-      name: `comparison-time-${name}.svg`,
+      name: `time-${name}.svg`,
       description: title,
       svg: timelineChart({ title, note: place, timeline }),
     })),
   ];
+  const charts = drawn.map((chart) => ({ ...chart, name: `${reportName}-${chart.name}` }));
   const sections = [
     headerText(machine),
     goalsSection(figures, rows),
@@ -62,11 +65,14 @@ export function reportOf(
   ];
   const markdown = (chartPrefix: string): string =>
     [...sections.filter((section) => section !== ''), chartsSection(charts, chartPrefix)].join('\n');
-  return { charts, markdown };
+  return { name: reportName, charts, markdown };
 }
 
-/** Replaces what an earlier run wrote. The samples are written first: whatever they show, they are not lost. */
+/**
+ * Replaces what an earlier run of this name wrote. The samples are written first: whatever they show, they are not lost.
+ */
 export function writeReport(
+  name: string,
   samples: readonly Sample[],
   rows: readonly RowDescription[],
   machine: Machine,
@@ -76,31 +82,32 @@ export function writeReport(
   mkdirSync(folders.results, { recursive: true });
   mkdirSync(folders.charts, { recursive: true });
   const lines = samples.map((sample) => `${JSON.stringify({ ...sample, machine })}\n`);
-  writeFileSync(join(folders.results, RESULTS_FILE), lines.join(''));
-  const report = reportOf(samples, rows, machine, timelines);
-  for (const { name, svg } of report.charts) writeFileSync(join(folders.charts, name), svg);
+  writeFileSync(join(folders.results, `${name}.jsonl`), lines.join(''));
+  const report = reportOf(name, samples, rows, machine, timelines);
+  for (const chart of report.charts) writeFileSync(join(folders.charts, chart.name), chart.svg);
   const markdown = report.markdown(linkPrefix(folders.results, folders.charts));
-  writeFileSync(join(folders.results, MARKDOWN_FILE), `## Comparison with other engines\n\n${markdown}`);
+  writeFileSync(join(folders.results, `${name}.md`), `## Comparison with other engines\n\n${markdown}`);
   return report;
 }
 
-/** Puts the report between the markers of a document. */
+/** Puts the report between its markers of a document. */
 export function updateDocument(path: string, report: Report, chartsFolder: string): void {
   const markdown = report.markdown(linkPrefix(dirname(path), chartsFolder));
-  writeFileSync(path, betweenMarkers(readFileSync(path, 'utf8'), markdown));
+  writeFileSync(path, betweenMarkers(readFileSync(path, 'utf8'), markersOf(report.name), markdown));
 }
 
 /** The document with `content` in place of what is between its markers. */
-export function betweenMarkers(document: string, content: string): string {
-  const [begins, ends] = [document.split(BEGIN_MARKER), document.split(END_MARKER)];
-  assert(
-    begins.length === 2,
-    `the document has to have ${BEGIN_MARKER} once, not ${begins.length - 1} times`,
-  );
-  assert(ends.length === 2, `the document has to have ${END_MARKER} once, not ${ends.length - 1} times`);
+export function betweenMarkers(
+  document: string,
+  [begin, end]: readonly [string, string],
+  content: string,
+): string {
+  const [begins, ends] = [document.split(begin), document.split(end)];
+  assert(begins.length === 2, `the document has to have ${begin} once, not ${begins.length - 1} times`);
+  assert(ends.length === 2, `the document has to have ${end} once, not ${ends.length - 1} times`);
   const [before, after] = [begins[0], ends[1]];
-  assert(ends[0].length > before.length, `${END_MARKER} stands before ${BEGIN_MARKER}`);
-  return `${before}${BEGIN_MARKER}\n\n${content.trim()}\n\n${END_MARKER}${after}`;
+  assert(ends[0].length > before.length, `${end} stands before ${begin}`);
+  return `${before}${begin}\n\n${content.trim()}\n\n${end}${after}`;
 }
 
 function linkPrefix(from: string, charts: string): string {

@@ -5,8 +5,8 @@ export type FigureKind = 'ns' | '/s' | 'ms' | 'MB/s' | 'MiB';
 
 export interface Goal {
   readonly of: string;
-  /** An arm; or nothing for a goal that is absolute, in the row's figure. */
-  readonly against: string;
+  /** Arms, of which the fastest one counts; none for a goal that is absolute, in the row's figure. */
+  readonly against: readonly string[];
   /** How many times as fast `of` has to be; of an absolute goal the least rate, or the most time or memory. */
   readonly timesFaster: number;
   readonly text: string;

@@ -44,6 +44,8 @@ class Meter {
   void Start();
   void Stop();
   double seconds() const { return seconds_; }
+  // With what runs now. REQUIRES: it runs.
+  double SecondsSoFar() const { return seconds_ + SecondsBetween(started_, Clock::now()); }
 
   // REQUIRES: was started, and is stopped.
   Measured Finish(uint64_t operations) const;

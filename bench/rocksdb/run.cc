@@ -25,6 +25,8 @@ constexpr size_t kLatenciesMax = 200'000;
 constexpr double kTimedSecondsMin = 5e-6;
 // Of those that warm up, the last ones tell how long calls are.
 constexpr size_t kJudgedCalls = 1000;
+// Alone, the clock is looked at after so many calls to see whether the time is over.
+constexpr size_t kLookEvery = 64;
 
 class TraceRun {
  public:
@@ -42,13 +44,12 @@ class TraceRun {
     timed_ = {step_.warm_up, trace_.size()};
     if (TimesCalls(are_calls_short)) latency_micros_.resize(CallsIn(timed_));
     Meter meter;
-    if (step_.threads == 1) {
-      DoAlone(timed_, &meter);
-    } else {
-      DoTogether(timed_, &meter);
-    }
+    const size_t end =
+        step_.threads == 1 ? DoAlone(timed_, &meter, step_.milliseconds_max) : DoTogether(timed_, &meter);
     if (step_.ends_durable) MakeDurable(&meter);
-    Measured measured = meter.Finish(timed_.to - timed_.from);
+    const Span done{timed_.from, end};
+    Measured measured = meter.Finish(done.to - done.from);
+    if (!latency_micros_.empty()) latency_micros_.resize(CallsIn(done));
     measured.latency_micros = std::move(latency_micros_);
     return measured;
   }
@@ -65,9 +66,9 @@ class TraceRun {
     const size_t judged_from = (calls - std::min(calls, kJudgedCalls)) * step_.group;
     const Span judged{judged_from, step_.warm_up};
     Meter filling_meter;
-    DoAlone({0, judged.from}, &filling_meter);
+    DoAlone({0, judged.from}, &filling_meter, 0);
     Meter meter;
-    DoAlone(judged, &meter);
+    DoAlone(judged, &meter, 0);
     return meter.seconds() < kTimedSecondsMin * static_cast<double>(CallsIn(judged));
   }
 
@@ -91,23 +92,37 @@ class TraceRun {
     return call.to;
   }
 
-  void DoAlone(Span span, Meter* meter) {
+  static bool IsLate(const Meter& meter, uint64_t milliseconds_max) {
+    return milliseconds_max > 0 && meter.SecondsSoFar() * 1000 > static_cast<double>(milliseconds_max);
+  }
+
+  // Where it ended: the end of the span, or what had been reached when the time was over.
+  size_t DoAlone(Span span, Meter* meter, uint64_t milliseconds_max) {
     Caller caller(calls_);
     for (Span stretch{span.from, span.from}; stretch.to < span.to; stretch.from = stretch.to) {
       stretch.to = StretchEnd({stretch.from, span.to});
       inputs_.MakeValues(stretch);
       meter->Start();
-      for (size_t at = stretch.from; at < stretch.to; at += step_.group) DoCall(&caller, CallAt(at, stretch));
+      size_t calls = 0;
+      for (size_t at = stretch.from; at < stretch.to; at += step_.group) {
+        if (calls++ % kLookEvery == 0 && IsLate(*meter, milliseconds_max)) {
+          meter->Stop();
+          return at;
+        }
+        DoCall(&caller, CallAt(at, stretch));
+      }
       meter->Stop();
     }
+    return span.to;
   }
 
-  void DoTogether(Span span, Meter* meter) {
+  size_t DoTogether(Span span, Meter* meter) {
     const bool are_values_made = inputs_.ValueBytes(span) <= kValuesBytesMax;
     inputs_.MakeValues(are_values_made ? span : Span{0, 0});
     std::atomic<size_t> waiting{0};
     std::atomic<bool> may_begin{false};
     std::atomic<size_t> next{span.from};
+    std::atomic<bool> is_late{false};
     std::vector<std::thread> threads;
     for (size_t i = 0; i < step_.threads; i++) {
       threads.emplace_back([&] {
@@ -115,8 +130,9 @@ class TraceRun {
         waiting++;
         while (!may_begin) std::this_thread::yield();
         size_t at;
-        while ((at = next.fetch_add(step_.group, std::memory_order_relaxed)) < span.to) {
+        while (!is_late && (at = next.fetch_add(step_.group, std::memory_order_relaxed)) < span.to) {
           DoCall(&caller, CallAt(at, span));
+          if (IsLate(*meter, step_.milliseconds_max)) is_late = true;
         }
       });
     }
@@ -125,6 +141,8 @@ class TraceRun {
     may_begin = true;
     for (std::thread& thread : threads) thread.join();
     meter->Stop();
+    // What was taken was done.
+    return std::min(next.load(), span.to);
   }
 
   // HOT

@@ -68,6 +68,7 @@ RunStep RunStepOf(const NamedValues& step) {
   run.form = FormOf(step.Text("form"));
   run.ends_durable = step.Flag("endsDurable");
   run.async_io = step.Flag("asyncIo");
+  run.milliseconds_max = step.Number("millisecondsMax");
   return run;
 }
 

@@ -36,6 +36,8 @@ struct RunStep {
   Form form;
   bool ends_durable;
   bool async_io;
+  // On the clock; 0 for no limit.
+  uint64_t milliseconds_max;
 };
 
 Session ReadSession(std::istream& text);

@@ -2,7 +2,7 @@
  * Reads iterators of quadring and classic-level to their end by `nextv`, and holds everything against a check. One
  * function for each kind of item, and no call in between: what they cost is the same for all. Benchmarks only.
  */
-import type { ScanCheck } from './numbered-entries.ts';
+import type { EntryCheck, ScanCheck } from './numbered-entries.ts';
 
 /** Entries that one call of `nextv` asks for. */
 export const NEXTV_ENTRIES = 1000;
@@ -47,7 +47,7 @@ export async function drainValues(iterator: BatchIterator<Buffer>, check: ScanCh
 export async function drainRange(
   iterator: BatchIterator<[Buffer, Buffer]>,
   count: number,
-  check: ScanCheck,
+  check: EntryCheck,
 ): Promise<void> {
   for (let left = count; left > 0;) {
     const batch = await iterator.nextv(left);

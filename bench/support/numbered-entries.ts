@@ -83,6 +83,11 @@ export class NumberedEntries {
   }
 }
 
+/** Sees each entry that a scan or a range gives. */
+export interface EntryCheck {
+  entry(key: Buffer, value: Buffer): void;
+}
+
 /** One entry in so many is looked into: looking into each would cost more than some of the scans that are measured. */
 const CHECKED_ONE_IN = 16;
 
@@ -90,7 +95,7 @@ const CHECKED_ONE_IN = 16;
  * Counts what a scan gives and holds every 16th entry, the first and the last against the number that must come there. One
  * too many, too few or out of place shifts all that follow, so it is met by the next check. HOT: every entry of every scan.
  */
-export class ScanCheck {
+export class ScanCheck implements EntryCheck {
   #next: number;
   #left: number;
   #isFirst = true;
@@ -138,6 +143,33 @@ export class ScanCheck {
 
   #refuse(): never {
     throw new Error(`entry ${this.#next} should have come, and something else did`);
+  }
+}
+
+/** The same for a range that begins at an entry, among numbers of which some may be missing. HOT: every entry of every range. */
+export class RangeCheck implements EntryCheck {
+  #last: number;
+  #count = 0;
+  readonly #valueBytes: number;
+
+  constructor(first: number, valueBytes = VALUE_BYTES) {
+    this.#last = first - 1;
+    this.#valueBytes = valueBytes;
+  }
+
+  entry(key: Buffer, value: Buffer): void {
+    const number = numberAt(key, KEY_NUMBER_AT);
+    const isNext = this.#count === 0 ? number === this.#last + 1 : number > this.#last;
+    if (!isNext || !isKeyOf(key, number) || !isValueOf(value, number, this.#valueBytes)) {
+      throw new Error(`entry ${number} came after ${this.#last}, or is not what it has to be`);
+    }
+    this.#last = number;
+    this.#count += 1;
+  }
+
+  /** Throws unless so many have come. */
+  finish(count: number): void {
+    if (this.#count !== count) throw new Error(`a range had ${this.#count} entries instead of ${count}`);
   }
 }
 

@@ -1,8 +1,7 @@
 /**
- * What the disk gives to whoever reads files from front to back, in blocks, with a fixed number of reads in flight:
- * by fio, or by a loop over the addon's ring. Both O_DIRECT and io_uring, from one thread. Benchmarks only.
+ * What the disk gives to a loop over the addon's ring that reads files from front to back, in blocks, with a fixed number of
+ * reads in flight: O_DIRECT, from one thread. Benchmarks only.
  */
-import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { alignedSharedMemory } from '../../src/main/aligned-memory.ts';
 import { native } from '../../src/native.ts';
@@ -27,43 +26,7 @@ export interface SequentialRead {
   readonly depth: number;
 }
 
-/** fio's version, or null where there is none. */
-export function fioVersion(): string | null {
-  const { status, stdout } = spawnSync('fio', ['--version'], { encoding: 'utf8' });
-  return status === 0 ? stdout.trim() : null;
-}
-
-interface FioOutput {
-  readonly jobs: readonly [{ readonly error: number; readonly read: { readonly bw_bytes: number } }];
-}
-
-/** Bytes a second that fio reads; it goes through the files again and again for two seconds. */
-export function fioBytesPerSecond({ files, blockBytes, depth }: SequentialRead): number {
-  const { status, stdout, stderr, error } = spawnSync(
-    'fio',
-    [
-      '--name=sequential',
-      `--filename=${files.map((file) => file.replaceAll(':', '\\:')).join(':')}`,
-      '--file_service_type=sequential',
-      '--readonly',
-      '--rw=read',
-      '--direct=1',
-      '--ioengine=io_uring',
-      `--bs=${blockBytes}`,
-      `--iodepth=${depth}`,
-      '--time_based',
-      `--runtime=${RUN_SECONDS}`,
-      '--output-format=json',
-    ],
-    { encoding: 'utf8' },
-  );
-  if (status !== 0) throw new Error(`fio failed: ${error?.message ?? stderr}`);
-  const [job] = (JSON.parse(stdout.slice(stdout.indexOf('{'))) as FioOutput).jobs;
-  if (job.error !== 0) throw new Error(`fio reports error ${job.error}`);
-  return job.read.bw_bytes;
-}
-
-/** Bytes a second of the bare loop, in the same manner. */
+/** Bytes a second; it goes through the files again and again for two seconds. */
 export function ringBytesPerSecond({ files, blockBytes, depth }: SequentialRead): number {
   const memory = alignedSharedMemory(Math.ceil((depth * blockBytes) / 65_536) * 65_536);
   const records = new Int32Array(RING_ENTRIES * RECORD_WORDS);

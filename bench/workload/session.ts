@@ -56,12 +56,14 @@ export interface RunStep {
   /** Operations that are one call: above 1 a getMany, or a batch. */
   readonly group: number;
   readonly form: Form;
-  /** Threads of RocksDB's in C++, where they are not as many as operations under way. */
+  /** Threads of RocksDB's in C++, where they are not to be as many as operations under way; 0 where they are. */
   readonly threads: number;
   /** The clock stops when all that was written is on the disk. */
   readonly endsDurable: boolean;
   /** MultiGet of RocksDB's with its `async_io`. */
   readonly asyncIo: boolean;
+  /** It ends after so much on the clock, with what was done by then; 0 for all of the trace. */
+  readonly millisecondsMax: number;
 }
 
 /** Everything there is, in order, `repeats` times; once before the clock runs where `warmUp` is 1. */

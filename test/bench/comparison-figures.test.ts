@@ -7,7 +7,7 @@ import {
   figureText,
   medianRound,
   processorMicros,
-  ratiosOf,
+  ratiosToFastest,
   ratiosToBestOther,
   spreadText,
   valueOf,
@@ -50,7 +50,7 @@ test('ratios are taken inside of each round, and only then is their median', (t)
   const samples = [...fakeSeconds('get', 'quadring', [1, 2, 10]), ...fakeSeconds('get', 'lmdb', [3, 10, 1])];
   for (const figure of ['/s', 'ns'] as const) {
     const row = onlyRow(samples, fakeRow('get', { figure }));
-    const ratios = ratiosOf(row, 'quadring', 'lmdb');
+    const ratios = ratiosToFastest(row, 'quadring', ['lmdb']);
     t.deepEqual(
       ratios.map((ratio) => Number(ratio.toFixed(6))),
       [3, 5, 0.1],
@@ -66,9 +66,14 @@ test('only rounds that both arms have are compared', (t) => {
     ...fakeSamples('get', 'broken', [{ seconds: 0 }, { operations: 0 }, { seconds: Number.NaN }]),
   ];
   const row = onlyRow(samples, fakeRow('get'));
-  t.deepEqual(ratiosOf(row, 'quadring', 'lmdb'), [2, 0.5]);
-  t.deepEqual(ratiosOf(row, 'quadring', 'broken'), []);
-  t.deepEqual(ratiosOf(row, 'nobody', 'lmdb'), []);
+  t.deepEqual(ratiosToFastest(row, 'quadring', ['lmdb']), [2, 0.5]);
+  t.deepEqual(ratiosToFastest(row, 'quadring', ['broken']), []);
+  t.deepEqual(ratiosToFastest(row, 'nobody', ['lmdb']), []);
+  t.deepEqual(
+    ratiosToFastest(row, 'quadring', ['broken', 'lmdb']),
+    [2, 0.5],
+    'the fastest of those that are there',
+  );
 });
 
 test('the best other one is of another engine, and of the same round', (t) => {
@@ -135,7 +140,7 @@ test('samples that cannot be placed are refused', (t) => {
 test('goals are judged by the median of the rounds, absolute ones in the row’s figure', (t) => {
   const goal = (against: string, timesFaster: number): Goal => ({
     of: 'quadring',
-    against,
+    against: against === '' ? [] : [against],
     timesFaster,
     text: `${timesFaster} | ${against}`,
   });
@@ -147,13 +152,16 @@ test('goals are judged by the median of the rounds, absolute ones in the row’s
   t.deepEqual(holds(rates), [true, false, true, false]);
   t.deepEqual(holds(times), [true, false]);
 
+  const alone = fakeRow('alone', { goals: [goal('lmdb', 2)] });
   const absent = fakeRow('absent', { goals: [goal('lmdb', 2)] });
-  const judged = judgedGoals(figuresOf(samples, [rates, absent]), [rates, absent]);
+  const rows = [rates, alone, absent];
+  const judged = judgedGoals(figuresOf([...samples, ...fakeSeconds('alone', 'quadring', [1])], rows), rows);
+  t.is(judged.length, 5, 'a row that nobody has measured is left out');
   const table = goalsTable([judged[0], judged[2], judged[4]]);
   t.deepEqual(table.trimEnd().split('\n').slice(2), [
     '| the get | 3 \\| lmdb | 3.00 (0.10–5.00) times | yes |',
     '| the get | 500 \\|  | 500 (100–1,000)/s | yes |',
-    '| the absent | 2 \\| lmdb | – | not measured |',
+    '| the alone | 2 \\| lmdb | – | not measured |',
   ]);
 });
 

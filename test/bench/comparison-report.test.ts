@@ -3,9 +3,8 @@ import test from 'ava';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  BEGIN_MARKER,
   betweenMarkers,
-  END_MARKER,
+  markersOf,
   reportOf,
   updateDocument,
   writeReport,
@@ -17,6 +16,9 @@ import { parseSamples, type Sample } from '../../bench/workload/sample.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 import { FAKE_LATENCIES, fakeRow, fakeSamples, fakeSeconds } from '../support/fake-samples.ts';
 import { checkWellFormed, elementsOf } from '../support/svg-checks.ts';
+
+const MARKERS = markersOf('comparison');
+const [BEGIN, END] = MARKERS;
 
 const MACHINE: Machine = {
   node: 'v1.2.3',
@@ -38,7 +40,7 @@ const ROWS: RowDescription[] = [
   ),
   fakeRow('memory', {
     figure: 'MiB',
-    goals: [{ of: 'quadring', against: '', timesFaster: 100, text: 'at most 100 MiB' }],
+    goals: [{ of: 'quadring', against: [], timesFaster: 100, text: 'at most 100 MiB' }],
   }),
 ];
 
@@ -72,7 +74,7 @@ const CHART_NAMES = [
 ];
 
 test('all charts are well-formed, and quadring is the strongest in them', (t) => {
-  const { charts } = reportOf(samplesOfAll(), ROWS, MACHINE, [TIMELINE]);
+  const { charts } = reportOf('comparison', samplesOfAll(), ROWS, MACHINE, [TIMELINE]);
   t.deepEqual(
     charts.map(({ name }) => name),
     CHART_NAMES,
@@ -87,7 +89,12 @@ test('all charts are well-formed, and quadring is the strongest in them', (t) =>
 });
 
 test('charts that there is nothing for are not made', (t) => {
-  const { charts, markdown } = reportOf(fakeSeconds('get', 'quadring', [1]), [fakeRow('get')], MACHINE);
+  const { charts, markdown } = reportOf(
+    'comparison',
+    fakeSeconds('get', 'quadring', [1]),
+    [fakeRow('get')],
+    MACHINE,
+  );
   t.deepEqual(charts, []);
   t.false(markdown('').includes('### Charts'));
   t.false(markdown('').includes('### Goals'));
@@ -97,8 +104,8 @@ test('a report is lines of JSON, Markdown and charts that it links to', (t) => {
   const directory = temporaryDirectory(t);
   const folders = { results: join(directory, 'results'), charts: join(directory, 'docs/charts') };
   const samples = samplesOfAll();
-  writeReport(samples.slice(0, 3), ROWS, MACHINE, folders);
-  const report = writeReport(samples, ROWS, MACHINE, folders, [TIMELINE]);
+  writeReport('comparison', samples.slice(0, 3), ROWS, MACHINE, folders);
+  const report = writeReport('comparison', samples, ROWS, MACHINE, folders, [TIMELINE]);
 
   const lines = readFileSync(join(folders.results, 'comparison.jsonl'), 'utf8');
   const read = parseSamples(lines);
@@ -123,11 +130,11 @@ test('a report is lines of JSON, Markdown and charts that it links to', (t) => {
   }
 
   const document = join(directory, 'docs/benchmarks.md');
-  writeFileSync(document, `before\n${BEGIN_MARKER}\nan earlier run\n${END_MARKER}\nafter\n`);
+  writeFileSync(document, `before\n${BEGIN}\nan earlier run\n${END}\nafter\n`);
   updateDocument(document, report, folders.charts);
   const updated = readFileSync(document, 'utf8');
-  t.true(updated.startsWith(`before\n${BEGIN_MARKER}\n\n\`npm run nothing\``));
-  t.true(updated.endsWith(`\n\n${END_MARKER}\nafter\n`));
+  t.true(updated.startsWith(`before\n${BEGIN}\n\n\`npm run nothing\``));
+  t.true(updated.endsWith(`\n\n${END}\nafter\n`));
   t.true(updated.includes(`](charts/${CHART_NAMES[0]})`));
   t.false(updated.includes('an earlier run'));
   updateDocument(document, report, folders.charts);
@@ -137,18 +144,18 @@ test('a report is lines of JSON, Markdown and charts that it links to', (t) => {
 test('samples are written even where the report refuses them', (t) => {
   const directory = temporaryDirectory(t);
   const samples = samplesOfAll();
-  t.throws(() => writeReport(samples, [], MACHINE, { results: directory, charts: directory }), {
+  t.throws(() => writeReport('comparison', samples, [], MACHINE, { results: directory, charts: directory }), {
     message: /has no description/,
   });
   t.is(parseSamples(readFileSync(join(directory, 'comparison.jsonl'), 'utf8')).length, samples.length);
 });
 
 test('a document without its markers is refused', (t) => {
-  t.is(betweenMarkers(`${BEGIN_MARKER}${END_MARKER}`, ' new '), `${BEGIN_MARKER}\n\nnew\n\n${END_MARKER}`);
-  t.throws(() => betweenMarkers('nothing', 'new'), {
+  t.is(betweenMarkers(`${BEGIN}${END}`, MARKERS, ' new '), `${BEGIN}\n\nnew\n\n${END}`);
+  t.throws(() => betweenMarkers('nothing', MARKERS, 'new'), {
     message: /has to have <!-- comparison:begin --> once, not 0/,
   });
-  t.throws(() => betweenMarkers(BEGIN_MARKER, 'new'), { message: /<!-- comparison:end --> once, not 0/ });
-  t.throws(() => betweenMarkers(BEGIN_MARKER + BEGIN_MARKER + END_MARKER, 'new'), { message: /once, not 2/ });
-  t.throws(() => betweenMarkers(END_MARKER + BEGIN_MARKER, 'new'), { message: /stands before/ });
+  t.throws(() => betweenMarkers(BEGIN, MARKERS, 'new'), { message: /<!-- comparison:end --> once, not 0/ });
+  t.throws(() => betweenMarkers(BEGIN + BEGIN + END, MARKERS, 'new'), { message: /once, not 2/ });
+  t.throws(() => betweenMarkers(END + BEGIN, MARKERS, 'new'), { message: /stands before/ });
 });

@@ -1,0 +1,169 @@
+/**
+ * Runs groups for arms, round by round, and gathers what they measured. Benchmarks only.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Arm } from '../peers/arms.ts';
+import { BareDisk } from '../support/bare.ts';
+import { dropPageCache, syncDisks } from '../support/cold.ts';
+import { readWithFio } from '../support/fio.ts';
+import { BLOCK_BYTES } from '../peers/peer.ts';
+import type { Group, StepDefinition, Workload } from '../workload/groups.ts';
+import type { Sample } from '../workload/sample.ts';
+import type { Dataset, Described, Measured, Opening, Session } from '../workload/session.ts';
+import { Databases } from './databases.ts';
+import { runSession, type Answer } from './engine-process.ts';
+
+const BARE_WRITES = 3000;
+const FIO_DEPTH = 32;
+const MEBIBYTE = 1 << 20;
+const LOADING: Opening = { cacheBytes: 32 * MEBIBYTE, io: 'direct', durable: false };
+
+export interface RunOptions {
+  /** For databases and traces; taken away by whoever made it. */
+  readonly root: string;
+  readonly arms: readonly Arm[];
+  readonly workload: Workload;
+  /** RocksDB's program; arms without a binding are left out by whoever has none. */
+  readonly rocksDbProgram: string;
+  /** Whether fio is there. */
+  readonly hasFio: boolean;
+  readonly log: (line: string) => void;
+}
+
+export class ComparisonRun {
+  readonly samples: Sample[] = [];
+  /** Who failed at what. */
+  readonly notes: string[] = [];
+  /** What each arm said of itself, on its first opening. */
+  readonly described = new Map<string, Described>();
+  readonly #options: RunOptions;
+  readonly #databases: Databases;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#databases = new Databases(options.root);
+  }
+
+  /** In each round all groups, one after the other. */
+  async all(groups: readonly Group[], rounds: number): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      for (const group of groups) await this.#round(group, round);
+    }
+  }
+
+  /** All arms of a group, once. Their order turns round from one round to the next. */
+  async #round(group: Group, round: number): Promise<void> {
+    const arms = this.#options.arms.filter((arm) => takesPart(arm, group));
+    for (const arm of round % 2 === 0 ? arms : arms.toReversed()) {
+      this.#options.log(`${group.name}, round ${round + 1}: ${arm.title}`);
+      try {
+        await this.#ensureLoaded(arm, group);
+        await this.#measure(arm, group, round);
+      } catch (error) {
+        // The others go on; the report says who failed at what.
+        const reason = error instanceof Error ? error.message : String(error);
+        this.notes.push(`${group.name}, round ${round + 1}: ${reason.split('\n', 1)[0]}`);
+        this.#options.log(reason);
+      }
+    }
+    this.#measureBare(group, round);
+  }
+
+  async #measure(arm: Arm, group: Group, round: number): Promise<void> {
+    await this.#databases.with(arm, group.dataset, group.start, async (directory) => {
+      if (group.isCold) makeCold();
+      const steps = group.steps.map((step) => this.#stepFor(arm, step));
+      const answer = await this.#session(arm, group.dataset, group.opening, steps, directory);
+      const opening = openingRow(group, answer);
+      for (const measured of [...opening, ...answer.measured]) this.#add(group, arm.title, round, measured);
+      if (!this.described.has(arm.title)) this.described.set(arm.title, answer.described);
+    });
+  }
+
+  #add({ section }: Group, arm: string, round: number, measured: Measured): void {
+    this.samples.push({ group: section, row: measured.row, arm, round, measured });
+  }
+
+  async #ensureLoaded(arm: Arm, { start, dataset }: Group): Promise<void> {
+    if (start === 'empty' || this.#databases.isLoaded(arm, dataset)) return;
+    this.#options.log(`loading ${dataset.entries} entries of ${dataset.valueBytes} bytes: ${arm.engine}`);
+    const steps = this.#options.workload.loading(dataset).map((step) => this.#stepFor(arm, step));
+    await this.#session(arm, dataset, LOADING, steps, this.#databases.loaded(arm, dataset));
+    syncDisks();
+  }
+
+  #session(
+    arm: Arm,
+    dataset: Dataset,
+    opening: Opening,
+    steps: Session['steps'],
+    directory: string,
+  ): Promise<Answer> {
+    const session: Session = { arm: arm.name, directory, ...dataset, ...opening, ...arm.opening, steps };
+    return runSession(arm, session, this.#options.rocksDbProgram);
+  }
+
+  /** With the trace as a file, which is made when it is wanted first. */
+  #stepFor(arm: Arm, step: StepDefinition): Session['steps'][number] {
+    if (step.step !== 'run') return step;
+    const file = join(this.#options.root, `${step.trace.name}.trace`);
+    if (!existsSync(file)) step.trace.make().write(file);
+    return { ...step, trace: file, asyncIo: arm.asyncIo ?? false };
+  }
+
+  /** What the machine gives without an engine, in the same round. */
+  #measureBare(group: Group, round: number): void {
+    const { root, hasFio } = this.#options;
+    if (group.variants.includes('bare-writes')) {
+      const disk = new BareDisk(join(root, 'bare'));
+      const seconds = BARE_WRITES / disk.writesPerSecond(BARE_WRITES);
+      disk.close();
+      this.#add(group, 'bare pwritev2', round, bareMeasured('durable-put-1', BARE_WRITES, seconds, 0));
+    }
+    if (group.variants.includes('fio') && hasFio) {
+      const [quadring] = this.#options.arms;
+      const directory = this.#databases.loaded(quadring, group.dataset);
+      const files = readdirSync(directory).filter((name) => name.endsWith('.sst'));
+      const { reads, seconds, cpuSeconds } = readWithFio({
+        files: files.map((name) => join(directory, name)),
+        order: 'random',
+        blockBytes: BLOCK_BYTES,
+        depth: FIO_DEPTH,
+      });
+      this.#add(group, 'fio', round, bareMeasured(`cold-get-${FIO_DEPTH}`, reads, seconds, cpuSeconds));
+    }
+  }
+}
+
+function takesPart(arm: Arm, group: Group): boolean {
+  if (arm.variant !== undefined && !group.variants.includes(arm.variant)) return false;
+  return !group.opening.durable || arm.peer === null || arm.peer.canBeDurable;
+}
+
+/** Written out, then dropped: what is dirty cannot be dropped. */
+function makeCold(): void {
+  syncDisks();
+  const refusal = dropPageCache();
+  if (refusal !== null)
+    throw new Error(`cold rows need the page cache dropped, which only root may: ${refusal}`);
+}
+
+/** The group that is about opening counts the first one as well. */
+function openingRow({ steps }: Group, { described }: Answer): Measured[] {
+  if (!steps.some(({ step }) => step === 'reopen')) return [];
+  return [bareMeasured('open-first', 1, described.openSeconds, 0)];
+}
+
+function bareMeasured(row: string, operations: number, seconds: number, cpuSeconds: number): Measured {
+  return {
+    row,
+    operations,
+    seconds,
+    cpuSeconds,
+    diskReadBytes: 0,
+    diskWriteBytes: 0,
+    latencyMicros: null,
+    residentBytes: 0,
+  };
+}

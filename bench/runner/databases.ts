@@ -1,0 +1,50 @@
+/**
+ * The directories that sessions work in: what is loaded once for all rounds, copies of it for those that write, and empty
+ * ones. Benchmarks only.
+ */
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Arm } from '../peers/arms.ts';
+import type { Start } from '../workload/groups.ts';
+import type { Dataset } from '../workload/session.ts';
+
+export class Databases {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Where an engine's loaded database of a dataset is, or will be. */
+  loaded({ engine }: Arm, { entries, valueBytes }: Dataset): string {
+    return join(this.#root, `${engine}-${entries}-${valueBytes}`);
+  }
+
+  isLoaded(arm: Arm, dataset: Dataset): boolean {
+    return existsSync(this.loaded(arm, dataset));
+  }
+
+  /** Takes away what an engine loaded. */
+  unload(arm: Arm, dataset: Dataset): void {
+    rmSync(this.loaded(arm, dataset), { recursive: true, force: true });
+  }
+
+  /** Calls `use` with a directory that begins as it has to; what it wrote is taken away. */
+  async with<T>(
+    arm: Arm,
+    dataset: Dataset,
+    start: Start,
+    use: (directory: string) => Promise<T>,
+  ): Promise<T> {
+    const loaded = this.loaded(arm, dataset);
+    if (start === 'loaded') return use(loaded);
+    const directory = join(this.#root, 'scratch');
+    if (start === 'copy') cpSync(loaded, directory, { recursive: true });
+    else mkdirSync(directory);
+    try {
+      return await use(directory);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+}

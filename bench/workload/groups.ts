@@ -1,0 +1,421 @@
+/**
+ * What is compared: groups of rows, each of which every engine does in one process on one opening. Pure; benchmarks only.
+ *
+ * A group says what the database holds when it is opened, how it is opened, and the steps; what a row means and what is wanted
+ * of it stands in `rows.ts`.
+ */
+import type { Dataset, Form, Opening, RunStep, Step } from './session.ts';
+import {
+  inSequence,
+  OPERATION_GET,
+  OPERATION_PUT,
+  OPERATION_RANGE,
+  shuffled,
+  TraceWriter,
+  uniformly,
+  type Draw,
+} from './trace.ts';
+import { YCSB_MIXES, ycsbTrace, type YcsbMix } from './ycsb.ts';
+
+const MEBIBYTE = 1 << 20;
+const KEY_BYTES = 16;
+/** Block caches in which all of the data fits, with what blocks add to it. */
+const ROOMY = 2;
+const ROOMY_BYTES_MIN = 64 * MEBIBYTE;
+/** The most that quadring's cache can have. */
+const ROOMY_BYTES_MAX = 960 * MEBIBYTE;
+const SMALL_CACHE_BYTES = 8 * MEBIBYTE;
+const HOT_ENTRIES = 1000;
+const RANGE_ENTRIES = 100;
+const BATCH_ENTRIES = 1000;
+const MILLISECONDS_MAX = 3000;
+export const DEPTHS = [1, 4, 16, 64, 256] as const;
+
+/** A file of operations, made when the first session wants it. */
+export interface TraceDefinition {
+  /** Also of the file. */
+  readonly name: string;
+  readonly length: number;
+  readonly make: () => TraceWriter;
+}
+
+export type StepDefinition = Exclude<Step, RunStep> | (Omit<RunStep, 'trace'> & { trace: TraceDefinition });
+
+/** What a database holds when a group begins. */
+export type Start =
+  /** What was loaded once for all; nobody writes. */
+  | 'loaded'
+  /** A copy of that, thrown away afterwards. */
+  | 'copy'
+  /** Nothing. */
+  | 'empty';
+
+/** Where a group's rows stand in the report. */
+export type Section =
+  'Reads from memory' | 'Reads from the disk' | 'Writes' | 'YCSB' | 'Larger values' | 'Opening and memory';
+
+export interface Group {
+  readonly name: string;
+  readonly section: Section;
+  readonly dataset: Dataset;
+  readonly start: Start;
+  /** The page cache is dropped before it is opened. */
+  readonly isCold: boolean;
+  readonly opening: Opening;
+  readonly steps: readonly StepDefinition[];
+  /** Arms that only some groups have. */
+  readonly variants: readonly Variant[];
+}
+
+/** Configurations of an engine beside its usual one: RocksDB's as the seed engine was measured against, quadring spinning. */
+export type Variant = 'rocksdb-configurations' | 'spinning' | 'fio' | 'bare-writes' | 'rocksdb-async';
+
+export interface Scale {
+  /** Entries of 100 bytes that are loaded. */
+  readonly entries: number;
+  /** Of the numbers of operations. */
+  readonly factor: number;
+}
+
+const RUN = {
+  step: 'run',
+  group: 1,
+  inFlight: 1,
+  threads: 0,
+  form: 'owned',
+  endsDurable: false,
+  asyncIo: false,
+  millisecondsMax: MILLISECONDS_MAX,
+} as const;
+
+function trace(name: string, length: number, operation: number, draw: Draw, argument = 0): TraceDefinition {
+  const make = (): TraceWriter => {
+    const writer = new TraceWriter(length);
+    for (let i = 0; i < length; i++) writer.push(operation, draw(), argument);
+    return writer;
+  };
+  return { name: `${name}-${length}`, length, make };
+}
+
+/** Fills what caches there are. */
+const SCAN_UNMEASURED = { step: 'scan', row: '-', repeats: 1, warmUp: 0 } as const;
+
+/** So much of a trace, in whole calls. */
+function share({ length }: TraceDefinition, part: number, group = 1): number {
+  return Math.floor((length * part) / group) * group;
+}
+
+/** All groups of a run. */
+export class Workload {
+  readonly #scale: Scale;
+  readonly #main: Dataset;
+
+  constructor(scale: Scale) {
+    this.#scale = scale;
+    this.#main = datasetOf(scale.entries, 100);
+  }
+
+  get main(): Dataset {
+    return this.#main;
+  }
+
+  groups(): Group[] {
+    return [
+      this.#hot(),
+      this.#cached(),
+      this.#pageCache(),
+      ...DEPTHS.map((depth) => this.#coldGets(depth)),
+      this.#coldGets(32),
+      this.#coldMany(32),
+      this.#coldMany(100),
+      this.#coldScan(),
+      this.#coldRanges(),
+      ...DEPTHS.map((depth) => this.#durablePuts(depth)),
+      this.#durablePuts(1000),
+      this.#quickPuts('ordered', 1),
+      this.#quickPuts('random', 1),
+      this.#quickPuts('random', 1000),
+      this.#load('random'),
+      this.#load('ordered'),
+      ...YCSB_MIXES.map((mix) => this.#ycsb(mix)),
+      ...[1000, 16_000].flatMap((valueBytes) => [this.#largeGets(valueBytes), this.#largePuts(valueBytes)]),
+      this.#open(),
+      this.#memory(),
+    ];
+  }
+
+  /** Loads what groups that begin with it find: in random order, compacted, at rest. */
+  loading(dataset: Dataset): StepDefinition[] {
+    return [
+      {
+        ...RUN,
+        row: '-',
+        trace: this.#loadTrace('random', dataset.entries),
+        warmUp: 0,
+        group: BATCH_ENTRIES,
+        endsDurable: true,
+        millisecondsMax: 0,
+      },
+      { step: 'compact', row: '-' },
+      { step: 'settle' },
+    ];
+  }
+
+  /** The rows of how cost grows with the number of entries. */
+  growth(): Group[] {
+    return [this.#cached(), this.#coldGets(1), this.#coldGets(32), this.#coldRanges(), this.#memory()];
+  }
+
+  #times(count: number): number {
+    return Math.max(Math.ceil(count * this.#scale.factor), 64);
+  }
+
+  #gets(name: string, draw: Draw, length: number): TraceDefinition {
+    return trace(`get-${name}-${this.#main.entries}`, length, OPERATION_GET, draw);
+  }
+
+  #uniform(length: number, seed: number): TraceDefinition {
+    return this.#gets(`uniform${seed}`, uniformly(this.#main.entries, seed), length);
+  }
+
+  #loaded(
+    name: string,
+    opening: Partial<Opening>,
+    steps: StepDefinition[],
+    more: Partial<Group> = {},
+  ): Group {
+    return {
+      name,
+      section: more.isCold ? 'Reads from the disk' : 'Reads from memory',
+      dataset: this.#main,
+      start: 'loaded',
+      isCold: false,
+      opening: { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable: false, ...opening },
+      steps,
+      variants: [],
+      ...more,
+    };
+  }
+
+  #hot(): Group {
+    const hot = Math.min(HOT_ENTRIES, this.#main.entries);
+    const counted = this.#gets('hot', inSequence(hot), this.#times(1_000_000));
+    const run = { ...RUN, trace: counted, warmUp: share(counted, 0.3) };
+    return this.#loaded(
+      'hot',
+      {},
+      (['borrowed', 'owned', 'promise'] as const).map((form) => ({ ...run, row: `hot-get-${form}`, form })),
+      { variants: ['rocksdb-configurations'] },
+    );
+  }
+
+  #cached(): Group {
+    const uniform = this.#uniform(this.#times(500_000), 1);
+    const gets = { ...RUN, trace: uniform, warmUp: share(uniform, 0.4) };
+    const keys = this.#uniform(this.#times(400_000), 2);
+    const ranges = this.#ranges(this.#times(15_000));
+    const many = { ...RUN, trace: keys, warmUp: share(keys, 0.25, 100), group: 100 };
+    const forms: Form[] = ['borrowed', 'owned', 'promise'];
+    return this.#loaded('cached', { cacheBytes: roomy(this.#main) }, [
+      { step: 'scan', row: 'scan-cached', repeats: 1, warmUp: 2 },
+      ...forms.map((form) => ({ ...gets, row: `uniform-get-${form}`, form })),
+      { ...many, row: 'many-100-cached', form: 'promise' },
+      { ...RUN, row: 'range-100-cached', trace: ranges, warmUp: share(ranges, 0.3), form: 'promise' },
+    ]);
+  }
+
+  #ranges(length: number): TraceDefinition {
+    const count = Math.min(RANGE_ENTRIES, this.#main.entries);
+    const draw = uniformly(this.#main.entries - count + 1, 3);
+    return trace(`range-${this.#main.entries}`, length, OPERATION_RANGE, draw, count);
+  }
+
+  #pageCache(): Group {
+    const gets = this.#uniform(this.#times(200_000), 1);
+    return this.#loaded('page-cache', { io: 'buffered' }, [
+      SCAN_UNMEASURED,
+      { ...RUN, row: 'page-cache-get', trace: gets, warmUp: share(gets, 0.25) },
+    ]);
+  }
+
+  #coldGets(depth: number): Group {
+    const gets = this.#uniform(this.#times(depth === 1 ? 6000 : 40_000), 4);
+    const run = {
+      ...RUN,
+      trace: gets,
+      warmUp: share(gets, 0.05),
+      inFlight: depth,
+      millisecondsMax: MILLISECONDS_MAX / 2,
+    };
+    const steps: StepDefinition[] = [{ ...run, row: `cold-get-${depth}`, form: 'promise' }];
+    if (depth === 1) steps.unshift({ ...run, row: 'cold-get-sync', form: 'owned' });
+    const variants: Variant[] =
+      depth === 1 ? ['rocksdb-configurations', 'spinning'] : depth === 32 ? ['fio'] : [];
+    return this.#loaded(`cold-gets-${depth}`, { cacheBytes: 0 }, steps, { isCold: true, variants });
+  }
+
+  #coldMany(size: number): Group {
+    const many = this.#uniform(this.#times(size * 300), 5);
+    const run = {
+      ...RUN,
+      trace: many,
+      warmUp: share(many, 0.02, size),
+      group: size,
+      millisecondsMax: MILLISECONDS_MAX / 2,
+    };
+    const steps: StepDefinition[] = [{ ...run, row: `many-${size}-cold`, form: 'promise' }];
+    const more = { isCold: true, variants: ['rocksdb-async'] as const };
+    return this.#loaded(`cold-many-${size}`, { cacheBytes: 0 }, steps, more);
+  }
+
+  #coldScan(): Group {
+    const steps: StepDefinition[] = [{ step: 'scan', row: 'scan-cold', repeats: 1, warmUp: 0 }];
+    return this.#loaded('cold-scan', {}, steps, { isCold: true });
+  }
+
+  #coldRanges(): Group {
+    const ranges = this.#ranges(this.#times(5000));
+    const run = { ...RUN, trace: ranges, warmUp: share(ranges, 0.05) };
+    const steps: StepDefinition[] = [
+      { ...run, row: 'range-100-cold', form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
+    ];
+    return this.#loaded('cold-ranges', { cacheBytes: 0 }, steps, { isCold: true });
+  }
+
+  #empty(
+    name: string,
+    dataset: Dataset,
+    durable: boolean,
+    steps: StepDefinition[],
+    variants: Variant[] = [],
+  ): Group {
+    const opening: Opening = { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable };
+    const section = dataset === this.#main ? 'Writes' : 'Larger values';
+    return { name, section, dataset, start: 'empty', isCold: false, opening, steps, variants };
+  }
+
+  #puts(order: 'random' | 'ordered', dataset: Dataset, length: number): TraceDefinition {
+    const limit = Math.min(length, dataset.capacity);
+    const draw = order === 'random' ? shuffled(limit, 6) : inSequence(limit);
+    return trace(`put-${order}-${dataset.valueBytes}-${dataset.capacity}`, length, OPERATION_PUT, draw);
+  }
+
+  #durablePuts(depth: number): Group {
+    const puts = this.#puts('random', this.#main, this.#times(depth === 1 ? 5000 : depth * 400));
+    const run = {
+      ...RUN,
+      trace: puts,
+      warmUp: share(puts, 0.1),
+      inFlight: depth,
+      threads: Math.min(depth, 64),
+      millisecondsMax: MILLISECONDS_MAX / 2,
+    };
+    const steps: StepDefinition[] = [{ ...run, row: `durable-put-${depth}`, form: 'promise' }];
+    return this.#empty(
+      `durable-puts-${depth}`,
+      this.#main,
+      true,
+      steps,
+      depth === 1 ? ['spinning', 'bare-writes'] : [],
+    );
+  }
+
+  #quickPuts(order: 'random' | 'ordered', depth: number): Group {
+    const puts = this.#puts(order, this.#main, this.#times(400_000));
+    const run = { ...RUN, trace: puts, warmUp: share(puts, 0.25), inFlight: depth, threads: 1 };
+    const row = `quick-put-${order}-${depth}`;
+    return this.#empty(`quick-puts-${order}-${depth}`, this.#main, false, [{ ...run, row, form: 'promise' }]);
+  }
+
+  #loadTrace(order: 'random' | 'ordered', entries: number): TraceDefinition {
+    const draw = order === 'random' ? shuffled(entries, 7) : inSequence(entries);
+    return trace(`load-${order}`, entries, OPERATION_PUT, draw);
+  }
+
+  #load(order: 'random' | 'ordered'): Group {
+    return this.#empty(`load-${order}`, this.#main, false, [
+      {
+        ...RUN,
+        row: `load-${order}`,
+        trace: this.#loadTrace(order, this.#main.entries),
+        warmUp: 0,
+        group: BATCH_ENTRIES,
+        endsDurable: true,
+        millisecondsMax: 0,
+      },
+    ]);
+  }
+
+  #ycsb(mix: YcsbMix): Group {
+    const length = this.#times(mix.operations);
+    const operations = {
+      name: `ycsb-${mix.name}-${this.#main.entries}-${length}`,
+      length,
+      make: () => ycsbTrace(mix, this.#main, length),
+    };
+    const run = { ...RUN, row: `ycsb-${mix.name}`, trace: operations, warmUp: share(operations, 0.25) };
+    const steps: StepDefinition[] = [SCAN_UNMEASURED, run];
+    const start = mix.writes ? 'copy' : 'loaded';
+    return this.#loaded(`ycsb-${mix.name}`, { cacheBytes: roomy(this.#main) }, steps, {
+      start,
+      section: 'YCSB',
+    });
+  }
+
+  #largeGets(valueBytes: number): Group {
+    const dataset = this.#largeDataset(valueBytes);
+    const draw = uniformly(dataset.entries, 8);
+    const gets = trace(`get-${valueBytes}-${dataset.entries}`, this.#times(200_000), OPERATION_GET, draw);
+    const run = { ...RUN, trace: gets, warmUp: share(gets, 0.25) };
+    const steps: StepDefinition[] = [
+      SCAN_UNMEASURED,
+      { ...run, row: `get-${valueBytes}-borrowed`, form: 'borrowed' },
+      { ...run, row: `get-${valueBytes}-owned`, form: 'owned' },
+    ];
+    return this.#loaded(`gets-${valueBytes}`, { cacheBytes: roomy(dataset) }, steps, {
+      dataset,
+      section: 'Larger values',
+    });
+  }
+
+  #largePuts(valueBytes: number): Group {
+    const dataset = this.#largeDataset(valueBytes);
+    const puts = this.#puts('random', dataset, this.#times(4000));
+    const run = { ...RUN, trace: puts, warmUp: share(puts, 0.1) };
+    const steps: StepDefinition[] = [
+      { ...run, row: `durable-put-of-${valueBytes}`, form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
+    ];
+    return this.#empty(`durable-puts-of-${valueBytes}`, dataset, true, steps);
+  }
+
+  /** As many bytes as the small values have together. */
+  #largeDataset(valueBytes: number): Dataset {
+    return datasetOf(Math.max(Math.ceil((this.#scale.entries * 100) / valueBytes), 64), valueBytes);
+  }
+
+  #open(): Group {
+    return this.#loaded('open', {}, [{ step: 'reopen', row: 'open-again', repeats: 10 }], {
+      section: 'Opening and memory',
+    });
+  }
+
+  /** After everything was read once, with a small cache. */
+  #memory(): Group {
+    return this.#loaded(
+      'memory',
+      { cacheBytes: 32 * MEBIBYTE },
+      [SCAN_UNMEASURED, { step: 'memory', row: 'memory' }],
+      { section: 'Opening and memory' },
+    );
+  }
+}
+
+/** With room for an eighth more. */
+export function datasetOf(entries: number, valueBytes: number): Dataset {
+  return { entries, capacity: Math.ceil(entries * 1.125), valueBytes };
+}
+
+function roomy({ entries, valueBytes }: Dataset): number {
+  const bytes = entries * (KEY_BYTES + valueBytes) * ROOMY;
+  return Math.min(Math.max(Math.ceil(bytes / MEBIBYTE) * MEBIBYTE, ROOMY_BYTES_MIN), ROOMY_BYTES_MAX);
+}
