@@ -5,7 +5,7 @@
  *                   [--growth 100000,1000000] [--write]
  *
  * Each engine does each group of rows (`workload/groups.ts`) in a process of its own, on the same opening, from the same file
- * of operations; the arms alternate within each round. Every read is checked. `--only` takes the groups whose names begin so,
+ * of operations; the arms alternate within each round. Every read is checked. `--only` takes what has a name that begins so,
  * `--growth` does its rows at so many entries each. The report goes to `bench/results/`, with `--write` also into
  * `docs/benchmarks.md`.
  */
@@ -13,13 +13,17 @@ import { join } from 'node:path';
 import { commandLine, runCommand, UsageError } from '../scripts/command-line.ts';
 import { ARMS, type Arm } from './peers/arms.ts';
 import { installPeers } from './peers/packages.ts';
-import { updateDocument, writeReport } from './report/report.ts';
-import { ComparisonRun, type RunOptions } from './runner/comparison-run.ts';
+import { updateDocument, writeReport, type NamedTimeline } from './report/report.ts';
+import { ComparisonRun, type Part, type RunOptions } from './runner/comparison-run.ts';
 import { temporaryFolder } from './support/cold.ts';
 import { fioVersion } from './support/fio.ts';
 import { describeMachine } from './support/measure.ts';
-import { buildRocksDbSessionProgram, INSTALL_COMMAND } from './support/rocksdb-program.ts';
-import { Workload, type Group } from './workload/groups.ts';
+import {
+  buildRocksDbProgram,
+  buildRocksDbSessionProgram,
+  INSTALL_COMMAND,
+} from './support/rocksdb-program.ts';
+import { Workload } from './workload/groups.ts';
 import { growthRows, ROWS, rowAtEntries } from './workload/rows.ts';
 import type { Sample } from './workload/sample.ts';
 
@@ -51,15 +55,19 @@ async function main(): Promise<void> {
   const entries = wholeNumber(args.entries ?? String(args.quick ? QUICK.entries : ENTRIES));
   const sizes = args.growth?.split(',').map(wholeNumber);
   const samples: Sample[] = [];
+  const timelines: NamedTimeline[] = [];
   const versions: Record<string, string> = {};
   for (const size of sizes ?? [entries]) {
     const workload = new Workload({ entries: size, factor });
-    const groups = chosenGroups(sizes === undefined ? workload.groups() : workload.growth(), only);
     const run = new ComparisonRun({ ...options, workload });
-    await run.all(groups, rounds);
+    const parts = chosenParts(sizes === undefined ? run.parts() : run.growthParts(), only);
+    for (let round = 0; round < rounds; round++) {
+      for (const part of parts) await part.round(round);
+    }
     const atSize = (sample: Sample): Sample => ({ ...sample, row: rowAtEntries(sample.row, size) });
     samples.push(...(sizes === undefined ? run.samples : run.samples.map(atSize)));
     notes.push(...run.notes);
+    timelines.push(...run.timelines);
     for (const { engine, version } of run.described.values()) versions[engine] = version;
   }
   const name = sizes === undefined ? 'comparison' : 'growth';
@@ -68,7 +76,7 @@ async function main(): Promise<void> {
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
   const machine = { ...describeMachine(), date, command, versions, notes };
   const charts = args.write ? CHARTS : join(RESULTS, 'charts');
-  const report = writeReport(name, samples, rows, machine, { results: RESULTS, charts });
+  const report = writeReport(name, samples, rows, machine, { results: RESULTS, charts }, timelines);
   if (args.write) updateDocument(DOCUMENT, report, charts);
   console.log(`written to ${join(RESULTS, `${name}.md`)}${args.write ? ` and ${DOCUMENT}` : ''}`);
 }
@@ -84,6 +92,7 @@ function prepare(arms: readonly Arm[], notes: string[]): Omit<RunOptions, 'workl
     root: temporaryFolder('quadring-bench-'),
     arms: arms.filter(({ peer }) => peer !== null || rocksDbProgram !== undefined),
     rocksDbProgram: rocksDbProgram ?? '',
+    rocksDbCompaction: buildRocksDbProgram(),
     hasFio,
     log: (line) => console.error(line),
   };
@@ -105,13 +114,13 @@ function chosenArms(names: string | undefined): readonly Arm[] {
   });
 }
 
-function chosenGroups(groups: readonly Group[], beginnings: readonly string[] | undefined): readonly Group[] {
-  if (beginnings === undefined) return groups;
+function chosenParts(parts: readonly Part[], beginnings: readonly string[] | undefined): readonly Part[] {
+  if (beginnings === undefined) return parts;
   return beginnings.flatMap((beginning) => {
-    const chosen = groups.filter(({ name }) => name.startsWith(beginning));
+    const chosen = parts.filter(({ name }) => name.startsWith(beginning));
     if (chosen.length === 0) {
-      const names = groups.map(({ name }) => name).join(', ');
-      throw new UsageError(`no group's name begins with ${beginning}; there are ${names}`);
+      const names = parts.map(({ name }) => name).join(', ');
+      throw new UsageError(`nothing has a name that begins with ${beginning}; there are ${names}`);
     }
     return chosen;
   });

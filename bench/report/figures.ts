@@ -36,10 +36,12 @@ export interface ComparisonFigures {
 
 /** What a sample is in its row's figure. */
 export function valueOf(measured: Measured, { figure, operationBytes }: RowDescription): number {
-  const { operations, seconds, diskReadBytes, diskWriteBytes, residentBytes } = measured;
+  const { operations, seconds, cpuSeconds, diskReadBytes, diskWriteBytes, residentBytes } = measured;
   switch (figure) {
     case 'ns':
       return (seconds / operations) * 1e9;
+    case 'CPU ns':
+      return (cpuSeconds / operations) * 1e9;
     case 'ms':
       return (seconds / operations) * 1e3;
     case '/s':

@@ -1,7 +1,7 @@
 /** What the report is told of the rows, and of where they were measured. Types only; benchmarks only. */
 
-/** `MB/s` is of entries where a row says how many bytes they have, otherwise of what the disk read and wrote. */
-export type FigureKind = 'ns' | '/s' | 'ms' | 'MB/s' | 'MiB';
+/** `CPU ns` is the processor time of all threads for an operation. `MB/s` is of entries where a row says how many bytes they have, otherwise of what the disk read and wrote. */
+export type FigureKind = 'ns' | '/s' | 'ms' | 'MB/s' | 'MiB' | 'CPU ns';
 
 export interface Goal {
   readonly of: string;

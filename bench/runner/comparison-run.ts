@@ -7,6 +7,9 @@ import type { Arm } from '../peers/arms.ts';
 import { BareDisk } from '../support/bare.ts';
 import { dropPageCache, syncDisks } from '../support/cold.ts';
 import { readWithFio } from '../support/fio.ts';
+import { OneCompaction } from '../support/one-compaction.ts';
+import type { NamedTimeline } from '../report/report.ts';
+import { recordMixedLoad } from './mixed-load.ts';
 import { BLOCK_BYTES } from '../peers/peer.ts';
 import type { Group, StepDefinition, Workload } from '../workload/groups.ts';
 import type { Sample } from '../workload/sample.ts';
@@ -17,6 +20,14 @@ import { runSession, type Answer } from './engine-process.ts';
 const BARE_WRITES = 3000;
 const FIO_DEPTH = 32;
 const MEBIBYTE = 1 << 20;
+/** As in `npm run bench:compaction`. */
+const COMPACTED_OVERWRITES = 4;
+const COMPACTED_RUNS = 2;
+const COMPACTION_BACKENDS: ReadonlyMap<string, 'auto' | 'syscall'> = new Map([
+  ['quadring', 'auto'],
+  ['quadring-syscall', 'syscall'],
+]);
+const MIXED_LOAD_SECONDS = 15;
 const LOADING: Opening = { cacheBytes: 32 * MEBIBYTE, io: 'direct', durable: false };
 
 export interface RunOptions {
@@ -26,13 +37,22 @@ export interface RunOptions {
   readonly workload: Workload;
   /** RocksDB's program; arms without a binding are left out by whoever has none. */
   readonly rocksDbProgram: string;
+  /** Whether RocksDB's other program is there. */
+  readonly rocksDbCompaction: boolean;
   /** Whether fio is there. */
   readonly hasFio: boolean;
   readonly log: (line: string) => void;
 }
 
+/** Some rows, once for each arm that takes part. */
+export interface Part {
+  readonly name: string;
+  readonly round: (round: number) => Promise<void>;
+}
+
 export class ComparisonRun {
   readonly samples: Sample[] = [];
+  readonly timelines: NamedTimeline[] = [];
   /** Who failed at what. */
   readonly notes: string[] = [];
   /** What each arm said of itself, on its first opening. */
@@ -45,11 +65,23 @@ export class ComparisonRun {
     this.#databases = new Databases(options.root);
   }
 
-  /** In each round all groups, one after the other. */
-  async all(groups: readonly Group[], rounds: number): Promise<void> {
-    for (let round = 0; round < rounds; round++) {
-      for (const group of groups) await this.#round(group, round);
-    }
+  /** Everything that a whole run has. */
+  parts(): Part[] {
+    const { workload } = this.#options;
+    return [
+      ...this.#partsOf(workload.groups()),
+      { name: 'compaction', round: (round) => this.#compaction(round) },
+      { name: 'mixed-load', round: (round) => this.#mixedLoad(round) },
+    ];
+  }
+
+  /** What is measured at each number of entries. */
+  growthParts(): Part[] {
+    return this.#partsOf(this.#options.workload.growth());
+  }
+
+  #partsOf(groups: readonly Group[]): Part[] {
+    return groups.map((group) => ({ name: group.name, round: (round) => this.#round(group, round) }));
   }
 
   /** All arms of a group, once. Their order turns round from one round to the next. */
@@ -81,11 +113,45 @@ export class ComparisonRun {
     });
   }
 
-  #add({ section }: Group, arm: string, round: number, measured: Measured): void {
+  #add({ section }: Pick<Group, 'section'>, arm: string, round: number, measured: Measured): void {
     this.samples.push({ group: section, row: measured.row, arm, round, measured });
   }
 
-  async #ensureLoaded(arm: Arm, { start, dataset }: Group): Promise<void> {
+  async #compaction(round: number): Promise<void> {
+    const { arms, root, workload, rocksDbCompaction, log } = this.#options;
+    const { entries } = workload.main;
+    const work = new OneCompaction({ entries, overwrites: COMPACTED_OVERWRITES, runs: COMPACTED_RUNS, root });
+    for (const arm of round % 2 === 0 ? arms : arms.toReversed()) {
+      const backend = COMPACTION_BACKENDS.get(arm.name);
+      const isRocksDb = arm.name === 'rocksdb' && rocksDbCompaction;
+      if (backend === undefined && !isRocksDb) continue;
+      log(`compaction, round ${round + 1}: ${arm.title}`);
+      const result = backend === undefined ? work.inRocksDb() : await work.inQuadring(backend);
+      for (const row of ['compaction', 'compaction-cpu']) {
+        const measured = {
+          ...bareMeasured(row, entries * COMPACTED_OVERWRITES, result.seconds, result.cpuSeconds),
+          diskReadBytes: result.fileBytesRead,
+          diskWriteBytes: result.fileBytesWritten,
+        };
+        this.#add({ section: 'Writes' }, arm.title, round, measured);
+      }
+    }
+  }
+
+  /** Once is enough to be looked at. */
+  async #mixedLoad(round: number): Promise<void> {
+    const { arms, workload, log } = this.#options;
+    const quadring = arms.find(({ name }) => name === 'quadring');
+    if (round > 0 || quadring === undefined) return;
+    log('mixed load');
+    const dataset = workload.main;
+    await this.#ensureLoaded(quadring, { start: 'copy', dataset });
+    await this.#databases.with(quadring, dataset, 'copy', async (directory) => {
+      this.timelines.push(await recordMixedLoad(directory, dataset, MIXED_LOAD_SECONDS));
+    });
+  }
+
+  async #ensureLoaded(arm: Arm, { start, dataset }: Pick<Group, 'start' | 'dataset'>): Promise<void> {
     if (start === 'empty' || this.#databases.isLoaded(arm, dataset)) return;
     this.#options.log(`loading ${dataset.entries} entries of ${dataset.valueBytes} bytes: ${arm.engine}`);
     const steps = this.#options.workload.loading(dataset).map((step) => this.#stepFor(arm, step));
