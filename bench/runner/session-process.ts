@@ -35,7 +35,8 @@ class SessionProcess {
   readonly #session: Session;
   readonly #peer: Peer;
   readonly #entries: NumberedEntries;
-  readonly #operations = new Map<string, Operations>();
+  /** Of one trace only: a heap full of keys would make every collection of garbage longer. */
+  #prepared: { readonly trace: string; readonly operations: Operations } | undefined;
   #open: OpenPeer | undefined;
 
   constructor(session: Session) {
@@ -91,12 +92,12 @@ class SessionProcess {
   }
 
   #run(step: RunStep): Promise<Measured> {
-    let operations = this.#operations.get(step.trace);
-    if (operations === undefined) {
-      operations = new Operations(Trace.read(step.trace), this.#entries);
-      this.#operations.set(step.trace, operations);
+    if (this.#prepared?.trace !== step.trace) {
+      this.#prepared = undefined;
+      const operations = new Operations(Trace.read(step.trace), this.#entries);
+      this.#prepared = { trace: step.trace, operations };
     }
-    return new StepRunner(this.#opened, operations, step, this.#session.valueBytes).run();
+    return new StepRunner(this.#opened, this.#prepared.operations, step, this.#session.valueBytes).run();
   }
 
   async #scan({ row, repeats, warmUp }: ScanStep): Promise<Measured> {
@@ -136,7 +137,7 @@ class SessionProcess {
   }
 
   #memory(row: string): Promise<Measured> {
-    this.#operations.clear();
+    this.#prepared = undefined;
     collectGarbage();
     return Promise.resolve(new Stopwatch().measured(row, 0, null));
   }
