@@ -9,11 +9,14 @@
  * `--growth` does its rows at so many entries each. The report goes to `bench/results/`, with `--write` also into
  * `docs/benchmarks.md`.
  */
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandLine, runCommand, UsageError } from '../scripts/command-line.ts';
 import { ARMS, type Arm } from './peers/arms.ts';
 import { installPeers } from './peers/packages.ts';
-import { updateDocument, writeReport, type NamedTimeline } from './report/report.ts';
+import { OWN_ARM } from './report/arms.ts';
+import { updateDocument, writeReport, writeSamples, type NamedTimeline } from './report/report.ts';
+import type { Machine, RowDescription } from './report/rows.ts';
 import { ComparisonRun, type Part, type RunOptions } from './runner/comparison-run.ts';
 import { temporaryFolder } from './support/cold.ts';
 import { fioVersion } from './support/fio.ts';
@@ -26,6 +29,7 @@ import {
 import { Workload } from './workload/groups.ts';
 import { growthRows, ROWS, rowAtEntries } from './workload/rows.ts';
 import type { Sample } from './workload/sample.ts';
+import type { Described } from './workload/session.ts';
 
 const QUICK = { rounds: 1, entries: 20_000, factor: 0.005 };
 const ROUNDS = 5;
@@ -33,8 +37,8 @@ const ENTRIES = 1_000_000;
 const RESULTS = 'bench/results';
 const DOCUMENT = 'docs/benchmarks.md';
 const CHARTS = 'docs/charts';
-
-await runCommand(main);
+/** Of statfs(2). */
+const TMPFS = 0x0102_1994;
 
 async function main(): Promise<void> {
   const args = commandLine('bench', {
@@ -46,56 +50,124 @@ async function main(): Promise<void> {
     growth: { type: 'string' },
     write: { type: 'boolean', default: false },
   });
+  const isWhole = !args.quick && args.only === undefined && args.arms === undefined;
+  if (args.write && !isWhole) throw new UsageError('--write is for a run of everything');
   const rounds = wholeNumber(args.rounds ?? String(args.quick ? QUICK.rounds : ROUNDS));
-  const factor = args.quick ? QUICK.factor : 1;
-  const arms = chosenArms(args.arms);
-  const only = args.only?.split(',');
-  const notes: string[] = [];
-  const options = prepare(arms, notes);
   const entries = wholeNumber(args.entries ?? String(args.quick ? QUICK.entries : ENTRIES));
   const sizes = args.growth?.split(',').map(wholeNumber);
-  const samples: Sample[] = [];
-  const timelines: NamedTimeline[] = [];
-  const versions: Record<string, string> = {};
+  const kind = sizes === undefined ? 'comparison' : 'growth';
+  const notes: string[] = [];
+  const options = prepare(chosenArms(args.arms), notes);
+  const series = new Series(isWhole ? kind : `${kind}-part`, notes);
   for (const size of sizes ?? [entries]) {
-    const workload = new Workload({ entries: size, factor });
+    const workload = new Workload({ entries: size, factor: args.quick ? QUICK.factor : 1 });
     const run = new ComparisonRun({ ...options, workload });
-    const parts = chosenParts(sizes === undefined ? run.parts() : run.growthParts(), only);
+    const parts = chosenParts(sizes === undefined ? run.parts() : run.growthParts(), args.only);
     for (let round = 0; round < rounds; round++) {
-      for (const part of parts) await part.round(round);
+      for (const part of parts) {
+        await part.round(round);
+        series.keep(run, sizes === undefined ? undefined : size);
+      }
     }
-    const atSize = (sample: Sample): Sample => ({ ...sample, row: rowAtEntries(sample.row, size) });
-    samples.push(...(sizes === undefined ? run.samples : run.samples.map(atSize)));
-    notes.push(...run.notes);
-    timelines.push(...run.timelines);
-    for (const { engine, version } of run.described.values()) versions[engine] = version;
+    series.end(run);
   }
-  const name = sizes === undefined ? 'comparison' : 'growth';
-  const rows = sizes === undefined ? ROWS : growthRows(sizes);
-  const date = new Date().toISOString().slice(0, 10);
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
-  const machine = { ...describeMachine(), date, command, versions, notes };
-  const charts = args.write ? CHARTS : join(RESULTS, 'charts');
-  const report = writeReport(name, samples, rows, machine, { results: RESULTS, charts }, timelines);
-  if (args.write) updateDocument(DOCUMENT, report, charts);
-  console.log(`written to ${join(RESULTS, `${name}.md`)}${args.write ? ` and ${DOCUMENT}` : ''}`);
+  series.report(sizes === undefined ? ROWS : growthRows(sizes), args.write);
+}
+
+/** What several runs have measured: one, or one for each number of entries. */
+class Series {
+  readonly #name: string;
+  readonly #notes: string[];
+  readonly #earlier: Sample[] = [];
+  readonly #timelines: NamedTimeline[] = [];
+  readonly #described = new Map<string, Described>();
+  #samples: readonly Sample[] = [];
+
+  constructor(name: string, notes: string[]) {
+    this.#name = name;
+    this.#notes = notes;
+  }
+
+  /** Written at once: what comes later may fail. `size`: of which the rows' names tell. */
+  keep(run: ComparisonRun, size: number | undefined): void {
+    const named = (sample: Sample): Sample =>
+      size === undefined ? sample : { ...sample, row: rowAtEntries(sample.row, size) };
+    this.#samples = [...this.#earlier, ...run.samples.map(named)];
+    for (const [arm, described] of run.described) this.#described.set(arm, described);
+    writeSamples(this.#name, this.#samples, this.#machine(run.notes), RESULTS);
+  }
+
+  end(run: ComparisonRun): void {
+    this.#earlier.splice(0, Infinity, ...this.#samples);
+    this.#notes.push(...run.notes);
+    this.#timelines.push(...run.timelines);
+    run.removeDatabases();
+  }
+
+  report(rows: readonly RowDescription[], intoDocument: boolean): void {
+    const charts = intoDocument ? CHARTS : join(RESULTS, 'charts');
+    const folders = { results: RESULTS, charts };
+    const machine = this.#machine([]);
+    const report = writeReport(this.#name, this.#samples, rows, machine, folders, this.#timelines);
+    if (intoDocument) updateDocument(DOCUMENT, report, charts);
+    console.log(`written to ${join(RESULTS, `${this.#name}.md`)}${intoDocument ? ` and ${DOCUMENT}` : ''}`);
+  }
+
+  #machine(notes: readonly string[]): Machine {
+    const arms = [...this.#described];
+    return {
+      ...describeMachine(),
+      date: new Date().toISOString().slice(0, 10),
+      command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+      versions: Object.fromEntries(arms.map(([, { engine, version }]) => [engine, version])),
+      details: Object.fromEntries(arms.map(([arm, { details }]) => [arm, details])),
+      notes: [...this.#notes, ...notes, ...arms.flatMap(([arm, { details }]) => fallbackNotes(arm, details))],
+    };
+  }
+}
+
+/** Where quadring did not get what is compared. */
+function fallbackNotes(arm: string, { backend, backendReason, directIo }: Described['details']): string[] {
+  const notes: string[] = [];
+  if (arm === OWN_ARM && backend !== 'uring')
+    notes.push(`${arm} ran on ${String(backend)}: ${String(backendReason)}`);
+  if (directIo === false) notes.push(`${arm} did not obtain O_DIRECT`);
+  return notes;
 }
 
 /** Installs and compiles what takes part; who cannot is left out, with a note. */
-function prepare(arms: readonly Arm[], notes: string[]): Omit<RunOptions, 'workload'> {
-  installPeers();
-  const rocksDbProgram = buildRocksDbSessionProgram();
-  if (rocksDbProgram === undefined) notes.push(`RocksDB in C++ took no part: ${INSTALL_COMMAND}`);
+function prepare(wanted: readonly Arm[], notes: string[]): Omit<RunOptions, 'workload'> {
+  if (process.getuid?.() !== 0)
+    throw new UsageError('cold rows need the page cache dropped, which only root may');
+  const root = temporaryFolder('quadring-bench-');
+  if (statfsSync(root).type === TMPFS) {
+    throw new UsageError(
+      `${root} is in memory, where nothing is cold or durable; set TMPDIR to a folder on a disk`,
+    );
+  }
+  if (wanted.some(({ peer }) => peer !== null && peer.packageName !== OWN_ARM)) installPeers();
+  const rocksDb = wanted.some(({ peer }) => peer === null) ? rocksDbPrograms(notes) : undefined;
   const hasFio = fioVersion() !== null;
   if (!hasFio) notes.push('fio took no part: it is not installed');
   return {
-    root: temporaryFolder('quadring-bench-'),
-    arms: arms.filter(({ peer }) => peer !== null || rocksDbProgram !== undefined),
-    rocksDbProgram: rocksDbProgram ?? '',
-    rocksDbCompaction: buildRocksDbProgram(),
+    root,
+    arms: wanted.filter(({ peer }) => peer !== null || rocksDb !== undefined),
+    rocksDbProgram: rocksDb ?? '',
+    rocksDbCompaction: rocksDb !== undefined,
     hasFio,
     log: (line) => console.error(line),
   };
+}
+
+/** RocksDB's program for sessions; undefined where it cannot be had. */
+function rocksDbPrograms(notes: string[]): string | undefined {
+  try {
+    if (buildRocksDbProgram()) return buildRocksDbSessionProgram();
+    notes.push(`RocksDB in C++ took no part: ${INSTALL_COMMAND}`);
+  } catch (error) {
+    notes.push(`RocksDB in C++ took no part: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return undefined;
 }
 
 function wholeNumber(text: string): number {
@@ -105,7 +177,7 @@ function wholeNumber(text: string): number {
 
 function chosenArms(names: string | undefined): readonly Arm[] {
   if (names === undefined) return ARMS;
-  return names.split(',').map((name) => {
+  return [...new Set(names.split(','))].map((name) => {
     const arm = ARMS.find((one) => one.name === name);
     if (arm === undefined) {
       throw new UsageError(`${name} is none of ${ARMS.map((one) => one.name).join(', ')}`);
@@ -114,14 +186,15 @@ function chosenArms(names: string | undefined): readonly Arm[] {
   });
 }
 
-function chosenParts(parts: readonly Part[], beginnings: readonly string[] | undefined): readonly Part[] {
-  if (beginnings === undefined) return parts;
-  return beginnings.flatMap((beginning) => {
-    const chosen = parts.filter(({ name }) => name.startsWith(beginning));
-    if (chosen.length === 0) {
-      const names = parts.map(({ name }) => name).join(', ');
-      throw new UsageError(`nothing has a name that begins with ${beginning}; there are ${names}`);
-    }
-    return chosen;
-  });
+function chosenParts(parts: readonly Part[], only: string | undefined): readonly Part[] {
+  if (only === undefined) return parts;
+  const beginnings = only.split(',');
+  const unknown = beginnings.find((beginning) => !parts.some(({ name }) => name.startsWith(beginning)));
+  if (unknown !== undefined) {
+    const names = parts.map(({ name }) => name).join(', ');
+    throw new UsageError(`nothing has a name that begins with ${unknown}; there are ${names}`);
+  }
+  return parts.filter(({ name }) => beginnings.some((beginning) => name.startsWith(beginning)));
 }
+
+await runCommand(main);

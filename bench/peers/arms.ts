@@ -60,6 +60,10 @@ export const ARMS: readonly Arm[] = [
     variant: 'rocksdb-configurations',
     opening: { io: 'buffered', cacheBytes: 0 },
   }),
+  rocksDb('rocksdb-in-memory', 'RocksDB, manual_wal_flush', {
+    variant: 'rocksdb-in-memory',
+    opening: { inMemory: true },
+  }),
   nodeArm('classic-level', 'classic-level', classicLevel),
   nodeArm('lmdb', 'lmdb', lmdb),
   nodeArm('rocksdb-native', 'rocksdb-native', rocksDbNative),

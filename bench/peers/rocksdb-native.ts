@@ -65,6 +65,8 @@ interface RocksDbOptions {
 
 type RocksDbPackage = new (directory: string, options: RocksDbOptions) => RocksDb;
 
+const CACHE_BYTES = 32 << 20;
+
 class OpenRocksDbNative implements OpenPeer {
   readonly #database: RocksDb;
   readonly #directory: string;
@@ -145,18 +147,22 @@ export const rocksDbNative: Peer = {
   packageName: PACKAGE,
   canBeDurable: false,
 
-  /** Of the block cache can only be said whether there is one, of 32 MiB. Filters have 10 bits a key unless told. */
+  /**
+   * Of the block cache can only be said whether there is one, of 32 MiB; where more is meant, the page cache has to do, as it
+   * would for whoever uses it. Filters have 10 bits a key unless told.
+   */
   async open(directory: string, { cacheBytes, io, durable }: Opening): Promise<OpenPeer> {
     if (durable) throw new Error('rocksdb-native has no durable writes');
     const Database = await loadPeer<RocksDbPackage>(PACKAGE);
+    const isDirect = io === 'direct' && cacheBytes <= CACHE_BYTES;
     const database = new Database(directory, {
       tableBlockSize: BLOCK_BYTES,
       // In memory with the tables, not in a cache that has no room for them.
       tableCacheIndexAndFilterBlocks: false,
       blockCache: cacheBytes > 0,
       writeBufferSize: WRITE_BUFFER_BYTES,
-      useDirectReads: io === 'direct',
-      useDirectIOForFlushAndCompaction: io === 'direct',
+      useDirectReads: isDirect,
+      useDirectIOForFlushAndCompaction: isDirect,
     });
     await database.ready();
     return new OpenRocksDbNative(database, directory);

@@ -17,6 +17,13 @@ export function engineOf(arm: string): string {
   return arm.split(/[ ,]/)[0];
 }
 
+/** What the disk gives without an engine: nobody's competitor. */
+const REFERENCES: readonly string[] = ['fio', 'bare pwritev2'];
+
+export function isReference(arm: string): boolean {
+  return REFERENCES.includes(arm);
+}
+
 /** In the order in which they first come, quadring first. */
 export function armsInOrder(names: Iterable<string>): string[] {
   const arms = [...new Set(names)];

@@ -3,7 +3,7 @@ import { distributionChart, type DistributionPanel } from '../support/svg-charts
 import { lineChart, type LinePanel, type LineSeries } from '../support/svg-line-charts.ts';
 import { ratioBarChart, type RatioBar, type RatioBarPanel } from '../support/svg-ratio-bars.ts';
 import { LATENCY_SHARES } from '../workload/session.ts';
-import { armStyles, type ArmStyle } from './arms.ts';
+import { armStyles, isReference, type ArmStyle } from './arms.ts';
 import {
   figureText,
   isShareKnown,
@@ -74,6 +74,7 @@ function overviewChart({ arms, groups }: ComparisonFigures, styles: Styles, note
 
 function overviewBars(row: RowFigures, arms: readonly string[], styles: Styles): RatioBar[] {
   return arms.flatMap((arm) => {
+    if (isReference(arm)) return [];
     const spread = spreadOrNull(ratiosToBestOther(row, arm));
     if (spread === null) return [];
     const { hue, isVariant } = styles.get(arm)!;

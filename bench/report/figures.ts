@@ -9,7 +9,7 @@ import { rounded } from '../support/comparison.ts';
 import { spreadOf, type Spread } from '../support/measure.ts';
 import type { Sample } from '../workload/sample.ts';
 import type { Measured } from '../workload/session.ts';
-import { armsInOrder, engineOf } from './arms.ts';
+import { armsInOrder, engineOf, isReference } from './arms.ts';
 import type { FigureKind, RowDescription } from './rows.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -41,14 +41,16 @@ export function valueOf(measured: Measured, { figure, operationBytes }: RowDescr
     case 'ns':
       return (seconds / operations) * 1e9;
     case 'CPU ns':
-      return (cpuSeconds / operations) * 1e9;
+      return ((cpuSeconds ?? NaN) / operations) * 1e9;
     case 'ms':
       return (seconds / operations) * 1e3;
     case '/s':
       return operations / seconds;
     case 'MB/s': {
       const bytes =
-        operationBytes === undefined ? diskReadBytes + diskWriteBytes : operations * operationBytes;
+        operationBytes === undefined
+          ? (diskReadBytes ?? NaN) + (diskWriteBytes ?? NaN)
+          : operations * operationBytes;
       return bytes / seconds / MEGABYTE;
     }
     case 'MiB':
@@ -145,21 +147,27 @@ export function ratiosToFastest(row: RowFigures, arm: string, others: readonly s
 
 /** As fast as the fastest arm of another engine. */
 export function ratiosToBestOther(row: RowFigures, arm: string): number[] {
-  const others = [...row.arms.keys()].filter((other) => engineOf(other) !== engineOf(arm));
+  const others = [...row.arms.keys()].filter(
+    (other) => engineOf(other) !== engineOf(arm) && !isReference(other),
+  );
   return ratiosToFastest(row, arm, others);
 }
 
 /** Of all threads of the process, for an operation of each round. */
 export function processorMicros(row: RowFigures, arm: string): Spread | null {
   return spreadOrNull(
-    [...roundsOf(row, arm).values()].map(({ cpuSeconds, operations }) => (cpuSeconds / operations) * 1e6),
+    [...roundsOf(row, arm).values()].map(
+      ({ cpuSeconds, operations }) => ((cpuSeconds ?? NaN) / operations) * 1e6,
+    ),
   );
 }
 
 /** What the disk was made to read for an operation of each round. */
 export function diskReadBytes(row: RowFigures, arm: string): Spread | null {
   return spreadOrNull(
-    [...roundsOf(row, arm).values()].map((measured) => measured.diskReadBytes / measured.operations),
+    [...roundsOf(row, arm).values()].map(
+      ({ diskReadBytes, operations }) => (diskReadBytes ?? NaN) / operations,
+    ),
   );
 }
 
@@ -171,9 +179,9 @@ export function medianRound(row: RowFigures, arm: string): Measured | null {
   return sorted.length === 0 ? null : sorted[(sorted.length - 1) >> 1];
 }
 
-/** Whether at least one request is beyond that share of them: p99 takes a hundred, p99.9 a thousand. */
-export function isShareKnown(share: number, { operations }: Measured): boolean {
-  return operations * (1 - share) >= 1 - 1e-9;
+/** Whether at least one call is beyond that share of them: p99 takes a hundred, p99.9 a thousand. */
+export function isShareKnown(share: number, { calls }: Measured): boolean {
+  return calls * (1 - share) >= 1 - 1e-9;
 }
 
 /** As elsewhere, but with two digits of what is small. */

@@ -1,7 +1,7 @@
 /** The comparison's figures as Markdown tables. Pure; benchmarks only. */
 import type { Spread } from '../support/measure.ts';
 import { LATENCY_SHARES } from '../workload/session.ts';
-import { OWN_ARM } from './arms.ts';
+import { isReference, OWN_ARM } from './arms.ts';
 import {
   diskReadBytes,
   figureText,
@@ -89,7 +89,7 @@ export function figureTable(group: GroupFigures, arms: readonly string[]): strin
     if (spread === null) return null;
     return {
       text: withRounds(spreadText(spread), row, arm),
-      merit: isRate(row.description.figure) ? spread.median : -spread.median,
+      merit: isReference(arm) ? null : isRate(row.description.figure) ? spread.median : -spread.median,
     };
   });
 }
@@ -103,7 +103,9 @@ export function ratioTable(group: GroupFigures, arms: readonly string[]): string
       return { text: withRounds(withUnit(spreadText(own), row.description.figure), row, arm), merit: -1 };
     }
     const spread = spreadOrNull(ratiosToFastest(row, OWN_ARM, [arm]));
-    return spread === null ? null : { text: withRounds(spreadText(spread), row, arm), merit: -spread.median };
+    if (spread === null) return null;
+    const text = withRounds(spreadText(spread), row, arm);
+    return { text, merit: isReference(arm) ? null : -spread.median };
   });
 }
 

@@ -79,15 +79,25 @@ export function writeReport(
   folders: ReportFolders,
   timelines: readonly NamedTimeline[] = [],
 ): Report {
-  mkdirSync(folders.results, { recursive: true });
   mkdirSync(folders.charts, { recursive: true });
-  const lines = samples.map((sample) => `${JSON.stringify({ ...sample, machine })}\n`);
-  writeFileSync(join(folders.results, `${name}.jsonl`), lines.join(''));
+  writeSamples(name, samples, machine, folders.results);
   const report = reportOf(name, samples, rows, machine, timelines);
   for (const chart of report.charts) writeFileSync(join(folders.charts, chart.name), chart.svg);
   const markdown = report.markdown(linkPrefix(folders.results, folders.charts));
   writeFileSync(join(folders.results, `${name}.md`), `## Comparison with other engines\n\n${markdown}`);
   return report;
+}
+
+/** As lines of JSON. */
+export function writeSamples(
+  name: string,
+  samples: readonly Sample[],
+  machine: Machine,
+  folder: string,
+): void {
+  mkdirSync(folder, { recursive: true });
+  const lines = samples.map((sample) => `${JSON.stringify({ ...sample, machine })}\n`);
+  writeFileSync(join(folder, `${name}.jsonl`), lines.join(''));
 }
 
 /** Puts the report between its markers of a document. */

@@ -41,6 +41,8 @@ export interface Machine {
   readonly date: string;
   /** What repeats it. */
   readonly command: string;
+  /** What the engines say of how they were opened. */
+  readonly details: Readonly<Record<string, unknown>>;
   /** Of the engines. */
   readonly versions: Readonly<Record<string, string>>;
   /** What whoever reads the figures must know: of an engine that failed, for example. */

@@ -65,6 +65,7 @@ rocksdb::Options Database::MakeOptions() const {
   options.max_background_jobs = kBackgroundJobs;
   options.write_buffer_size = kWriteBufferBytes;
   options.max_open_files = -1;
+  options.manual_wal_flush = session_.is_in_memory && !session_.is_durable;
   return options;
 }
 

@@ -1,8 +1,6 @@
 // Reads the kernel's accounts of the process, and prints answers.
 #include "measure.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,12 +16,16 @@ namespace {
 // LATENCY_SHARES of bench/workload/session.ts.
 constexpr double kLatencyShares[] = {0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999};
 
+// Without pages of files, which are the page cache's.
 uint64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t pages;
-  uint64_t resident_pages;
-  if (!(file >> pages >> resident_pages)) Fail("/proc/self/statm cannot be read");
-  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::ifstream file("/proc/self/status");
+  uint64_t kibibytes = 0;
+  for (std::string name; file >> name;) {
+    uint64_t value = 0;
+    if ((name == "RssAnon:" || name == "RssShmem:") && file >> value) kibibytes += value;
+  }
+  if (kibibytes == 0) Fail("/proc/self/status does not say what is resident");
+  return kibibytes * 1024;
 }
 
 // By nearest rank.
@@ -48,6 +50,7 @@ void Print(const std::string& row, Measured measured) {
   JsonObject line;
   line.Text("row", row)
       .Count("operations", measured.operations)
+      .Count("calls", measured.calls)
       .Seconds("seconds", measured.seconds)
       .Seconds("cpuSeconds", measured.cpu_seconds)
       .Count("diskReadBytes", measured.disk_read_bytes)
@@ -73,10 +76,11 @@ void Meter::Start() {
 
 void Meter::Stop() { seconds_ += SecondsBetween(started_, Clock::now()); }
 
-Measured Meter::Finish(uint64_t operations) const {
+Measured Meter::Finish(uint64_t operations, uint64_t calls) const {
   const Resources now = Resources::Now();
   Measured measured;
   measured.operations = operations;
+  measured.calls = calls;
   measured.seconds = seconds_;
   measured.cpu_seconds = now.cpu_seconds - at_start_.cpu_seconds;
   measured.disk_read_bytes = now.disk_read_bytes - at_start_.disk_read_bytes;

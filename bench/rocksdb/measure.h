@@ -17,6 +17,7 @@ inline double SecondsBetween(Clock::time_point from, Clock::time_point to) {
 // `Measured` of bench/workload/session.ts, but for what is the same for all steps.
 struct Measured {
   uint64_t operations = 0;
+  uint64_t calls = 0;
   double seconds = 0;
   double cpu_seconds = 0;
   uint64_t disk_read_bytes = 0;
@@ -48,7 +49,7 @@ class Meter {
   double SecondsSoFar() const { return seconds_ + SecondsBetween(started_, Clock::now()); }
 
   // REQUIRES: was started, and is stopped.
-  Measured Finish(uint64_t operations) const;
+  Measured Finish(uint64_t operations, uint64_t calls) const;
 
  private:
   bool was_started_ = false;

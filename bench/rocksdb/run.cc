@@ -48,7 +48,7 @@ class TraceRun {
         step_.threads == 1 ? DoAlone(timed_, &meter, step_.milliseconds_max) : DoTogether(timed_, &meter);
     if (step_.ends_durable) MakeDurable(&meter);
     const Span done{timed_.from, end};
-    Measured measured = meter.Finish(done.to - done.from);
+    Measured measured = meter.Finish(done.to - done.from, CallsIn(done));
     if (!latency_micros_.empty()) latency_micros_.resize(CallsIn(done));
     measured.latency_micros = std::move(latency_micros_);
     return measured;

@@ -46,7 +46,7 @@ Measured Scan(const NamedValues& step, const Database& database) {
   meter.Start();
   for (uint64_t i = 0; i < repeats; i++) ScanAll(database);
   meter.Stop();
-  return meter.Finish(repeats * database.session().entries);
+  return meter.Finish(repeats * database.session().entries, repeats);
 }
 
 // Closing is not on the clock, but its CPU time and its traffic are counted.
@@ -63,7 +63,7 @@ Measured Reopen(const NamedValues& step, Database* database) {
     latency_micros.push_back(static_cast<float>(taken * 1e6));
   }
   meter.Stop();
-  Measured measured = meter.Finish(repeats);
+  Measured measured = meter.Finish(repeats, repeats);
   measured.seconds = seconds;
   measured.latency_micros = std::move(latency_micros);
   return measured;
@@ -74,7 +74,7 @@ Measured Compact(Database* database) {
   meter.Start();
   database->Compact();
   meter.Stop();
-  return meter.Finish(1);
+  return meter.Finish(1, 1);
 }
 
 // What was freed is given back first, as what a garbage collection finds is elsewhere.

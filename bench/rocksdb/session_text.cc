@@ -26,7 +26,7 @@ bool IsDirect(const std::string& io) {
 
 Form FormOf(const std::string& name) {
   if (name == "borrowed") return Form::kBorrowed;
-  if (name == "owned") return Form::kOwned;
+  if (name == "owned" || name == "either") return Form::kOwned;
   if (name == "promise") return Form::kPromise;
   Fail("no such form: " + name);
 }
@@ -56,6 +56,7 @@ Session ReadSession(std::istream& text) {
   session.cache_bytes = values.Number("cacheBytes");
   session.is_direct = IsDirect(values.Text("io"));
   session.is_durable = values.Flag("durable");
+  session.is_in_memory = values.Flag("inMemory");
   return session;
 }
 

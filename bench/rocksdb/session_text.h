@@ -21,6 +21,8 @@ struct Session {
   uint64_t cache_bytes;
   bool is_direct;
   bool is_durable;
+  // Writes that are not durable may stay in memory of the process.
+  bool is_in_memory;
 
   std::vector<NamedValues> steps;
 };

@@ -1,13 +1,14 @@
 /**
  * Runs groups for arms, round by round, and gathers what they measured. Benchmarks only.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Arm } from '../peers/arms.ts';
+import { ARMS, type Arm } from '../peers/arms.ts';
 import { BareDisk } from '../support/bare.ts';
 import { dropPageCache, syncDisks } from '../support/cold.ts';
 import { readWithFio } from '../support/fio.ts';
-import { OneCompaction } from '../support/one-compaction.ts';
+import { OneCompaction, type CompactionResult } from '../support/one-compaction.ts';
+import { compactInProcess } from './compaction-process.ts';
 import type { NamedTimeline } from '../report/report.ts';
 import { recordMixedLoad } from './mixed-load.ts';
 import { BLOCK_BYTES } from '../peers/peer.ts';
@@ -28,7 +29,7 @@ const COMPACTION_BACKENDS: ReadonlyMap<string, 'auto' | 'syscall'> = new Map([
   ['quadring-syscall', 'syscall'],
 ]);
 const MIXED_LOAD_SECONDS = 15;
-const LOADING: Opening = { cacheBytes: 32 * MEBIBYTE, io: 'direct', durable: false };
+const LOADING: Opening = { cacheBytes: 32 * MEBIBYTE, io: 'direct', durable: false, inMemory: false };
 
 export interface RunOptions {
   /** For databases and traces; taken away by whoever made it. */
@@ -75,6 +76,10 @@ export class ComparisonRun {
     ];
   }
 
+  removeDatabases(): void {
+    this.#databases.removeAll();
+  }
+
   /** What is measured at each number of entries. */
   growthParts(): Part[] {
     return this.#partsOf(this.#options.workload.growth());
@@ -84,22 +89,31 @@ export class ComparisonRun {
     return groups.map((group) => ({ name: group.name, round: (round) => this.#round(group, round) }));
   }
 
-  /** All arms of a group, once. Their order turns round from one round to the next. */
+  /** All arms of a group, once, in an order that is not the one of the round before. */
   async #round(group: Group, round: number): Promise<void> {
     const arms = this.#options.arms.filter((arm) => takesPart(arm, group));
-    for (const arm of round % 2 === 0 ? arms : arms.toReversed()) {
-      this.#options.log(`${group.name}, round ${round + 1}: ${arm.title}`);
-      try {
+    for (const arm of turned(arms, round)) {
+      await this.#try(`${group.name}, round ${round + 1}: ${arm.title}`, async () => {
         await this.#ensureLoaded(arm, group);
         await this.#measure(arm, group, round);
-      } catch (error) {
-        // The others go on; the report says who failed at what.
-        const reason = error instanceof Error ? error.message : String(error);
-        this.notes.push(`${group.name}, round ${round + 1}: ${reason.split('\n', 1)[0]}`);
-        this.#options.log(reason);
-      }
+      });
     }
-    this.#measureBare(group, round);
+    await this.#try(`${group.name}, round ${round + 1}: without an engine`, () => {
+      this.#measureBare(group, round);
+      return Promise.resolve();
+    });
+  }
+
+  /** The others go on where one fails; the report says who failed at what. */
+  async #try(what: string, work: () => Promise<void>): Promise<void> {
+    this.#options.log(what);
+    try {
+      await work();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.notes.push(`${what}: ${reason.split('\n', 1)[0]}`);
+      this.#options.log(reason);
+    }
   }
 
   async #measure(arm: Arm, group: Group, round: number): Promise<void> {
@@ -110,6 +124,7 @@ export class ComparisonRun {
       const opening = openingRow(group, answer);
       for (const measured of [...opening, ...answer.measured]) this.#add(group, arm.title, round, measured);
       if (!this.described.has(arm.title)) this.described.set(arm.title, answer.described);
+      if (answer.failure !== undefined) throw answer.failure;
     });
   }
 
@@ -118,45 +133,56 @@ export class ComparisonRun {
   }
 
   async #compaction(round: number): Promise<void> {
-    const { arms, root, workload, rocksDbCompaction, log } = this.#options;
+    const { arms, root, workload, rocksDbCompaction } = this.#options;
     const { entries } = workload.main;
-    const work = new OneCompaction({ entries, overwrites: COMPACTED_OVERWRITES, runs: COMPACTED_RUNS, root });
-    for (const arm of round % 2 === 0 ? arms : arms.toReversed()) {
+    const task = { entries, overwrites: COMPACTED_OVERWRITES, runs: COMPACTED_RUNS, root };
+    for (const arm of turned(arms, round)) {
       const backend = COMPACTION_BACKENDS.get(arm.name);
       const isRocksDb = arm.name === 'rocksdb' && rocksDbCompaction;
       if (backend === undefined && !isRocksDb) continue;
-      log(`compaction, round ${round + 1}: ${arm.title}`);
-      const result = backend === undefined ? work.inRocksDb() : await work.inQuadring(backend);
-      for (const row of ['compaction', 'compaction-cpu']) {
-        const measured = {
-          ...bareMeasured(row, entries * COMPACTED_OVERWRITES, result.seconds, result.cpuSeconds),
-          diskReadBytes: result.fileBytesRead,
-          diskWriteBytes: result.fileBytesWritten,
-        };
-        this.#add({ section: 'Writes' }, arm.title, round, measured);
-      }
+      await this.#try(`compaction, round ${round + 1}: ${arm.title}`, async () => {
+        const result = isRocksDb
+          ? new OneCompaction(task).inRocksDb()
+          : await compactInProcess({ ...task, backend: backend! });
+        this.#addCompaction(arm, round, entries * COMPACTED_OVERWRITES, result);
+      });
+    }
+  }
+
+  /** Its time and its processor time are rows of their own. */
+  #addCompaction(arm: Arm, round: number, operations: number, result: CompactionResult): void {
+    for (const row of ['compaction', 'compaction-cpu']) {
+      this.#add({ section: 'Writes' }, arm.title, round, {
+        ...bareMeasured(row, operations, result.seconds),
+        cpuSeconds: result.cpuSeconds,
+        diskReadBytes: result.fileBytesRead,
+        diskWriteBytes: result.fileBytesWritten,
+      });
     }
   }
 
   /** Once is enough to be looked at. */
   async #mixedLoad(round: number): Promise<void> {
-    const { arms, workload, log } = this.#options;
+    const { arms, workload } = this.#options;
     const quadring = arms.find(({ name }) => name === 'quadring');
     if (round > 0 || quadring === undefined) return;
-    log('mixed load');
     const dataset = workload.main;
-    await this.#ensureLoaded(quadring, { start: 'copy', dataset });
-    await this.#databases.with(quadring, dataset, 'copy', async (directory) => {
-      this.timelines.push(await recordMixedLoad(directory, dataset, MIXED_LOAD_SECONDS));
+    await this.#try('mixed load', async () => {
+      await this.#ensureLoaded(quadring, { start: 'copy', dataset });
+      await this.#databases.with(quadring, dataset, 'copy', async (directory) => {
+        this.timelines.push(await recordMixedLoad(directory, dataset, MIXED_LOAD_SECONDS));
+      });
     });
   }
 
   async #ensureLoaded(arm: Arm, { start, dataset }: Pick<Group, 'start' | 'dataset'>): Promise<void> {
     if (start === 'empty' || this.#databases.isLoaded(arm, dataset)) return;
     this.#options.log(`loading ${dataset.entries} entries of ${dataset.valueBytes} bytes: ${arm.engine}`);
-    const steps = this.#options.workload.loading(dataset).map((step) => this.#stepFor(arm, step));
-    await this.#session(arm, dataset, LOADING, steps, this.#databases.loaded(arm, dataset));
-    syncDisks();
+    await this.#databases.load(arm, dataset, async (directory) => {
+      const steps = this.#options.workload.loading(dataset).map((step) => this.#stepFor(arm, step));
+      const { failure } = await this.#session(arm, dataset, LOADING, steps, directory);
+      if (failure !== undefined) throw failure;
+    });
   }
 
   #session(
@@ -174,7 +200,10 @@ export class ComparisonRun {
   #stepFor(arm: Arm, step: StepDefinition): Session['steps'][number] {
     if (step.step !== 'run') return step;
     const file = join(this.#options.root, `${step.trace.name}.trace`);
-    if (!existsSync(file)) step.trace.make().write(file);
+    if (!existsSync(file)) {
+      step.trace.make().write(`${file}.unfinished`);
+      renameSync(`${file}.unfinished`, file);
+    }
     return { ...step, trace: file, asyncIo: arm.asyncIo ?? false };
   }
 
@@ -185,19 +214,20 @@ export class ComparisonRun {
       const disk = new BareDisk(join(root, 'bare'));
       const seconds = BARE_WRITES / disk.writesPerSecond(BARE_WRITES);
       disk.close();
-      this.#add(group, 'bare pwritev2', round, bareMeasured('durable-put-1', BARE_WRITES, seconds, 0));
+      this.#add(group, 'bare pwritev2', round, bareMeasured('durable-put-1', BARE_WRITES, seconds));
     }
     if (group.variants.includes('fio') && hasFio) {
-      const [quadring] = this.#options.arms;
+      const quadring = ARMS[0];
+      if (!this.#databases.isLoaded(quadring, group.dataset)) return;
       const directory = this.#databases.loaded(quadring, group.dataset);
       const files = readdirSync(directory).filter((name) => name.endsWith('.sst'));
-      const { reads, seconds, cpuSeconds } = readWithFio({
+      const { reads, seconds } = readWithFio({
         files: files.map((name) => join(directory, name)),
         order: 'random',
         blockBytes: BLOCK_BYTES,
         depth: FIO_DEPTH,
       });
-      this.#add(group, 'fio', round, bareMeasured(`cold-get-${FIO_DEPTH}`, reads, seconds, cpuSeconds));
+      this.#add(group, 'fio', round, bareMeasured(`cold-get-${FIO_DEPTH}`, reads, seconds));
     }
   }
 }
@@ -218,18 +248,27 @@ function makeCold(): void {
 /** The group that is about opening counts the first one as well. */
 function openingRow({ steps }: Group, { described }: Answer): Measured[] {
   if (!steps.some(({ step }) => step === 'reopen')) return [];
-  return [bareMeasured('open-first', 1, described.openSeconds, 0)];
+  return [bareMeasured('open-first', 1, described.openSeconds)];
 }
 
-function bareMeasured(row: string, operations: number, seconds: number, cpuSeconds: number): Measured {
+/** Where only the time is known. */
+function bareMeasured(row: string, operations: number, seconds: number): Measured {
   return {
     row,
     operations,
+    calls: operations,
     seconds,
-    cpuSeconds,
-    diskReadBytes: 0,
-    diskWriteBytes: 0,
+    cpuSeconds: null,
+    diskReadBytes: null,
+    diskWriteBytes: null,
     latencyMicros: null,
     residentBytes: 0,
   };
+}
+
+/** Everyone is first at some time, and has another neighbour. */
+function turned<T>(arms: readonly T[], round: number): readonly T[] {
+  const at = (2 * round) % Math.max(arms.length, 1);
+  const rotated = [...arms.slice(at), ...arms.slice(0, at)];
+  return round % 2 === 0 ? rotated : rotated.toReversed();
 }

@@ -2,9 +2,10 @@
  * The directories that sessions work in: what is loaded once for all rounds, copies of it for those that write, and empty
  * ones. Benchmarks only.
  */
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Arm } from '../peers/arms.ts';
+import { syncDisks } from '../support/cold.ts';
 import type { Start } from '../workload/groups.ts';
 import type { Dataset } from '../workload/session.ts';
 
@@ -24,9 +25,22 @@ export class Databases {
     return existsSync(this.loaded(arm, dataset));
   }
 
-  /** Takes away what an engine loaded. */
-  unload(arm: Arm, dataset: Dataset): void {
-    rmSync(this.loaded(arm, dataset), { recursive: true, force: true });
+  /** It counts as loaded when `load` has filled the directory, and not before. */
+  async load(arm: Arm, dataset: Dataset, load: (directory: string) => Promise<void>): Promise<void> {
+    const directory = join(this.#root, 'unfinished');
+    mkdirSync(directory);
+    try {
+      await load(directory);
+      renameSync(directory, this.loaded(arm, dataset));
+    } finally {
+      this.#remove(directory);
+    }
+  }
+
+  /** Takes away what was loaded. */
+  removeAll(): void {
+    this.#remove(this.#root);
+    mkdirSync(this.#root);
   }
 
   /** Calls `use` with a directory that begins as it has to; what it wrote is taken away. */
@@ -41,10 +55,17 @@ export class Databases {
     const directory = join(this.#root, 'scratch');
     if (start === 'copy') cpSync(loaded, directory, { recursive: true });
     else mkdirSync(directory);
+    // What was copied, and what the one before left, is not written while this one is measured.
+    syncDisks();
     try {
       return await use(directory);
     } finally {
-      rmSync(directory, { recursive: true, force: true });
+      this.#remove(directory);
     }
+  }
+
+  #remove(directory: string): void {
+    rmSync(directory, { recursive: true, force: true });
+    syncDisks();
   }
 }

@@ -35,11 +35,6 @@ export class Operations {
     return this.trace.length;
   }
 
-  /** Whether values must still be made, which is to be done with the clock stopped. */
-  get makesValues(): boolean {
-    return this.#values.length === 0;
-  }
-
   isAllGets(): boolean {
     for (let at = 0; at < this.length; at++) if (this.trace.operation(at) !== OPERATION_GET) return false;
     return true;

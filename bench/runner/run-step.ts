@@ -15,13 +15,15 @@ import {
   OPERATION_RANGE,
   OPERATION_READ_MODIFY_WRITE,
 } from '../workload/trace.ts';
+import { collectGarbage } from '../support/cold.ts';
 import type { Operations } from './operations.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** Calls that take less are not timed one by one: reading the clock would be a good part of them. */
 const TIMED_MICROSECONDS_MIN = 5;
-/** Where there is a limit of the time, the clock is looked at after so many synchronous calls. */
+/** Where there is a limit of the time, the clock is looked at after so many calls. */
 const LOOK_EVERY = 64;
+const LOOK_EVERY_PROMISES = 16;
 /** A value that the engine copies into a buffer of ours. */
 const TARGET_FILL = 0xff;
 
@@ -40,21 +42,23 @@ export class StepRunner {
     this.#target = Buffer.alloc(valueBytes, TARGET_FILL);
   }
 
-  async run(): Promise<Measured> {
-    const { warmUp, row, endsDurable } = this.#step;
+  /** Null where the engine does not have the form. */
+  async run(): Promise<Measured | null> {
+    const { warmUp, row, endsDurable, group, inFlight, millisecondsMax } = this.#step;
     const { length } = this.#operations;
     assert(warmUp < length, 'something is left to be measured');
+    if (!this.#hasForm) return null;
     const warming = new Stopwatch();
     if (warmUp > 0) await this.#work(0, warmUp, warming, null, 0);
-    const microsecondsEach = (warming.seconds * 1e6) / warmUp;
-    const isTimed = warmUp === 0 || microsecondsEach > TIMED_MICROSECONDS_MIN * this.#step.inFlight;
+    const microsecondsEach = (warming.seconds * 1e6 * group) / warmUp;
+    const isTimed = warmUp === 0 || inFlight > 1 || microsecondsEach > TIMED_MICROSECONDS_MIN;
     const latencies = isTimed ? new Float64Array(length - warmUp) : null;
-    (globalThis as { gc?: () => void }).gc?.();
+    collectGarbage();
     const stopwatch = new Stopwatch();
-    const done = await this.#work(warmUp, length, stopwatch, latencies, this.#step.millisecondsMax);
+    const done = await this.#work(warmUp, length, stopwatch, latencies, millisecondsMax);
     if (endsDurable) await this.#peer.makeDurable();
-    const calls = Math.ceil(done / this.#step.group);
-    return stopwatch.measured(row, done, latencies?.subarray(0, calls) ?? null);
+    const calls = Math.ceil(done / group);
+    return stopwatch.measured(row, done, calls, latencies?.subarray(0, calls) ?? null);
   }
 
   /** Does the operations from `from` on, up to `to` or the limit of the time; how many. */
@@ -76,6 +80,12 @@ export class StepRunner {
       return this.#together(from, to, latencies, limit);
     }
     return this.#lanes(from, to, latencies, limit);
+  }
+
+  get #hasForm(): boolean {
+    const { form, inFlight, group } = this.#step;
+    const isSynchronous = (form === 'borrowed' || form === 'owned') && inFlight === 1 && group === 1;
+    return !isSynchronous || this.#synchronousGet() !== undefined || !this.#operations.isAllGets();
   }
 
   /** A get that gives a value at once, in the form wanted, or throws when it is the wrong one. */
@@ -127,7 +137,7 @@ export class StepRunner {
   async #lanes(from: number, to: number, latencies: Float64Array | null, limit: Limit): Promise<number> {
     let next = from;
     const lane = async (): Promise<void> => {
-      while (next < to && !limit.isReached) {
+      while (next < to && !(next % LOOK_EVERY_PROMISES === 0 && limit.isReached)) {
         const at = next++;
         if (latencies === null) {
           await this.#perform(at);

@@ -9,9 +9,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { nodePeer } from '../peers/arms.ts';
-import { installedPeerVersion } from '../peers/packages.ts';
+import { installedPeerVersion, loadPeer } from '../peers/packages.ts';
 import type { OpenPeer, Peer } from '../peers/peer.ts';
-import { NumberedEntries, ScanCheck } from '../support/numbered-entries.ts';
+import { collectGarbage } from '../support/cold.ts';
+import { isValueOf, NumberedEntries, ScanCheck } from '../support/numbered-entries.ts';
 import { ownVersion } from '../support/versions.ts';
 import {
   parseSession,
@@ -46,6 +47,8 @@ class SessionProcess {
   }
 
   async run(): Promise<void> {
+    // Loading code is not opening; quadring's was loaded with this module.
+    if (this.#peer.packageName !== OWN_PACKAGE) await loadPeer(this.#peer.packageName);
     const start = performance.now();
     const peer = await this.#openPeer();
     await peer.get(this.#entries.key(0));
@@ -91,7 +94,7 @@ class SessionProcess {
     }
   }
 
-  #run(step: RunStep): Promise<Measured> {
+  #run(step: RunStep): Promise<Measured | null> {
     if (this.#prepared?.trace !== step.trace) {
       this.#prepared = undefined;
       const operations = new Operations(Trace.read(step.trace), this.#entries);
@@ -105,7 +108,7 @@ class SessionProcess {
     collectGarbage();
     const stopwatch = new Stopwatch();
     for (let i = 0; i < repeats; i++) await this.#scanOnce();
-    return stopwatch.measured(row, repeats * this.#session.entries, null);
+    return stopwatch.measured(row, repeats * this.#session.entries, repeats, null);
   }
 
   async #scanOnce(): Promise<void> {
@@ -124,31 +127,28 @@ class SessionProcess {
       stopwatch.start();
       const before = performance.now();
       const peer = await this.#openPeer();
-      await peer.get(this.#entries.key(i));
+      const value = await peer.get(this.#entries.key(i));
+      if (!isValueOf(value, i, this.#session.valueBytes)) throw new Error(`entry ${i} was not read again`);
       milliseconds[i] = performance.now() - before;
     }
-    return stopwatch.measured(row, repeats, milliseconds);
+    return stopwatch.measured(row, repeats, repeats, milliseconds);
   }
 
   async #timed(row: string, work: () => Promise<void>): Promise<Measured> {
     const stopwatch = new Stopwatch();
     await work();
-    return stopwatch.measured(row, this.#session.entries, null);
+    return stopwatch.measured(row, this.#session.entries, 1, null);
   }
 
   #memory(row: string): Promise<Measured> {
     this.#prepared = undefined;
     collectGarbage();
-    return Promise.resolve(new Stopwatch().measured(row, 0, null));
+    return Promise.resolve(new Stopwatch().measured(row, 0, 0, null));
   }
 }
 
 function versionOf({ packageName }: Peer): string {
   return packageName === OWN_PACKAGE ? ownVersion() : installedPeerVersion(packageName);
-}
-
-function collectGarbage(): void {
-  (globalThis as { gc?: () => void }).gc?.();
 }
 
 function print(line: Described | Measured): void {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { LATENCY_SHARES, type Measured } from '../workload/session.ts';
 
 const IO_FILE = '/proc/self/io';
+const STATUS_FILE = '/proc/self/status';
 
 interface DiskBytes {
   readonly read: number;
@@ -16,6 +17,13 @@ function diskBytes(): DiskBytes {
   const text = readFileSync(IO_FILE, 'utf8');
   const field = (name: string): number => Number(new RegExp(`^${name}: (\\d+)`, 'm').exec(text)?.[1]);
   return { read: field('read_bytes'), written: field('write_bytes') };
+}
+
+/** Anonymous and shared memory. */
+function residentBytes(): number {
+  const text = readFileSync(STATUS_FILE, 'utf8');
+  const kibibytes = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1]);
+  return (kibibytes('RssAnon') + kibibytes('RssShmem')) * 1024;
 }
 
 /** Runs from its making on; it can be stopped and started again. */
@@ -41,19 +49,20 @@ export class Stopwatch {
   }
 
   /** Stops it. REQUIRES: it runs. */
-  measured(row: string, operations: number, latenciesMs: Float64Array | null): Measured {
+  measured(row: string, operations: number, calls: number, latenciesMs: Float64Array | null): Measured {
     this.stop();
     const { user, system } = process.cpuUsage(this.#cpu);
     const disk = diskBytes();
     return {
       row,
       operations,
+      calls,
       seconds: this.#milliseconds / 1000,
       cpuSeconds: (user + system) / 1e6,
       diskReadBytes: disk.read - this.#disk.read,
       diskWriteBytes: disk.written - this.#disk.written,
       latencyMicros: latenciesMs === null ? null : microsecondsAtShares(latenciesMs),
-      residentBytes: process.memoryUsage.rss(),
+      residentBytes: residentBytes(),
     };
   }
 }

@@ -25,6 +25,10 @@ const ROOMY_BYTES_MIN = 64 * MEBIBYTE;
 /** The most that quadring's cache can have. */
 const ROOMY_BYTES_MAX = 960 * MEBIBYTE;
 const SMALL_CACHE_BYTES = 8 * MEBIBYTE;
+/** Cold reads go to each run of so many bytes once: no block is read a second time, whoever keeps it. */
+const COLD_STRIDE_BYTES = 17_400;
+/** What can be inserted, beyond an eighth. */
+const INSERTS_MIN = 20_000;
 const HOT_ENTRIES = 1000;
 const RANGE_ENTRIES = 100;
 const BATCH_ENTRIES = 1000;
@@ -67,8 +71,9 @@ export interface Group {
   readonly variants: readonly Variant[];
 }
 
-/** Configurations of an engine beside its usual one: RocksDB's as the seed engine was measured against, quadring spinning. */
-export type Variant = 'rocksdb-configurations' | 'spinning' | 'fio' | 'bare-writes' | 'rocksdb-async';
+/** Configurations of an engine beside its usual one, and what the disk gives without an engine. */
+export type Variant =
+  'rocksdb-configurations' | 'spinning' | 'fio' | 'bare-writes' | 'rocksdb-async' | 'rocksdb-in-memory';
 
 export interface Scale {
   /** Entries of 100 bytes that are loaded. */
@@ -124,6 +129,7 @@ export class Workload {
       this.#hot(),
       this.#cached(),
       this.#pageCache(),
+      this.#coldSync(),
       ...DEPTHS.map((depth) => this.#coldGets(depth)),
       this.#coldGets(32),
       this.#coldMany(32),
@@ -163,7 +169,10 @@ export class Workload {
 
   /** The rows of how cost grows with the number of entries. */
   growth(): Group[] {
-    return [this.#cached(), this.#coldGets(1), this.#coldGets(32), this.#coldRanges(), this.#memory()];
+    // Not all sizes fit into a cache of ours; what does not is then in the page cache, for every engine.
+    const cached = this.#cached();
+    const buffered = { ...cached, opening: { ...cached.opening, io: 'buffered' as const } };
+    return [buffered, this.#coldGets(1), this.#coldGets(32), this.#coldRanges(), this.#memory()];
   }
 
   #times(count: number): number {
@@ -190,7 +199,7 @@ export class Workload {
       dataset: this.#main,
       start: 'loaded',
       isCold: false,
-      opening: { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable: false, ...opening },
+      opening: { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable: false, inMemory: false, ...opening },
       steps,
       variants: [],
       ...more,
@@ -238,8 +247,17 @@ export class Workload {
     ]);
   }
 
+  #coldSync(): Group {
+    const gets = this.#cold(6);
+    const run = { ...RUN, trace: gets, warmUp: share(gets, 0.05), millisecondsMax: MILLISECONDS_MAX / 2 };
+    return this.#loaded('cold-get-sync', { cacheBytes: 0 }, [{ ...run, row: 'cold-get-sync' }], {
+      isCold: true,
+      variants: ['rocksdb-configurations', 'spinning'],
+    });
+  }
+
   #coldGets(depth: number): Group {
-    const gets = this.#uniform(this.#times(depth === 1 ? 6000 : 40_000), 4);
+    const gets = this.#cold(4);
     const run = {
       ...RUN,
       trace: gets,
@@ -247,15 +265,32 @@ export class Workload {
       inFlight: depth,
       millisecondsMax: MILLISECONDS_MAX / 2,
     };
-    const steps: StepDefinition[] = [{ ...run, row: `cold-get-${depth}`, form: 'promise' }];
-    if (depth === 1) steps.unshift({ ...run, row: 'cold-get-sync', form: 'owned' });
-    const variants: Variant[] =
-      depth === 1 ? ['rocksdb-configurations', 'spinning'] : depth === 32 ? ['fio'] : [];
-    return this.#loaded(`cold-gets-${depth}`, { cacheBytes: 0 }, steps, { isCold: true, variants });
+    const variants: Variant[] = depth === 1 ? ['spinning'] : depth === 32 ? ['fio'] : [];
+    return this.#loaded(
+      `cold-gets-${depth}`,
+      { cacheBytes: 0 },
+      [{ ...run, row: `cold-get-${depth}`, form: 'promise' }],
+      { isCold: true, variants },
+    );
+  }
+
+  #cold(seed: number): TraceDefinition {
+    const { draw, runs } = this.#oncePerRun(seed, 1);
+    return this.#gets(`cold${seed}`, draw, runs);
+  }
+
+  /** One entry of so many times COLD_STRIDE_BYTES each, in random order. */
+  #oncePerRun(seed: number, strides: number): { draw: Draw; runs: number } {
+    const { entries, valueBytes } = this.#main;
+    const stride = Math.floor(COLD_STRIDE_BYTES / (KEY_BYTES + valueBytes));
+    const runs = Math.floor(entries / (stride * strides));
+    const order = shuffled(runs, seed);
+    const within = uniformly(stride, seed);
+    return { draw: () => order() * stride * strides + within(), runs };
   }
 
   #coldMany(size: number): Group {
-    const many = this.#uniform(this.#times(size * 300), 5);
+    const many = this.#cold(5);
     const run = {
       ...RUN,
       trace: many,
@@ -274,7 +309,9 @@ export class Workload {
   }
 
   #coldRanges(): Group {
-    const ranges = this.#ranges(this.#times(5000));
+    const { draw, runs } = this.#oncePerRun(9, 2);
+    const name = `cold-range-${this.#main.entries}`;
+    const ranges = trace(name, runs, OPERATION_RANGE, draw, RANGE_ENTRIES);
     const run = { ...RUN, trace: ranges, warmUp: share(ranges, 0.05) };
     const steps: StepDefinition[] = [
       { ...run, row: 'range-100-cold', form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
@@ -289,7 +326,7 @@ export class Workload {
     steps: StepDefinition[],
     variants: Variant[] = [],
   ): Group {
-    const opening: Opening = { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable };
+    const opening: Opening = { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable, inMemory: false };
     const section = dataset === this.#main ? 'Writes' : 'Larger values';
     return { name, section, dataset, start: 'empty', isCold: false, opening, steps, variants };
   }
@@ -301,13 +338,17 @@ export class Workload {
   }
 
   #durablePuts(depth: number): Group {
-    const puts = this.#puts('random', this.#main, this.#times(depth === 1 ? 5000 : depth * 400));
+    const puts = this.#puts(
+      'random',
+      this.#main,
+      this.#times(depth === 1 ? 5000 : Math.max(depth * 400, 8000)),
+    );
     const run = {
       ...RUN,
       trace: puts,
       warmUp: share(puts, 0.1),
       inFlight: depth,
-      threads: Math.min(depth, 64),
+      threads: depth === 1000 ? 64 : depth,
       millisecondsMax: MILLISECONDS_MAX / 2,
     };
     const steps: StepDefinition[] = [{ ...run, row: `durable-put-${depth}`, form: 'promise' }];
@@ -324,7 +365,8 @@ export class Workload {
     const puts = this.#puts(order, this.#main, this.#times(400_000));
     const run = { ...RUN, trace: puts, warmUp: share(puts, 0.25), inFlight: depth, threads: 1 };
     const row = `quick-put-${order}-${depth}`;
-    return this.#empty(`quick-puts-${order}-${depth}`, this.#main, false, [{ ...run, row, form: 'promise' }]);
+    const steps: StepDefinition[] = [{ ...run, row, form: 'promise' }];
+    return this.#empty(`quick-puts-${order}-${depth}`, this.#main, false, steps, ['rocksdb-in-memory']);
   }
 
   #loadTrace(order: 'random' | 'ordered', entries: number): TraceDefinition {
@@ -353,12 +395,16 @@ export class Workload {
       length,
       make: () => ycsbTrace(mix, this.#main, length),
     };
-    const run = { ...RUN, row: `ycsb-${mix.name}`, trace: operations, warmUp: share(operations, 0.25) };
-    const steps: StepDefinition[] = [SCAN_UNMEASURED, run];
+    const warmUp = share(operations, 0.25);
+    const steps: StepDefinition[] = [
+      SCAN_UNMEASURED,
+      { ...RUN, row: `ycsb-${mix.name}`, trace: operations, warmUp, form: 'either' },
+    ];
     const start = mix.writes ? 'copy' : 'loaded';
     return this.#loaded(`ycsb-${mix.name}`, { cacheBytes: roomy(this.#main) }, steps, {
       start,
       section: 'YCSB',
+      variants: mix.writes ? ['rocksdb-in-memory'] : [],
     });
   }
 
@@ -410,9 +456,9 @@ export class Workload {
   }
 }
 
-/** With room for an eighth more. */
+/** With room for more. */
 export function datasetOf(entries: number, valueBytes: number): Dataset {
-  return { entries, capacity: Math.ceil(entries * 1.125), valueBytes };
+  return { entries, capacity: entries + Math.max(Math.ceil(entries / 8), INSERTS_MIN), valueBytes };
 }
 
 function roomy({ entries, valueBytes }: Dataset): number {

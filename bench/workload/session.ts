@@ -31,6 +31,11 @@ export interface Opening {
   readonly io: 'direct' | 'buffered';
   /** What is acknowledged is on the disk, for all writes of the session. */
   readonly durable: boolean;
+  /**
+   * Where that is not so: it need not even have been given to the kernel. quadring's `sync: false`; of the others RocksDB has it,
+   * as `manual_wal_flush`.
+   */
+  readonly inMemory: boolean;
 }
 
 /** How a value is handed out. */
@@ -39,6 +44,8 @@ export type Form =
   | 'borrowed'
   /** As something of the caller's own, synchronously. */
   | 'owned'
+  /** Such a value, and through a promise where the engine has no other way. */
+  | 'either'
   /** Through a promise; in C++ there is no such thing. */
   | 'promise';
 
@@ -66,7 +73,7 @@ export interface RunStep {
   readonly millisecondsMax: number;
 }
 
-/** Everything there is, in order, `repeats` times; once before the clock runs where `warmUp` is 1. */
+/** Everything there is, in order, `repeats` times; before that `warmUp` times without the clock. */
 export interface ScanStep {
   readonly step: 'scan';
   readonly row: string;
@@ -117,16 +124,18 @@ export interface Measured {
   readonly row: string;
   /** Keys, entries or calls, as the row counts them: operations of the trace, entries of the scans. */
   readonly operations: number;
+  /** Fewer where a call is for several operations. */
+  readonly calls: number;
   /** On the clock; making keys and values is not on it. */
   readonly seconds: number;
   /** Of all threads of the process, in user and kernel mode, meanwhile (with the making of values, where those are made). */
-  readonly cpuSeconds: number;
-  /** What the kernel says the process made the disk read and write meanwhile. */
-  readonly diskReadBytes: number;
-  readonly diskWriteBytes: number;
+  readonly cpuSeconds: number | null;
+  /** What the kernel says the process made the disk read and write meanwhile. Null, like the processor time, where nobody looked. */
+  readonly diskReadBytes: number | null;
+  readonly diskWriteBytes: number | null;
   /** At LATENCY_SHARES, of each call; null where calls are too short to be timed one by one. */
   readonly latencyMicros: readonly number[] | null;
-  /** Resident memory of the process at the end of the step. */
+  /** Resident memory of the process at the end of the step, without pages of files: those are the page cache's. */
   readonly residentBytes: number;
 }
 

@@ -27,6 +27,7 @@ const MACHINE: Machine = {
   cores: 2,
   date: '2001-02-03',
   command: 'npm run nothing',
+  details: {},
   versions: { quadring: '0.0.1', lmdb: '9.9.9' },
   notes: ['nobody measured this'],
 };

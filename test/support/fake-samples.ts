@@ -7,6 +7,7 @@ export function fakeMeasured(row: string, measured: Partial<Measured>): Measured
   return {
     row,
     operations: 1000,
+    calls: measured.operations ?? 1000,
     seconds: 1,
     cpuSeconds: 2,
     diskReadBytes: 0,
