@@ -7,7 +7,8 @@
  */
 import { QuadringError, rejected } from '../errors.ts';
 import { Engine } from './engine.ts';
-import { copyBytes, isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+import { copyWords, forgetCopied } from './copy-words.ts';
+import { isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
   checkIteratorOptions,
   checkRange,
@@ -157,13 +158,13 @@ export class Database implements AsyncDisposable {
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
       const length = entry.valueLength;
-      copyBytes(bytes, entry.valueStart, length < target.length ? length : target.length, target, 0);
+      copyWords(bytes, entry.valueStart, length < target.length ? length : target.length, target, 0);
       return length;
     }
     if (outcome !== BLOCK_NEEDED) return -1;
     let found = -1;
     this.#reads.lookupSync(sequence, keep, (bytes, start, length) => {
-      copyBytes(bytes, start, Math.min(length, target.length), target, 0);
+      copyWords(bytes, start, Math.min(length, target.length), target, 0);
       found = length;
     });
     return found;
@@ -378,7 +379,10 @@ export class Database implements AsyncDisposable {
    * database has failed (`stats().failure`). Closing twice is one.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.close().finally(() => openDatabases.delete(this));
+    this.#closing ??= this.#engine.close().finally(() => {
+      openDatabases.delete(this);
+      forgetCopied();
+    });
     return this.#closing;
   }
 

@@ -80,7 +80,7 @@ export class MultiGet {
       const deletion = this.#deletionIn(table, bytes, length);
       // Nothing in the table is newer.
       if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) return;
-      const outcome = this.#look(ordinal, scratch);
+      const outcome = this.#look(ordinal, scratch, at === placeCount - 1);
       if (outcome === FOUND) {
         if (wanted !== undefined) wanted.foundIn = ordinal;
         this.#report(place, cache.bytes, false, deletion);
@@ -94,18 +94,23 @@ export class MultiGet {
     }
   }
 
-  /** Searches a table as far as memory has it: FOUND, NOT_THERE, or the block that has to be read. */
-  #look(ordinal: number, { bytes, length, hash }: KeyScratch): number {
+  /**
+   * Searches a table as far as memory has it: FOUND, NOT_THERE, or the block that has to be read. In the last place, which
+   * most likely has the key, the filter is asked only about a block that would have to be read.
+   */
+  #look(ordinal: number, { bytes, length, hash }: KeyScratch, isLast: boolean): number {
     const { version, cache } = this.#ground;
     const table = version.tables[ordinal];
     const { filter, index } = table;
-    if (filter !== null && !filterMayContain(filter, hash)) return NOT_THERE;
+    if (!isLast && filter !== null && !filterMayContain(filter, hash)) return NOT_THERE;
     let block = index.locate(bytes, length);
     if (block < 0) return NOT_THERE;
     for (; ; block++) {
       if (index.sharesPrefix(block, bytes, length)) {
         const base = cache.find(table, block);
-        if (base < 0) return block;
+        if (base < 0) {
+          return isLast && filter !== null && !filterMayContain(filter, hash) ? NOT_THERE : block;
+        }
         if (this.#search(ordinal, block, cache.bytes, cache.words, base, bytes, length, hash)) return FOUND;
       }
       if (!index.isContinuedBy(block, bytes, length)) return NOT_THERE;

@@ -88,8 +88,15 @@ export class PointReader {
         // Nothing in the table is newer.
         if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) return ABSENT;
       }
+      // The oldest place most likely has the key, and what its block says costs no more than what its filter does. So
+      // there the filter is asked only about a block that would have to be read.
+      let unasked: Int32Array | null = null;
+      let isPositive = filter !== null;
       if (block < 0) {
-        if (filter !== null && !filterMayContain(filter, hash)) {
+        if (place === placeCount - 1) {
+          unasked = filter;
+          isPositive = false;
+        } else if (filter !== null && !filterMayContain(filter, hash)) {
           this.#filterNegatives++;
           if (deletion !== NOT_COVERED) return ABSENT;
           continue;
@@ -104,6 +111,10 @@ export class PointReader {
         if (index.sharesPrefix(block, key, keyLength)) {
           const base = cache.find(table, block);
           if (base < 0) {
+            if (unasked !== null && !filterMayContain(unasked, hash)) {
+              this.#filterNegatives++;
+              return ABSENT;
+            }
             this.neededPlace = place;
             this.neededOrdinal = ordinal;
             this.neededBlock = block;
@@ -133,7 +144,7 @@ export class PointReader {
         if (!index.isContinuedBy(block, key, keyLength)) break;
         block++;
       }
-      if (filter !== null) this.#falsePositives++;
+      if (isPositive) this.#falsePositives++;
       if (deletion !== NOT_COVERED) return ABSENT;
       block = -1;
     }
