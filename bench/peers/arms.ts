@@ -3,7 +3,7 @@
  *
  * The first is what all others are held against; the second is its control arm, the same engine on plain system calls.
  */
-import type { Variant } from '../workload/groups.ts';
+import type { Variant } from '../workload/group.ts';
 import type { Opening } from '../workload/session.ts';
 import { betterSqlite } from './better-sqlite3.ts';
 import { classicLevel } from './classic-level.ts';

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Arm } from '../peers/arms.ts';
 import { syncDisks } from '../support/cold.ts';
-import type { Start } from '../workload/groups.ts';
+import type { Start } from '../workload/group.ts';
 import type { Dataset } from '../workload/session.ts';
 
 export class Databases {
