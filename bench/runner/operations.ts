@@ -18,6 +18,7 @@ export class Operations {
   readonly trace: Trace;
   /** Of each operation, by its place in the trace. */
   readonly keys: readonly Buffer[];
+  readonly areAllGets: boolean;
   readonly #entries: NumberedEntries;
   readonly #values: (Buffer | undefined)[];
 
@@ -29,15 +30,16 @@ export class Operations {
       entries.writeKey(slab.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES), trace.number(at)),
     );
     this.#values = this.#readyValues();
+    this.areAllGets = !this.#findOtherThanGet();
   }
 
   get length(): number {
     return this.trace.length;
   }
 
-  isAllGets(): boolean {
-    for (let at = 0; at < this.length; at++) if (this.trace.operation(at) !== OPERATION_GET) return false;
-    return true;
+  #findOtherThanGet(): boolean {
+    for (let at = 0; at < this.length; at++) if (this.trace.operation(at) !== OPERATION_GET) return true;
+    return false;
   }
 
   /** What a writing operation writes. */

@@ -73,10 +73,10 @@ export class StepRunner {
     const limit = new Limit(stopwatch, millisecondsMax);
     if (group > 1) return this.#groups(from, to, stopwatch, latencies, limit);
     const get = this.#synchronousGet();
-    if (get !== undefined && this.#operations.isAllGets()) {
+    if (get !== undefined && this.#operations.areAllGets) {
       return this.#synchronousGets(get, from, to, latencies, limit);
     }
-    if (inFlight > 1 && this.#peer.putTogether !== undefined && !this.#operations.isAllGets()) {
+    if (inFlight > 1 && this.#peer.putTogether !== undefined && !this.#operations.areAllGets) {
       return this.#together(from, to, latencies, limit);
     }
     return this.#lanes(from, to, latencies, limit);
@@ -85,7 +85,7 @@ export class StepRunner {
   get #hasForm(): boolean {
     const { form, inFlight, group } = this.#step;
     const isSynchronous = (form === 'borrowed' || form === 'owned') && inFlight === 1 && group === 1;
-    return !isSynchronous || this.#synchronousGet() !== undefined || !this.#operations.isAllGets();
+    return !isSynchronous || this.#synchronousGet() !== undefined || !this.#operations.areAllGets;
   }
 
   /** A get that gives a value at once, in the form wanted, or throws when it is the wrong one. */
@@ -135,17 +135,18 @@ export class StepRunner {
 
   /** So many chains of calls, each of which makes its next call when the one before has been answered. */
   async #lanes(from: number, to: number, latencies: Float64Array | null, limit: Limit): Promise<number> {
+    const { keys, trace } = this.#operations;
+    const peer = this.#peer;
+    // Gets are called right here: a function between them and the engine would be one more promise each.
+    const areGets = this.#step.form === 'promise' && this.#operations.areAllGets;
     let next = from;
     const lane = async (): Promise<void> => {
       while (next < to && !(next % LOOK_EVERY_PROMISES === 0 && limit.isReached)) {
         const at = next++;
-        if (latencies === null) {
-          await this.#perform(at);
-          continue;
-        }
-        const before = performance.now();
-        await this.#perform(at);
-        latencies[at - from] = performance.now() - before;
+        const before = latencies === null ? 0 : performance.now();
+        if (areGets) this.#check(await peer.get(keys[at]), trace.number(at));
+        else await this.#perform(at);
+        if (latencies !== null) latencies[at - from] = performance.now() - before;
       }
     };
     await Promise.all(Array.from({ length: this.#step.inFlight }, lane));
