@@ -22,6 +22,8 @@ import type { KeyRange } from './range.ts';
 import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
 import type { Table } from './table.ts';
 
+/** Of a block or two much is copied that nobody asked for, and the memory for it costs more than the copying. */
+const IN_PLACE_BLOCKS_MAX = 2;
 /** Blocks of nothing visible that are passed over at a time. */
 const PASSED_BLOCKS_MAX = 16;
 
@@ -52,8 +54,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #range: KeyRange;
   /** How many blocks' worth of entries are expected to be needed. */
   readonly #expectedBlocks: number;
-  /** Less than half a block is expected to be needed: it is read in place, and none ahead of it. */
+  /** Less than half a block is expected to be needed: none is read ahead of it. */
   readonly #isShort: boolean;
+  /** So few are that each value is copied out of its block rather than all of the block. */
+  readonly #readsInPlace: boolean;
   /** Begins with the first block that is not here. */
   #readAhead: ReadAhead | undefined;
   /** Of the next table, once nothing more is to be read ahead in this one. */
@@ -95,6 +99,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     // Tables may have range tombstones and no entry.
     this.#expectedBlocks = entries === 0 ? 0 : (options.expectedEntries * blocks) / entries;
     this.#isShort = this.#expectedBlocks < 0.5;
+    this.#readsInPlace = this.#expectedBlocks < IN_PLACE_BLOCKS_MAX;
     this.#range = range;
     this.#goTo(0);
   }
@@ -287,7 +292,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     if (this.#readAhead?.hasAskedForAll === true) this.#readAheadOfNext();
     const base = this.#cache.find(table, block);
     if (base >= 0) {
-      this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#isShort);
+      this.#take(this.#cache.bytes, this.#cache.words, base, false, this.#readsInPlace);
       return true;
     }
     this.#isInPlace = false;
