@@ -55,6 +55,7 @@ function overviewChart({ arms, groups }: ComparisonFigures, styles: Styles, note
     .map(({ name, rows }): RatioBarPanel => ({
       title: name,
       groups: rows
+        .filter(isInOverview)
         .map((row) => ({ title: row.description.title, bars: overviewBars(row, arms, styles) }))
         .filter(({ bars }) => bars.length > 0),
     }))
@@ -70,6 +71,11 @@ function overviewChart({ arms, groups }: ComparisonFigures, styles: Styles, note
       panels,
     }),
   };
+}
+
+/** What is but a point of a curve has a chart of its own. */
+function isInOverview({ description: { curve, goals } }: RowFigures): boolean {
+  return curve === undefined || goals.length > 0;
 }
 
 function overviewBars(row: RowFigures, arms: readonly string[], styles: Styles): RatioBar[] {
