@@ -4,7 +4,9 @@ import { STRONGEST_HUE } from '../support/svg.ts';
 export const OWN_ARM = 'quadring';
 
 /** In the order in which they are told apart best; the strongest one is quadring's alone. */
-const OTHER_HUES = [1, 2, 3, 7, 9, 8, 0, 4, 5];
+const OTHER_HUES = [1, 2, 3, 7, 9, 8, 4, 5];
+/** Grey: what the disk gives without an engine stands behind them. */
+const REFERENCE_HUE = 0;
 
 export interface ArmStyle {
   readonly hue: number;
@@ -42,6 +44,10 @@ export function armStyles(arms: readonly string[]): ReadonlyMap<string, ArmStyle
   let taken = 0;
   const nextHue = (): number => OTHER_HUES[taken++ % OTHER_HUES.length];
   for (const arm of arms) {
+    if (isReference(arm)) {
+      styles.set(arm, { hue: REFERENCE_HUE, isVariant: false });
+      continue;
+    }
     const name = engineOf(arm);
     const engine = engines.get(name) ?? { hue: name === OWN_ARM ? STRONGEST_HUE : nextHue(), arms: 0 };
     engine.arms++;
