@@ -47,7 +47,7 @@ export const ARMS: readonly Arm[] = [
   nodeArm(
     'quadring-spinning',
     'quadring, spinning',
-    new QuadringPeer({ backend: 'auto', spinMicroseconds: 200 }),
+    new QuadringPeer({ backend: 'auto', spinMicroseconds: 1000 }),
     { engine: 'quadring', variant: 'spinning' },
   ),
   rocksDb('rocksdb', 'RocksDB', {}),

@@ -66,7 +66,7 @@ class TraceRun {
     const size_t judged_from = (calls - std::min(calls, kJudgedCalls)) * step_.group;
     const Span judged{judged_from, step_.warm_up};
     Meter filling_meter;
-    DoAlone({0, judged.from}, &filling_meter, 0);
+    DoAlone({0, judged.from}, &filling_meter, step_.milliseconds_max);
     Meter meter;
     DoAlone(judged, &meter, 0);
     return meter.seconds() < kTimedSecondsMin * static_cast<double>(CallsIn(judged));

@@ -49,8 +49,8 @@ export class StepRunner {
     assert(warmUp < length, 'something is left to be measured');
     if (!this.#hasForm) return null;
     const warming = new Stopwatch();
-    if (warmUp > 0) await this.#work(0, warmUp, warming, null, 0);
-    const microsecondsEach = (warming.seconds * 1e6 * group) / warmUp;
+    const warmed = warmUp === 0 ? 0 : await this.#work(0, warmUp, warming, null, millisecondsMax);
+    const microsecondsEach = (warming.seconds * 1e6 * group) / warmed;
     const isTimed = warmUp === 0 || inFlight > 1 || microsecondsEach > TIMED_MICROSECONDS_MIN;
     const latencies = isTimed ? new Float64Array(length - warmUp) : null;
     collectGarbage();

@@ -29,6 +29,8 @@ const MEBIBYTE = 1 << 20;
 const SMALL_CACHE_BYTES = 8 * MEBIBYTE;
 /** Cold reads go to each run of so many bytes once: no block is read a second time, whoever keeps it. */
 const COLD_STRIDE_BYTES = 17_400;
+/** Code that runs once for an operation takes thousands of them to be compiled, in several threads. */
+const COLD_WARM_UP = 0.5;
 const HOT_ENTRIES = 1000;
 const RANGE_ENTRIES = 100;
 const BATCH_ENTRIES = 1000;
@@ -180,7 +182,12 @@ export class Workload {
 
   #coldSync(): Group {
     const gets = this.#cold(6);
-    const run = { ...RUN, trace: gets, warmUp: share(gets, 0.05), millisecondsMax: MILLISECONDS_MAX / 2 };
+    const run = {
+      ...RUN,
+      trace: gets,
+      warmUp: share(gets, COLD_WARM_UP),
+      millisecondsMax: MILLISECONDS_MAX / 2,
+    };
     return this.#loaded('cold-get-sync', { cacheBytes: 0 }, [{ ...run, row: 'cold-get-sync' }], {
       isCold: true,
       variants: ['rocksdb-configurations', 'spinning'],
@@ -192,7 +199,7 @@ export class Workload {
     const run = {
       ...RUN,
       trace: gets,
-      warmUp: share(gets, 0.05),
+      warmUp: share(gets, COLD_WARM_UP),
       inFlight: depth,
       millisecondsMax: MILLISECONDS_MAX / 2,
     };
@@ -225,7 +232,7 @@ export class Workload {
     const run = {
       ...RUN,
       trace: many,
-      warmUp: share(many, 0.02, size),
+      warmUp: share(many, COLD_WARM_UP, size),
       group: size,
       millisecondsMax: MILLISECONDS_MAX / 2,
     };
@@ -243,7 +250,7 @@ export class Workload {
     const { draw, runs } = this.#oncePerRun(9, 2);
     const name = `cold-range-${this.#main.entries}`;
     const ranges = trace(name, runs, OPERATION_RANGE, draw, RANGE_ENTRIES);
-    const run = { ...RUN, trace: ranges, warmUp: share(ranges, 0.05) };
+    const run = { ...RUN, trace: ranges, warmUp: share(ranges, COLD_WARM_UP) };
     const steps: StepDefinition[] = [
       { ...run, row: 'range-100-cold', form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
     ];
@@ -268,21 +275,25 @@ export class Workload {
     return trace(`put-${order}-${dataset.valueBytes}-${dataset.capacity}`, length, OPERATION_PUT, draw);
   }
 
+  /** What an engine prepares when it has been opened is behind it. */
   #durablePuts(depth: number): Group {
     const puts = this.#puts(
       'random',
       this.#main,
-      this.#times(depth === 1 ? 5000 : Math.max(depth * 400, 8000)),
+      this.#times(depth === 1 ? 15_000 : Math.max(depth * 500, 40_000)),
     );
     const run = {
       ...RUN,
       trace: puts,
-      warmUp: share(puts, 0.1),
+      warmUp: share(puts, depth === 1 ? 0.6 : 0.25),
       inFlight: depth,
       threads: depth === 1000 ? 64 : depth,
       millisecondsMax: MILLISECONDS_MAX / 2,
     };
-    const steps: StepDefinition[] = [{ ...run, row: `durable-put-${depth}`, form: 'promise' }];
+    const steps: StepDefinition[] = [
+      { step: 'settle' },
+      { ...run, row: `durable-put-${depth}`, form: 'promise' },
+    ];
     return this.#empty(
       `durable-puts-${depth}`,
       this.#main,
@@ -357,9 +368,10 @@ export class Workload {
 
   #largePuts(valueBytes: number): Group {
     const dataset = this.#largeDataset(valueBytes);
-    const puts = this.#puts('random', dataset, this.#times(4000));
-    const run = { ...RUN, trace: puts, warmUp: share(puts, 0.1) };
+    const puts = this.#puts('random', dataset, this.#times(12_000));
+    const run = { ...RUN, trace: puts, warmUp: share(puts, 0.6) };
     const steps: StepDefinition[] = [
+      { step: 'settle' },
       { ...run, row: `durable-put-of-${valueBytes}`, form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
     ];
     return this.#empty(`durable-puts-of-${valueBytes}`, dataset, true, steps);

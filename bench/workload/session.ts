@@ -56,7 +56,7 @@ export interface RunStep {
   readonly row: string;
   /** A file of operations (`trace.ts`). */
   readonly trace: string;
-  /** So many of its first operations are done before the clock runs. */
+  /** So many of its first operations are done before the clock runs, or as many of them as `millisecondsMax` allows. */
   readonly warmUp: number;
   /** Operations under way at once: calls in Node, threads in C++. */
   readonly inFlight: number;

@@ -37,6 +37,7 @@ export class AdaptiveSpin {
   #probeInterval = PROBE_INTERVAL_MIN;
   /** Calls left until the next probe, while spinning is off. */
   #untilProbe = 0;
+  #isProbe = false;
 
   constructor(options: AdaptiveSpinOptions) {
     assert(
@@ -58,14 +59,28 @@ export class AdaptiveSpin {
    * `isReady` may not have been called at all; the caller parks, and looks for itself as it does.
    */
   spin(isReady: () => boolean): boolean {
-    if (this.#budgetMicroseconds === 0) return false;
-    const probing = this.#currentMicroseconds === 0;
-    if (probing && --this.#untilProbe > 0) return false;
-    const budget = probing ? this.#budgetMicroseconds : this.#currentMicroseconds;
+    const budget = this.begin();
+    if (budget === 0) return false;
     const taken = this.#look(isReady, budget);
-    if (taken >= 0) this.#succeeded(taken);
-    else this.#failed(probing);
+    this.end(taken);
     return taken >= 0;
+  }
+
+  /**
+   * For a spin that the caller does itself, in turns of its event loop for example: how many microseconds it may take; 0: it is
+   * not worth trying. Otherwise `end` is to be called.
+   */
+  begin(): number {
+    if (this.#budgetMicroseconds === 0) return 0;
+    this.#isProbe = this.#currentMicroseconds === 0;
+    if (this.#isProbe && --this.#untilProbe > 0) return 0;
+    return this.#isProbe ? this.#budgetMicroseconds : this.#currentMicroseconds;
+  }
+
+  /** What became of it: after how many microseconds it was ready, or −1. */
+  end(takenMicroseconds: number): void {
+    if (takenMicroseconds >= 0) this.#succeeded(takenMicroseconds);
+    else this.#failed(this.#isProbe);
   }
 
   /** Microseconds until it was ready, or −1. */

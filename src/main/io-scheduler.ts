@@ -39,6 +39,8 @@ export interface Answer {
 
 /** As many as a completion queue holds, so that it can never overflow. */
 const OUTSTANDING_MAX = QUEUE_CAPACITY;
+/** With more requests on their way than these, one or the other is answered while the event loop wakes up. */
+const POLLED_REQUESTS_MAX = 2;
 /** One slice of a synchronous wait; after it the crew's health is looked at. */
 const WAIT_SLICE_MS = 100;
 
@@ -64,6 +66,9 @@ export class IoScheduler {
   readonly #roles: readonly RoleQueues[];
   readonly #eventSleeper: DoorbellSleeper;
   readonly #spin: AdaptiveSpin;
+  readonly #now: () => number;
+  /** Of the turns of the event loop that look for completions; undefined: none do. */
+  #polling: { readonly begunMs: number; readonly budgetMicroseconds: number } | undefined;
   #outstanding = 0;
   #publishScheduled = false;
   #failure: Error | undefined;
@@ -71,8 +76,9 @@ export class IoScheduler {
   readonly #publishInMicrotask = (): void => {
     this.#publishScheduled = false;
     this.publish();
-    this.#armWake();
+    this.#rest();
   };
+  readonly #pollInTurn = (): void => this.#poll();
   readonly #hasCompletions = (): boolean => {
     for (const queues of this.#roles) if (queues.completions.hasMore()) return true;
     return false;
@@ -97,6 +103,7 @@ export class IoScheduler {
       };
     });
     this.#eventSleeper = new DoorbellSleeper(crew.control, OWNER_EVENT_WORD);
+    this.#now = options.now;
     this.#spin = new AdaptiveSpin({ budgetMicroseconds: options.spinMicroseconds, now: options.now });
   }
 
@@ -236,7 +243,7 @@ export class IoScheduler {
   onWake(): void {
     this.drain();
     this.publish();
-    this.#armWake();
+    this.#rest();
   }
 
   /** Blocks this thread until `isDone`, which completion handlers make true. */
@@ -251,7 +258,7 @@ export class IoScheduler {
       this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
     }
     this.publish();
-    if (this.#outstanding > 0) this.#armWake();
+    this.#rest();
   }
 
   /** A ring thread died: whatever is outstanding is answered with that. */
@@ -269,6 +276,40 @@ export class IoScheduler {
     }
     this.#outstanding = 0;
     this.#becomeIdle();
+  }
+
+  /**
+   * Goes back to the event loop: to sleep there until there are completions or, where spinning is allowed and few requests are
+   * on their way, to look for them in each of its turns for a while. That takes a core, and spares the wake-up.
+   */
+  #rest(): void {
+    if (this.#polling !== undefined || this.#outstanding === 0) return;
+    const budgetMicroseconds = this.#outstanding > POLLED_REQUESTS_MAX ? 0 : this.#spin.begin();
+    if (budgetMicroseconds === 0) {
+      this.#armWake();
+      return;
+    }
+    this.#polling = { begunMs: this.#now(), budgetMicroseconds };
+    setImmediate(this.#pollInTurn);
+  }
+
+  /** One turn of the event loop. What else waits there has its turns in between. */
+  #poll(): void {
+    const { begunMs, budgetMicroseconds } = must(this.#polling, 'a poll has been begun');
+    const drained = this.drain();
+    this.publish();
+    const takenMicroseconds = Math.max(0, (this.#now() - begunMs) * 1000);
+    const isOver = drained > 0 || this.#outstanding === 0;
+    if (!isOver && takenMicroseconds < budgetMicroseconds) {
+      setImmediate(this.#pollInTurn);
+      return;
+    }
+    this.#polling = undefined;
+    // Where a synchronous wait has taken all that there was, nothing was learned.
+    if (drained > 0) this.#spin.end(takenMicroseconds);
+    else if (!isOver) this.#spin.end(-1);
+    if (isOver) this.#rest();
+    else this.#armWake();
   }
 
   /** Announces that this thread goes back to its event loop, and looks once more (see atomics-sync/doorbell.ts). */

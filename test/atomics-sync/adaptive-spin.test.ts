@@ -101,3 +101,23 @@ test('a clock that stands still does not hang a spin', (t) => {
   t.false(ready);
   t.is(checks, 50 * 200);
 });
+
+test('a spin that the caller does itself counts like any other', (t) => {
+  const { spin } = makeWorld(40);
+  t.is(spin.begin(), 40);
+  spin.end(-1);
+  t.is(spin.begin(), 20);
+  spin.end(15);
+  t.is(spin.currentMicroseconds, 40);
+  for (let failures = 0; failures < 5; failures++) {
+    t.true(spin.begin() > 0);
+    spin.end(-1);
+  }
+  t.is(spin.currentMicroseconds, 0);
+  let refused = 0;
+  while (spin.begin() === 0) refused += 1;
+  t.true(refused > 0, 'it is off, until it is tried once more');
+  spin.end(5);
+  t.true(spin.currentMicroseconds >= 10);
+  t.is(makeWorld(0).spin.begin(), 0);
+});
