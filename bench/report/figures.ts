@@ -2,7 +2,7 @@
  * From samples to figures: of each row and arm what each round came to, and how arms compare inside of one round. Pure;
  * benchmarks only.
  *
- * What an arm could not do, or failed at, is not there: such rounds are left out of its own figures and of all ratios.
+ * What an arm could not do, or failed at, or had in memory where the disk was meant, is not there: such rounds are left out of its own figures and of all ratios.
  */
 import { strict as assert } from 'node:assert';
 import { rounded } from '../support/comparison.ts';
@@ -107,11 +107,16 @@ function rowFigures(samples: readonly Sample[], description: RowDescription): Ro
   const arms = new Map<string, Map<number, Measured>>();
   for (const { arm, round, measured } of samples) {
     const value = valueOf(measured, description);
-    if (!Number.isFinite(value) || value <= 0) continue;
+    if (!Number.isFinite(value) || value <= 0 || wasNotRead(measured, description)) continue;
     const rounds = arms.get(arm) ?? new Map<number, Measured>();
     arms.set(arm, rounds.set(round, measured));
   }
   return { description, arms };
+}
+
+/** Whether what was to come from the disk was in memory. */
+function wasNotRead({ diskReadBytes, operations }: Measured, { diskBytesMin = 0 }: RowDescription): boolean {
+  return diskReadBytes !== null && diskReadBytes < diskBytesMin * operations;
 }
 
 export function roundsOf({ arms }: RowFigures, arm: string): Rounds {

@@ -140,7 +140,8 @@ function headerText(machine: Machine): string {
     `\`${command}\`; measured ${date} on ${placeText(machine)}.`,
     `Versions: ${engines.join(', ')}.`,
     'Figures are medians of the rounds, with minimum and maximum; the best of a row is bold; – is what an engine does not',
-    'have or failed at. Times as fast is taken inside of each round; of memory it says how many times less.',
+    'have, failed at, or had in memory where the disk is meant. Times as fast is taken inside of each round; of memory it',
+    'says how many times less.',
   ];
   const noteLines = notes.map((note) => `- ${note}`);
   return `${lines.join('\n')}\n${noteLines.length > 0 ? `\n${noteLines.join('\n')}\n` : ''}`;

@@ -28,6 +28,8 @@ export interface RowDescription {
   readonly figure: FigureKind;
   readonly goals: readonly Goal[];
   readonly curve?: CurvePoint;
+  /** An arm whose operations made the disk read less than this, each, did not do what the row is about. */
+  readonly diskBytesMin?: number;
   /** Key and value of an operation's entries, where the figure is `MB/s` of these. */
   readonly operationBytes?: number;
 }

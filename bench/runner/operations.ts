@@ -19,6 +19,7 @@ export class Operations {
   /** Of each operation, by its place in the trace. */
   readonly keys: readonly Buffer[];
   readonly areAllGets: boolean;
+  readonly hasWrites: boolean;
   readonly #entries: NumberedEntries;
   readonly #values: (Buffer | undefined)[];
 
@@ -30,16 +31,13 @@ export class Operations {
       entries.writeKey(slab.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES), trace.number(at)),
     );
     this.#values = this.#readyValues();
-    this.areAllGets = !this.#findOtherThanGet();
+    const operations = Array.from({ length: trace.length }, (_, at) => trace.operation(at));
+    this.areAllGets = operations.every((operation) => operation === OPERATION_GET);
+    this.hasWrites = operations.some(isWrite);
   }
 
   get length(): number {
     return this.trace.length;
-  }
-
-  #findOtherThanGet(): boolean {
-    for (let at = 0; at < this.length; at++) if (this.trace.operation(at) !== OPERATION_GET) return true;
-    return false;
   }
 
   /** What a writing operation writes. */

@@ -52,10 +52,12 @@ export class StepRunner {
     const warmed = warmUp === 0 ? 0 : await this.#work(0, warmUp, warming, null, millisecondsMax);
     const microsecondsEach = (warming.seconds * 1e6 * group) / warmed;
     const isTimed = warmUp === 0 || inFlight > 1 || microsecondsEach > TIMED_MICROSECONDS_MIN;
-    const latencies = isTimed ? new Float64Array(length - warmUp) : null;
+    const latencies = isTimed ? new Float64Array(length) : null;
     collectGarbage();
+    // Where time ended the warm-up, what it has not written must not be left out: it may be read.
+    const from = this.#operations.hasWrites ? warmed : warmUp;
     const stopwatch = new Stopwatch();
-    const done = await this.#work(warmUp, length, stopwatch, latencies, millisecondsMax);
+    const done = await this.#work(from, length, stopwatch, latencies, millisecondsMax);
     if (endsDurable) await this.#peer.makeDurable();
     const calls = Math.ceil(done / group);
     return stopwatch.measured(row, done, calls, latencies?.subarray(0, calls) ?? null);

@@ -30,7 +30,10 @@ const SMALL_CACHE_BYTES = 8 * MEBIBYTE;
 /** Cold reads go to each run of so many bytes once: no block is read a second time, whoever keeps it. */
 const COLD_STRIDE_BYTES = 17_400;
 /** Code that runs once for an operation takes thousands of them to be compiled, in several threads. */
-const COLD_WARM_UP = 0.5;
+const COLD_WARM_UP = 20_000;
+/** What a warm-up is a multiple of, for all sizes of getMany. */
+const WHOLE_CALLS = 800;
+const COLD = { millisecondsMax: MILLISECONDS_MAX / 2 };
 const HOT_ENTRIES = 1000;
 const RANGE_ENTRIES = 100;
 const BATCH_ENTRIES = 1000;
@@ -181,28 +184,15 @@ export class Workload {
   }
 
   #coldSync(): Group {
-    const gets = this.#cold(6);
-    const run = {
-      ...RUN,
-      trace: gets,
-      warmUp: share(gets, COLD_WARM_UP),
-      millisecondsMax: MILLISECONDS_MAX / 2,
-    };
-    return this.#loaded('cold-get-sync', { cacheBytes: 0 }, [{ ...run, row: 'cold-get-sync' }], {
+    const step: StepDefinition = { ...RUN, ...this.#cold(6), ...COLD, row: 'cold-get-sync' };
+    return this.#loaded('cold-get-sync', { cacheBytes: 0 }, [step], {
       isCold: true,
       variants: ['rocksdb-configurations', 'spinning'],
     });
   }
 
   #coldGets(depth: number): Group {
-    const gets = this.#cold(4);
-    const run = {
-      ...RUN,
-      trace: gets,
-      warmUp: share(gets, COLD_WARM_UP),
-      inFlight: depth,
-      millisecondsMax: MILLISECONDS_MAX / 2,
-    };
+    const run = { ...RUN, ...this.#cold(4), ...COLD, inFlight: depth };
     const variants: Variant[] = depth === 1 ? ['spinning'] : depth === 32 ? ['fio'] : [];
     return this.#loaded(
       `cold-gets-${depth}`,
@@ -212,33 +202,47 @@ export class Workload {
     );
   }
 
-  #cold(seed: number): TraceDefinition {
-    const { draw, runs } = this.#oncePerRun(seed, 1);
-    return this.#gets(`cold${seed}`, draw, runs);
+  #cold(seed: number): { trace: TraceDefinition; warmUp: number } {
+    return this.#oncePerRun(`cold-get${seed}`, OPERATION_GET, seed, 1);
   }
 
-  /** One entry of so many times COLD_STRIDE_BYTES each, in random order. */
-  #oncePerRun(seed: number, strides: number): { draw: Draw; runs: number } {
+  /**
+   * Any entries of the lower half to warm up with, and then one of so many times COLD_STRIDE_BYTES each of the upper half, in
+   * random order.
+   */
+  #oncePerRun(
+    name: string,
+    operation: number,
+    seed: number,
+    strides: number,
+    argument = 0,
+  ): { trace: TraceDefinition; warmUp: number } {
     const { entries, valueBytes } = this.#main;
     const stride = Math.floor(COLD_STRIDE_BYTES / (KEY_BYTES + valueBytes));
-    const runs = Math.floor(entries / (stride * strides));
-    const order = shuffled(runs, seed);
-    const within = uniformly(stride, seed);
-    return { draw: () => order() * stride * strides + within(), runs };
+    const middle = Math.floor(entries / 2);
+    const runs = Math.floor((entries - middle) / (stride * strides));
+    const warmUp = Math.ceil(this.#times(COLD_WARM_UP) / WHOLE_CALLS) * WHOLE_CALLS;
+    const [warm, order, within] = [
+      uniformly(middle - argument, seed),
+      shuffled(runs, seed),
+      uniformly(stride, seed),
+    ];
+    let drawn = 0;
+    const draw = (): number => (drawn++ < warmUp ? warm() : middle + order() * stride * strides + within());
+    return { trace: trace(`${name}-${entries}`, warmUp + runs, operation, draw, argument), warmUp };
   }
 
   #coldMany(size: number): Group {
-    const many = this.#cold(5);
-    const run = {
+    const step: StepDefinition = {
       ...RUN,
-      trace: many,
-      warmUp: share(many, COLD_WARM_UP, size),
+      ...this.#cold(5),
+      ...COLD,
+      row: `many-${size}-cold`,
       group: size,
-      millisecondsMax: MILLISECONDS_MAX / 2,
+      form: 'promise',
     };
-    const steps: StepDefinition[] = [{ ...run, row: `many-${size}-cold`, form: 'promise' }];
     const more = { isCold: true, variants: ['rocksdb-async'] as const };
-    return this.#loaded(`cold-many-${size}`, { cacheBytes: 0 }, steps, more);
+    return this.#loaded(`cold-many-${size}`, { cacheBytes: 0 }, [step], more);
   }
 
   #coldScan(): Group {
@@ -247,14 +251,9 @@ export class Workload {
   }
 
   #coldRanges(): Group {
-    const { draw, runs } = this.#oncePerRun(9, 2);
-    const name = `cold-range-${this.#main.entries}`;
-    const ranges = trace(name, runs, OPERATION_RANGE, draw, RANGE_ENTRIES);
-    const run = { ...RUN, trace: ranges, warmUp: share(ranges, COLD_WARM_UP) };
-    const steps: StepDefinition[] = [
-      { ...run, row: 'range-100-cold', form: 'promise', millisecondsMax: MILLISECONDS_MAX / 2 },
-    ];
-    return this.#loaded('cold-ranges', { cacheBytes: 0 }, steps, { isCold: true });
+    const ranges = this.#oncePerRun('cold-range', OPERATION_RANGE, 9, 2, RANGE_ENTRIES);
+    const step: StepDefinition = { ...RUN, ...ranges, ...COLD, row: 'range-100-cold', form: 'promise' };
+    return this.#loaded('cold-ranges', { cacheBytes: 0 }, [step], { isCold: true });
   }
 
   #empty(

@@ -5,6 +5,7 @@
  * steps of its own. A loop over words that a DataView reads and writes at any place costs a third of that: 28 ns in place of 89
  * for 100 bytes, 0.8 µs in place of 1.2 for 4000 (Node 20, out of a shared WebAssembly memory).
  */
+import { copyBytes } from './bytes.ts';
 
 const NOTHING = new Uint8Array(0);
 /** Where typed arrays have the parts of their views from. */
@@ -14,14 +15,17 @@ const WORDS_BYTES_MIN = 12;
 /** Larger memory is not held on to unless it is shared, which is the engine's: somebody may have let go of it. */
 const HELD_BYTES_MAX = 1 << 20;
 
+/** Two: gets that find now a memtable and now a block go back and forth. */
 let lastSource: Uint8Array = NOTHING;
 let sourceWords: DataView = new DataView(NOTHING.buffer);
+let otherSource: Uint8Array = NOTHING;
+let otherSourceWords: DataView = sourceWords;
 let lastTarget: Uint8Array = NOTHING;
 let targetWords: DataView = new DataView(NOTHING.buffer);
 
 /**
  * HOT. Copies `source[start, start + length)` to `target` at `at`. REQUIRES: both have room for it, and memory that is not
- * resized. Fast where source and target are mostly those of the call before.
+ * resized. Fast where the source is one of the last two, and the target the last one.
  */
 export function copyWords(
   source: Uint8Array,
@@ -38,7 +42,7 @@ export function copyWords(
     (source !== lastSource && !rememberSource(source)) ||
     (target !== lastTarget && !rememberTarget(target))
   ) {
-    target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at);
+    copyBytes(source, start, length, target, at);
     return;
   }
   const from = sourceWords;
@@ -58,16 +62,20 @@ export function copyWords(
 
 /** Lets go of memory that is held on to. */
 export function forgetCopied(): void {
-  lastSource = lastTarget = NOTHING;
-  sourceWords = targetWords = new DataView(NOTHING.buffer);
+  lastSource = otherSource = lastTarget = NOTHING;
+  sourceWords = otherSourceWords = targetWords = new DataView(NOTHING.buffer);
 }
 
 /** False for one that is not to be held on to. */
 function rememberSource(source: Uint8Array): boolean {
   const { buffer } = source;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > HELD_BYTES_MAX) return false;
-  sourceWords = new DataView(buffer, source.byteOffset, source.byteLength);
+  const isOther = source === otherSource;
+  if (!isOther && buffer instanceof ArrayBuffer && buffer.byteLength > HELD_BYTES_MAX) return false;
+  const words = isOther ? otherSourceWords : new DataView(buffer, source.byteOffset, source.byteLength);
+  otherSource = lastSource;
+  otherSourceWords = sourceWords;
   lastSource = source;
+  sourceWords = words;
   return true;
 }
 

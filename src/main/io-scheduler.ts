@@ -41,6 +41,10 @@ export interface Answer {
 const OUTSTANDING_MAX = QUEUE_CAPACITY;
 /** With more requests on their way than these, one or the other is answered while the event loop wakes up. */
 const POLLED_REQUESTS_MAX = 2;
+/** A poll ends after so many turns, also where its clock stands still. */
+const POLL_TURNS_MAX = 10_000;
+/** Node's own, whatever a test puts in its place for a while. */
+const nextTurnOfLoop = setImmediate;
 /** One slice of a synchronous wait; after it the crew's health is looked at. */
 const WAIT_SLICE_MS = 100;
 
@@ -48,6 +52,12 @@ interface BackloggedRequest {
   readonly opcode: number;
   readonly args: readonly number[];
   readonly handler: CompletionHandler;
+}
+
+interface Poll {
+  readonly begunMs: number;
+  readonly budgetMicroseconds: number;
+  turns: number;
 }
 
 interface RoleQueues {
@@ -67,8 +77,10 @@ export class IoScheduler {
   readonly #eventSleeper: DoorbellSleeper;
   readonly #spin: AdaptiveSpin;
   readonly #now: () => number;
-  /** Of the turns of the event loop that look for completions; undefined: none do. */
-  #polling: { readonly begunMs: number; readonly budgetMicroseconds: number } | undefined;
+  /** Of its own: what it learns of synchronous waits says nothing about turns of the event loop. */
+  readonly #pollSpin: AdaptiveSpin;
+  /** Of the turns of the event loop that look for completions; undefined: none is to come. */
+  #polling: Poll | undefined;
   #outstanding = 0;
   #publishScheduled = false;
   #failure: Error | undefined;
@@ -104,7 +116,9 @@ export class IoScheduler {
     });
     this.#eventSleeper = new DoorbellSleeper(crew.control, OWNER_EVENT_WORD);
     this.#now = options.now;
-    this.#spin = new AdaptiveSpin({ budgetMicroseconds: options.spinMicroseconds, now: options.now });
+    const spin = { budgetMicroseconds: options.spinMicroseconds, now: options.now };
+    this.#spin = new AdaptiveSpin(spin);
+    this.#pollSpin = new AdaptiveSpin(spin);
   }
 
   /** The error that an answer means. `act` and the file's name begin the sentence: "reading", "000012.sst". */
@@ -284,32 +298,43 @@ export class IoScheduler {
    */
   #rest(): void {
     if (this.#polling !== undefined || this.#outstanding === 0) return;
-    const budgetMicroseconds = this.#outstanding > POLLED_REQUESTS_MAX ? 0 : this.#spin.begin();
-    if (budgetMicroseconds === 0) {
-      this.#armWake();
-      return;
-    }
-    this.#polling = { begunMs: this.#now(), budgetMicroseconds };
-    setImmediate(this.#pollInTurn);
+    const budgetMicroseconds = this.#outstanding > POLLED_REQUESTS_MAX ? 0 : this.#pollSpin.begin();
+    if (budgetMicroseconds === 0) this.#armWake();
+    else this.#pollLater({ begunMs: this.#now(), budgetMicroseconds, turns: 0 });
+  }
+
+  #pollLater(poll: Poll): void {
+    this.#polling = poll;
+    nextTurnOfLoop(this.#pollInTurn);
   }
 
   /** One turn of the event loop. What else waits there has its turns in between. */
   #poll(): void {
-    const { begunMs, budgetMicroseconds } = must(this.#polling, 'a poll has been begun');
-    const drained = this.drain();
-    this.publish();
-    const takenMicroseconds = Math.max(0, (this.#now() - begunMs) * 1000);
-    const isOver = drained > 0 || this.#outstanding === 0;
-    if (!isOver && takenMicroseconds < budgetMicroseconds) {
-      setImmediate(this.#pollInTurn);
-      return;
-    }
+    const poll = must(this.#polling, 'a poll has been begun');
     this.#polling = undefined;
-    // Where a synchronous wait has taken all that there was, nothing was learned.
-    if (drained > 0) this.#spin.end(takenMicroseconds);
-    else if (!isOver) this.#spin.end(-1);
-    if (isOver) this.#rest();
-    else this.#armWake();
+    try {
+      const drained = this.drain();
+      this.publish();
+      const takenMicroseconds = Math.max(0, (this.#now() - poll.begunMs) * 1000);
+      if (drained > 0) {
+        this.#pollSpin.end(takenMicroseconds);
+      } else if (this.#outstanding > 0) {
+        poll.turns += 1;
+        if (takenMicroseconds < poll.budgetMicroseconds && poll.turns < POLL_TURNS_MAX) {
+          this.#pollLater(poll);
+          return;
+        }
+        this.#pollSpin.end(-1);
+        this.#armWake();
+        return;
+      }
+      // Where a synchronous wait has taken all that there was, nothing was learned.
+      this.#rest();
+    } catch (error) {
+      // What a handler throws is for whoever catches such errors of the process; the next answer is to come all the same.
+      this.#armWake();
+      throw error;
+    }
   }
 
   /** Announces that this thread goes back to its event loop, and looks once more (see atomics-sync/doorbell.ts). */

@@ -51,7 +51,8 @@ function copyOfKey(key: Uint8Array, length: number): Buffer {
 
 /** A place of the pool, at a multiple of eight. */
 function reserve(length: number): number {
-  if (poolUsed + length > POOL_BYTES) {
+  // Its length is 0 once somebody has taken its memory away.
+  if (poolUsed + length > pool.length) {
     pool = newPool();
     poolUsed = 0;
   }

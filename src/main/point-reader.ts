@@ -25,7 +25,7 @@ export const FOUND = 1;
 export const BLOCK_NEEDED = 2;
 export type Outcome = typeof ABSENT | typeof FOUND | typeof BLOCK_NEEDED;
 
-/** Filter statistics of all reads. */
+/** Filter statistics of all reads. The filter of the last place is asked only about blocks that would have to be read. */
 export interface FilterStatistics {
   /** Tables that a filter spared a look at. */
   readonly negatives: number;
@@ -151,6 +151,11 @@ export class PointReader {
     return ABSENT;
   }
 
+  /** A block was read for a key that its filter said it might have, and it has no such key. */
+  noteFalsePositive(): void {
+    this.#falsePositives++;
+  }
+
   statistics(): FilterStatistics {
     return { negatives: this.#filterNegatives, falsePositives: this.#falsePositives };
   }
@@ -219,11 +224,14 @@ export class PointLookup implements BlockWaiter {
       this.#version.letGo();
     } else if (index.isContinuedBy(block, key, key.length)) {
       this.#goOn(this.#place, block + 1);
-    } else if (this.#deletion !== NOT_COVERED) {
+    } else {
+      if (this.#table.filter !== null) this.#reader.noteFalsePositive();
+      if (this.#deletion === NOT_COVERED) {
+        this.#goOn(this.#place + 1, -1);
+        return;
+      }
       this.#handler.onAbsent();
       this.#version.letGo();
-    } else {
-      this.#goOn(this.#place + 1, -1);
     }
   }
 

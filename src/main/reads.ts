@@ -50,8 +50,8 @@ export class Reads {
   lookupSync(sequence: number, keep: boolean, onFound: OnFound): void {
     let done = false;
     let isGivenUp = false;
-    let failure: QuadringError | undefined;
-    const settle = (error?: QuadringError): void => {
+    let failure: Error | undefined;
+    const settle = (error?: Error): void => {
       failure = error;
       done = true;
     };
@@ -59,8 +59,13 @@ export class Reads {
       onFound: (bytes, start, length, isPrivate) => {
         // An answer that comes late finds a caller that has gone on, with the memory that it was meant for.
         if (isGivenUp) return;
-        onFound(bytes, start, length, isPrivate);
-        settle();
+        try {
+          onFound(bytes, start, length, isPrivate);
+          settle();
+        } catch (error) {
+          // Whoever drains completions has others to serve: the caller is told, and nobody else.
+          settle(error as Error);
+        }
       },
       onAbsent: () => settle(),
       onError: settle,

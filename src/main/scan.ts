@@ -132,20 +132,37 @@ export class Scan {
     if (this.#remaining <= 0) return 'ended';
     const cursors = (this.#cursors ??= this.#open());
     const before = items.length;
+    let outcome: FillOutcome;
+    try {
+      outcome = this.#fill(items, count, materialize, cursors);
+    } catch (error) {
+      // What was made before counts; and blocks that are read in place may be others in the next turn.
+      this.#remaining -= items.length - before;
+      for (const cursor of cursors) cursor.detach();
+      throw error;
+    }
+    this.#remaining -= items.length - before;
+    if (this.#remaining <= 0) return 'ended';
+    for (const cursor of cursors) cursor.detach();
+    return outcome;
+  }
+
+  #fill<Item>(
+    items: Item[],
+    count: number,
+    materialize: (cursor: Cursor) => Item,
+    cursors: readonly Cursor[],
+  ): FillOutcome {
     let outcome: FillOutcome = 'more';
     if (this.#isTreeBuilt || this.#buildTree(cursors)) {
-      const wanted = Math.min(count, before + this.#remaining);
+      const wanted = Math.min(count, items.length + this.#remaining);
       const deletions = this.#deletions;
       outcome =
         deletions === undefined
           ? this.#merge(items, wanted, materialize)
           : this.#mergeUndeleted(items, wanted, materialize, cursors, deletions);
     }
-    if (!this.#isTreeBuilt && cursors.some(({ state }) => state === WAITING)) outcome = 'waiting';
-    this.#remaining -= items.length - before;
-    if (this.#remaining <= 0) return 'ended';
-    for (const cursor of cursors) cursor.detach();
-    return outcome;
+    return !this.#isTreeBuilt && cursors.some(({ state }) => state === WAITING) ? 'waiting' : outcome;
   }
 
   /** HOT. */

@@ -243,3 +243,16 @@ test('arms of one engine share a hue as long as that tells them apart', (t) => {
     'the strongest is quadring’s alone',
   );
 });
+
+test('what was in memory where the disk was meant is not there', (t) => {
+  const samples = [
+    ...fakeSamples('get', 'quadring', [{ diskReadBytes: 16_384_000 }, { diskReadBytes: 16_384_000 }]),
+    ...fakeSamples('get', 'lmdb', [{ diskReadBytes: 4_096_000 }, { diskReadBytes: 1_000_000 }]),
+    ...fakeSamples('get', 'fio', [{ diskReadBytes: null }, { diskReadBytes: null }]),
+  ];
+  const [{ rows }] = figuresOf(samples, [fakeRow('get', { diskBytesMin: 2048 })]).groups;
+  t.deepEqual(
+    ['quadring', 'lmdb', 'fio'].map((arm) => valuesOf(rows[0], arm).length),
+    [2, 1, 2],
+  );
+});

@@ -1,5 +1,6 @@
 /** A caller's thread that spins: it looks for answers in its event loop, and leaves everybody else their turns. */
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import { testBackends } from '../support/backends.ts';
 import { openDatabase, temporaryDirectory } from '../support/directories.ts';
 
@@ -58,4 +59,24 @@ testBackends('a database closes while its caller looks for an answer', async (t,
     await put;
   }
   t.pass();
+});
+
+testBackends('timers that a test puts in place of the real ones hold up nothing', async (t, backend) => {
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, SPINNING);
+  mock.timers.enable({ apis: ['setImmediate', 'setTimeout', 'setInterval'] });
+  try {
+    for (let i = 0; i < 20; i++) await database.put(keyOf(i), 'value');
+  } finally {
+    mock.timers.reset();
+  }
+  t.is((await database.get(keyOf(19)))?.toString(), 'value');
+});
+
+testBackends('a read that fails at its target leaves the block to others', async (t, backend) => {
+  const database = await openDatabase(t, join(temporaryDirectory(t), 'db'), backend, SPINNING);
+  await database.put('key', 'a value of some thirty bytes or so');
+  await database.flush();
+  const short = Object.defineProperty(new Uint8Array(5), 'length', { value: 100 });
+  t.throws(() => database.getInto('key', short), { instanceOf: RangeError });
+  t.is((await database.get('key'))?.toString(), 'a value of some thirty bytes or so');
 });
