@@ -125,6 +125,10 @@ export class BenchCrew implements Crew {
     must(this.#ports[role], 'each role has a port').postMessage(attachment);
   }
 
+  inNextTurn(run: () => void): void {
+    setImmediate(run);
+  }
+
   keepAlive(alive: boolean): void {
     native.referSignal(this.#signal, alive);
   }

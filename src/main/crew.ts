@@ -51,6 +51,8 @@ export interface Crew {
   memoryAttached: boolean;
   /** Whether pending work keeps the process alive. */
   keepAlive(alive: boolean): void;
+  /** Calls back in the next turn of the event loop, after whatever else waits there. */
+  inNextTurn(run: () => void): void;
   /** Sleeps in this thread until a completion may have come, or the time is over; throws if a ring thread died. */
   waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void;
 }

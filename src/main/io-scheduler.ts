@@ -43,8 +43,6 @@ const OUTSTANDING_MAX = QUEUE_CAPACITY;
 const POLLED_REQUESTS_MAX = 2;
 /** A poll ends after so many turns, also where its clock stands still. */
 const POLL_TURNS_MAX = 10_000;
-/** Node's own, whatever a test puts in its place for a while. */
-const nextTurnOfLoop = setImmediate;
 /** One slice of a synchronous wait; after it the crew's health is looked at. */
 const WAIT_SLICE_MS = 100;
 
@@ -305,7 +303,7 @@ export class IoScheduler {
 
   #pollLater(poll: Poll): void {
     this.#polling = poll;
-    nextTurnOfLoop(this.#pollInTurn);
+    this.#crew.inNextTurn(this.#pollInTurn);
   }
 
   /** One turn of the event loop. What else waits there has its turns in between. */

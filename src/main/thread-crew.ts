@@ -50,6 +50,8 @@ import { ARENA_COUNT, type PollingSettings, type Settings } from './options.ts';
  * Only time that the owner spent waiting counts, and of one wait no more than it was meant to take: a process that was
  * stopped goes on as if nothing had been, and its threads must not be found dead before they have run again.
  */
+/** Node's own, whatever a test puts in its place for a while. */
+const nextTurnOfLoop = setImmediate;
 const STALL_MS_MAX = 20_000;
 /** How long four threads may take to start. Where nothing else runs it is a tenth of a second; with 25 processes to a core it was 50 s. */
 const START_MS_MAX = 60_000;
@@ -253,6 +255,10 @@ export class ThreadCrew implements Crew {
 
   keepAlive(alive: boolean): void {
     native.referSignal(this.#signal, alive);
+  }
+
+  inNextTurn(run: () => void): void {
+    nextTurnOfLoop(run);
   }
 
   waitForCompletions(hasCompletions: () => boolean, timeoutMs: number): void {

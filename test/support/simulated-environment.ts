@@ -108,6 +108,11 @@ class InThreadCrew implements Crew {
     this.#schedule();
   }
 
+  /** Turns here are microtasks, of which each lets one role go on. */
+  inNextTurn(run: () => void): void {
+    queueMicrotask(run);
+  }
+
   waitForCompletions(hasCompletions: () => boolean): void {
     while (!hasCompletions()) {
       if (this.crashed) throw new QuadringError('WORKER_FAILED', 'the machine has stopped');
