@@ -13,13 +13,14 @@ import { join } from 'node:path';
 import { commandLine } from '../scripts/command-line.ts';
 import { parseFileName } from '../src/format/file-names.ts';
 import { Database } from '../src/index.ts';
+import { BLOCK_BYTES } from './peers/peer.ts';
 import { collectGarbage, dropPageCache, syncDisks, temporaryFolder } from './support/cold.ts';
 import { Comparison, rounded, spreadText } from './support/comparison.ts';
 import { drainEntries, drainKeys, drainValues } from './support/drain.ts';
 import { fioVersion, readWithFio } from './support/fio.ts';
 import { describeMachine, diskReadBytes, spreadOf } from './support/measure.ts';
 import { ENTRY_BYTES, NumberedEntries, ScanCheck } from './support/numbered-entries.ts';
-import { BLOCK_BYTES, describeQuadring, loadQuadring } from './support/quadring.ts';
+import { describeQuadring, loadQuadring } from './support/quadring.ts';
 import { ringBytesPerSecond, type SequentialRead } from './support/sequential-reads.ts';
 import { ownVersion } from './support/versions.ts';
 

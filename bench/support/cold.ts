@@ -1,8 +1,8 @@
 /**
- * What "cold" needs: the page cache dropped, the device's read-ahead known, a folder that goes away. Benchmarks only.
+ * What "cold" needs: the page cache dropped, a folder that goes away. Benchmarks only.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -24,22 +24,6 @@ export function dropPageCache(): string | null {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-/** KiB that the kernel reads ahead for mapped and buffered files on this path's device; null where it does not say. */
-export function readAheadKibibytes(path: string): number | null {
-  const { dev } = statSync(path);
-  const major = (dev >>> 8) & 0xfff;
-  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
-  // A partition's queue is that of the whole device, one folder further up.
-  for (const queue of ['queue', '../queue']) {
-    try {
-      return Number(readFileSync(`/sys/dev/block/${major}:${minor}/${queue}/read_ahead_kb`, 'utf8'));
-    } catch {
-      // Not there: a partition, or no block device at all.
-    }
-  }
-  return null;
 }
 
 /** A new folder for a benchmark's files; it is removed when the process ends, by a signal too. */

@@ -5,7 +5,7 @@
 import type { EntryCheck, ScanCheck } from './numbered-entries.ts';
 
 /** Entries that one call of `nextv` asks for. */
-export const NEXTV_ENTRIES = 1000;
+const NEXTV_ENTRIES = 1000;
 
 export interface BatchIterator<Item> {
   /** At most `count`, and none only at the end. */

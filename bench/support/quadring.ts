@@ -1,8 +1,8 @@
 /** quadring in benchmarks of its own: how it is filled, and what it says of itself. Benchmarks only. */
 import { Database } from '../../src/index.ts';
+import { BLOCK_BYTES } from '../peers/peer.ts';
 import type { NumberedEntries } from './numbered-entries.ts';
 
-export const BLOCK_BYTES = 16_384;
 const LOAD_BATCH = 20_000;
 
 /** What whoever reads the figures must know. */

@@ -1,14 +1,7 @@
-/** Which version of a package is installed. Benchmarks only. */
+/** Which version of quadring this is. Benchmarks only. */
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-
-const require = createRequire(import.meta.url);
-
-export function installedVersion(name: string): string {
-  return versionAbove(require.resolve(name));
-}
 
 /** The version of the checkout that this program was compiled in. */
 export function ownVersion(): string {

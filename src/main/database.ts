@@ -148,7 +148,8 @@ export class Database implements AsyncDisposable {
 
   /**
    * Copies the value to the beginning of `target`, as much of it as fits, and returns the value's whole length; −1 if
-   * there is none. Allocates nothing when the value is in memory. Throws what `get` rejects with.
+   * there is none. Allocates nothing where the value is in memory and the target is that of the call before. Throws what
+   * `get` rejects with.
    */
   getInto(key: Bytes, target: Uint8Array, options?: ReadOptions): number {
     if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
