@@ -34,6 +34,8 @@ import type { Described } from './workload/session.ts';
 const QUICK = { rounds: 1, entries: 20_000, factor: 0.005 };
 const ROUNDS = 5;
 const ENTRIES = 1_000_000;
+/** So many times as many where the disk is meant. */
+const COLD_TIMES = 4;
 const RESULTS = 'bench/results';
 const DOCUMENT = 'docs/benchmarks.md';
 const CHARTS = 'docs/charts';
@@ -60,7 +62,8 @@ async function main(): Promise<void> {
   const options = prepare(chosenArms(args.arms), notes);
   const series = new Series(isWhole ? kind : `${kind}-part`, notes);
   for (const size of sizes ?? [entries]) {
-    const workload = new Workload({ entries: size, factor: args.quick ? QUICK.factor : 1 });
+    const coldEntries = sizes === undefined ? size * COLD_TIMES : size;
+    const workload = new Workload({ entries: size, coldEntries, factor: args.quick ? QUICK.factor : 1 });
     const run = new ComparisonRun({ ...options, workload });
     const parts = chosenParts(sizes === undefined ? run.parts() : run.growthParts(), args.only);
     for (let round = 0; round < rounds; round++) {

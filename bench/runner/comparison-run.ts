@@ -57,7 +57,7 @@ export class ComparisonRun {
   readonly timelines: NamedTimeline[] = [];
   /** Who failed at what. */
   readonly notes: string[] = [];
-  /** What each arm said of itself, on its first opening. */
+  /** What each arm said of itself, on its first opening with O_DIRECT. */
   readonly described = new Map<string, Described>();
   readonly #options: RunOptions;
   readonly #databases: Databases;
@@ -124,7 +124,9 @@ export class ComparisonRun {
       const answer = await this.#session(arm, group.dataset, group.opening, steps, directory);
       const opening = openingRow(group, answer);
       for (const measured of [...opening, ...answer.measured]) this.#add(group, arm.title, round, measured);
-      if (!this.described.has(arm.title)) this.described.set(arm.title, answer.described);
+      // What it obtained, where it was asked for.
+      const isDirect = group.opening.io === 'direct';
+      if (isDirect && !this.described.has(arm.title)) this.described.set(arm.title, answer.described);
       if (answer.failure !== undefined) throw answer.failure;
     });
   }

@@ -42,6 +42,8 @@ export const DEPTHS = [1, 4, 16, 64, 256] as const;
 export interface Scale {
   /** Entries of 100 bytes that are loaded. */
   readonly entries: number;
+  /** The same where the disk is meant: each block is read once, and a row has to last. */
+  readonly coldEntries: number;
   /** Of the numbers of operations. */
   readonly factor: number;
 }
@@ -50,10 +52,12 @@ export interface Scale {
 export class Workload {
   readonly #scale: Scale;
   readonly #main: Dataset;
+  readonly #cold: Dataset;
 
   constructor(scale: Scale) {
     this.#scale = scale;
     this.#main = datasetOf(scale.entries, 100);
+    this.#cold = datasetOf(scale.coldEntries, 100);
   }
 
   get main(): Dataset {
@@ -132,7 +136,7 @@ export class Workload {
     return {
       name,
       section: more.isCold ? 'Reads from the disk' : 'Reads from memory',
-      dataset: this.#main,
+      dataset: more.isCold ? this.#cold : this.#main,
       start: 'loaded',
       isCold: false,
       opening: { cacheBytes: SMALL_CACHE_BYTES, io: 'direct', durable: false, inMemory: false, ...opening },
@@ -184,7 +188,7 @@ export class Workload {
   }
 
   #coldSync(): Group {
-    const step: StepDefinition = { ...RUN, ...this.#cold(6), ...COLD, row: 'cold-get-sync' };
+    const step: StepDefinition = { ...RUN, ...this.#coldTrace(6), ...COLD, row: 'cold-get-sync' };
     return this.#loaded('cold-get-sync', { cacheBytes: 0 }, [step], {
       isCold: true,
       variants: ['rocksdb-configurations', 'spinning'],
@@ -192,7 +196,7 @@ export class Workload {
   }
 
   #coldGets(depth: number): Group {
-    const run = { ...RUN, ...this.#cold(4), ...COLD, inFlight: depth };
+    const run = { ...RUN, ...this.#coldTrace(4), ...COLD, inFlight: depth };
     const variants: Variant[] = depth === 1 ? ['spinning'] : depth === 32 ? ['fio'] : [];
     return this.#loaded(
       `cold-gets-${depth}`,
@@ -202,7 +206,7 @@ export class Workload {
     );
   }
 
-  #cold(seed: number): { trace: TraceDefinition; warmUp: number } {
+  #coldTrace(seed: number): { trace: TraceDefinition; warmUp: number } {
     return this.#oncePerRun(`cold-get${seed}`, OPERATION_GET, seed, 1);
   }
 
@@ -217,7 +221,7 @@ export class Workload {
     strides: number,
     argument = 0,
   ): { trace: TraceDefinition; warmUp: number } {
-    const { entries, valueBytes } = this.#main;
+    const { entries, valueBytes } = this.#cold;
     const stride = Math.floor(COLD_STRIDE_BYTES / (KEY_BYTES + valueBytes));
     const middle = Math.floor(entries / 2);
     const runs = Math.floor((entries - middle) / (stride * strides));
@@ -235,7 +239,7 @@ export class Workload {
   #coldMany(size: number): Group {
     const step: StepDefinition = {
       ...RUN,
-      ...this.#cold(5),
+      ...this.#coldTrace(5),
       ...COLD,
       row: `many-${size}-cold`,
       group: size,

@@ -22,7 +22,7 @@ import {
 import { YCSB_MIXES, ycsbTrace } from '../../bench/workload/ycsb.ts';
 import { temporaryDirectory } from '../support/directories.ts';
 
-const WORKLOAD = new Workload({ entries: 20_000, factor: 0.005 });
+const WORKLOAD = new Workload({ entries: 20_000, coldEntries: 80_000, factor: 0.005 });
 /** Measured outside of the groups. */
 const OTHER_ROWS = ['open-first', 'compaction', 'compaction-cpu'];
 
