@@ -26,6 +26,7 @@
       'native/scheduling.cc',
       'native/signal.cc',
       'native/system_calls.cc',
+      'native/watch.cc',
     ],
     'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
     'defines': [

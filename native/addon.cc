@@ -13,6 +13,7 @@
 #include "scheduling.h"
 #include "signal.h"
 #include "system_calls.h"
+#include "watch.h"
 
 namespace quadring {
 namespace {
@@ -58,6 +59,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   DefineChecksums(env, exports);
   DefineCompression(env, exports);
   DefineSignals(env, exports);
+  DefineWatches(env, exports);
   DefineFiles(env, exports);
   DefineHugePages(env, exports);
   DefineScheduling(env, exports);

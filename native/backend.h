@@ -25,6 +25,8 @@ struct BackendOptions {
   WorkerRequest workers;
   /** Reads and writes with kFlagPolled are polled for, where the kernel has it. */
   bool polls_completions = false;
+  /** Is written to when there are completions, or -1. */
+  int notified_eventfd = -1;
   /** kCounters of them. */
   double* counters = nullptr;
 };

@@ -104,6 +104,10 @@ Failure Ring::Open() {
   open_ = !failure;
   if (failure) return failure;
   kept_.resize(queue_.setup().entries);
+  if (options_.notified_eventfd >= 0) {
+    const int status = io_uring_register_eventfd(queue_.ring(), options_.notified_eventfd);
+    if (status < 0) return SystemFailure(-status, "io_uring_register", "the eventfd that is to be notified");
+  }
   if (options_.polls_completions) {
     request.polls_completions = true;
     poller_refusal_ = poller_.Open(request);

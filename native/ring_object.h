@@ -211,8 +211,12 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const auto object = info[0].As<Napi::Object>();
     int64_t entries;
     int64_t eventfd;
+    int64_t notified = -1;
+    const Napi::Value notified_value = object.Get("notifiedEventfd");
     if (!GetInteger(env_, object.Get("entries"), "entries", kEntriesMin, kEntriesMax, &entries) ||
-        !GetInteger(env_, object.Get("eventfd"), "eventfd", 0, INT32_MAX, &eventfd)) {
+        !GetInteger(env_, object.Get("eventfd"), "eventfd", 0, INT32_MAX, &eventfd) ||
+        (!notified_value.IsUndefined() &&
+         !GetInteger(env_, notified_value, "notifiedEventfd", 0, INT32_MAX, &notified))) {
       return false;
     }
     if ((entries & (entries - 1)) != 0) {
@@ -239,6 +243,7 @@ class RingObject : public Napi::ObjectWrap<RingObject<Backend>> {
     const size_t capacity = std::min<size_t>(completion_words / kCompletionWords, INT32_MAX);
     options->completion_capacity = static_cast<uint32_t>(capacity);
     options->eventfd = static_cast<int>(eventfd);
+    options->notified_eventfd = static_cast<int>(notified);
     // Not ToBoolean: in a thread that is being terminated it has no value to give, and what it gives instead aborts.
     const Napi::Value single_issuer = object.Get("singleIssuer");
     options->single_issuer = false;

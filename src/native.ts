@@ -31,6 +31,8 @@ export interface NativeRingOptions {
   readonly workers: NativeWorkers | null;
   /** A second ring for reads and writes with FLAG_POLLED, whose completions are polled for (IOPOLL). */
   readonly pollsCompletions: boolean;
+  /** Where it is given: the kernel writes to it when there are completions, or some that the ring's thread has to come by for. */
+  readonly notifiedEventfd?: number;
   /** The addon counts here; see `protocol/ring-counters.ts`. Other threads may read it. */
   readonly counters: Float64Array;
 }
@@ -198,6 +200,13 @@ export interface Native {
   /** Owner's thread only: whether the signal keeps the event loop alive. */
   referSignal(id: number, keepAlive: boolean): void;
   closeSignal(id: number): void;
+  /**
+   * Calls `callback` from this thread's event loop after the eventfd was written to, and sets it back to 0; it does not block
+   * its readers any more. Does not keep the process alive. Ends with `unwatch(id)`, before the eventfd is closed.
+   */
+  watchEventfd(eventfd: number, callback: () => void): number;
+  /** One that is not there is ignored. */
+  unwatch(id: number): void;
   /**
    * Opens (creating, mode 0600) and locks `path` exclusively without waiting, and writes this process's pid into it.
    * `descriptor` is −1 when somebody else holds it. Throws an Error with `code` and `errno` on any other failure.

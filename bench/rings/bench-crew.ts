@@ -32,6 +32,7 @@ export class BenchCrew implements Crew {
   readonly stamps: readonly Stamps[] = ROLE_IDS.map(() => allocateStamps());
   readonly rings: RingDescription[] = [];
   readonly memory: CrewMemory;
+  readonly callerRing = undefined;
   readonly adopted = false;
   memoryAttached = false;
   failure: Error | undefined;

@@ -56,7 +56,7 @@ export class StampedScheduler extends IoScheduler {
     super.request(role, opcode, handler, ...args);
   }
 
-  override publish(): void {
+  override publishToRoles(): void {
     let now = 0;
     for (const role of ROLE_IDS) {
       if (this.#made[role] === this.#published[role]) continue;
@@ -67,7 +67,7 @@ export class StampedScheduler extends IoScheduler {
       }
     }
     // Rings those whose requests are new.
-    super.publish();
+    super.publishToRoles();
     if (now > 0) this.#noteSleepers();
   }
 

@@ -57,7 +57,8 @@ export class StepRunner {
     const isTimed = half === 0 || inFlight > 1 || microsecondsEach > TIMED_MICROSECONDS_MIN;
     const latencies = isTimed ? new Float64Array(length) : null;
     // The rest as it is measured.
-    if (warmed < warmUp) warmed += await this.#work(warmed, warmUp, new Stopwatch(), latencies, millisecondsMax / 2);
+    if (warmed < warmUp)
+      warmed += await this.#work(warmed, warmUp, new Stopwatch(), latencies, millisecondsMax / 2);
     // Where time ended the warm-up, what it has not written must not be left out: it may be read.
     const from = this.#operations.hasWrites ? warmed : warmUp;
     const stopwatch = new Stopwatch();

@@ -26,6 +26,7 @@ import { blockEntryCount } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
 import { READ_AHEAD, READ_PAGES, RESULT_MALFORMED, ROLE_FOREGROUND } from '../protocol/requests.ts';
+import type { BlockRead } from './caller-reads.ts';
 import { CacheQueues, GhostStamps } from './cache-queues.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import { Fifo } from './fifo.ts';
@@ -298,6 +299,25 @@ export class BlockCache {
     this.#expect(slot, table, block);
     this.#kept[slot] = keep ? 1 : 0;
     must(this.#waiters[slot], 'a block on its way has waiters').push(waiter);
+    const { callerReads } = this.#scheduler;
+    if (callerReads === undefined || !callerReads.read(this.#callerRead(slot, table, block))) {
+      this.#askForegroundThread(slot, table, block);
+    }
+  }
+
+  #callerRead(slot: number, table: Table, block: number): BlockRead {
+    return {
+      table: table.number,
+      page: table.index.pageOf(block),
+      pageCount: table.index.pageCountOf(block),
+      poolPage: this.#baseOf(slot) / PAGE_BYTES,
+      verify: table.verificationOf(block),
+      onBlock: (pages) => this.#onRead(slot, 0, pages, 0),
+      onRefused: () => this.#askForegroundThread(slot, table, block),
+    };
+  }
+
+  #askForegroundThread(slot: number, table: Table, block: number): void {
     this.#scheduler.request(
       ROLE_FOREGROUND,
       READ_PAGES,

@@ -1,5 +1,5 @@
 /**
- * The seam `Crew`: four ring threads, their queues, shared memory and wake-up. Owner only.
+ * The seam `Crew`: four ring threads, their queues, shared memory and wake-up, and the owner's own ring. Owner only.
  *
  * Implementations: `ThreadCrew` (worker threads under piscina) and, in tests, one that plays all four roles in the
  * caller's thread. A crew serves one open database at a time and is handed on when that is closed.
@@ -29,11 +29,29 @@ export interface UnendedCrew {
   readonly ended: Promise<void>;
 }
 
+/** A ring of the owner's own, for reads of single blocks; the pool is attached to it. One database at a time has it. */
+export interface CallerRing {
+  readonly entries: number;
+  /** See protocol/ring-records.ts. */
+  readonly records: Int32Array;
+  readonly names: Uint8Array;
+  readonly completions: Int32Array;
+  /** Its owner counts here; see protocol/ring-statistics.ts. */
+  readonly statistics: Float64Array;
+  /** Files that may be open in its own table; 0: each takes a descriptor. */
+  readonly fixedFiles: number;
+  describe(): RingDescription;
+  /** See `NativeRing.turn`. While it has completions that no turn has taken the listener's `onWake` is called. */
+  turn(count: number, waitMicroseconds: number): number;
+}
+
 export interface Crew {
   readonly control: SharedWords;
   readonly statistics: readonly Float64Array[];
   readonly rings: readonly RingDescription[];
   readonly memory: CrewMemory;
+  /** Undefined where there is none. */
+  readonly callerRing: CallerRing | undefined;
   /** Whether this crew was handed on by a database that was closed. */
   readonly adopted: boolean;
   /**

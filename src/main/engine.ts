@@ -12,6 +12,7 @@ import { QuadringError } from '../errors.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { BlockCache } from './block-cache.ts';
+import { CallerReads } from './caller-reads.ts';
 import { Compactor } from './compactor.ts';
 import { CrewAttachment } from './crew-attachment.ts';
 import type { CrewListener } from './crew.ts';
@@ -94,10 +95,9 @@ export class Engine implements CrewListener {
     this.ground = ground;
     this.storage = translated(directory, () => storageUseOf(directory, settings.io, fileSystem));
     crew.listener = this;
-    this.scheduler = new IoScheduler(crew, directory, {
-      spinMicroseconds: settings.io.spinMicroseconds,
-      now: () => environment.now(),
-    });
+    const now = (): number => environment.now();
+    const { spinMicroseconds } = settings.io;
+    this.scheduler = new IoScheduler(crew, directory, { spinMicroseconds, now });
     const place = {
       directories: holdings.directoryHandles,
       salt: ground.state.databaseSalt,
@@ -105,8 +105,10 @@ export class Engine implements CrewListener {
       polledBytesMax: this.storage.polledBytesMax,
       slotBytes: settings.blockBytes,
     };
-    this.#attachment = new CrewAttachment(crew, this.scheduler, place, (error) => this.onFailure(error));
+    const onFailure = (error: Error): void => this.onFailure(error);
+    this.#attachment = new CrewAttachment(crew, this.scheduler, place, onFailure);
     const { pool, arenas } = crew.memory;
+    this.scheduler.callerReads = CallerReads.of(crew, this.scheduler, place, now, onFailure);
     this.extents = new ExtentReader(this.scheduler, pool);
     this.cache = new BlockCache({
       scheduler: this.scheduler,
@@ -120,7 +122,7 @@ export class Engine implements CrewListener {
       cache: this.cache,
       slotsMax: settings.readAheadSlots,
       windowMax: settings.readAheadWindow,
-      now: () => environment.now(),
+      now,
     });
     this.reader = new PointReader(this.cache);
     const mayHaveOtherNames = (name: string): boolean => mayBeShared(fileSystem, join(directory, name));
@@ -375,6 +377,7 @@ export class Engine implements CrewListener {
       error instanceof QuadringError
         ? error
         : new QuadringError('WORKER_FAILED', error.message, { cause: error });
+    this.scheduler.callerReads?.stop();
     this.fail(failure);
     this.scheduler.fail(failure);
   }
@@ -482,6 +485,7 @@ export class Engine implements CrewListener {
   async #letGo(): Promise<void> {
     const { holdings } = this.ground;
     try {
+      this.scheduler.callerReads?.closeAll();
       while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
       this.memtables.resetAll();
       await this.#attachment.end();

@@ -24,6 +24,7 @@ import {
   ROLE_IDS,
   type RoleId,
 } from '../protocol/requests.ts';
+import type { CallerReads } from './caller-reads.ts';
 import type { Crew } from './crew.ts';
 import { Fifo } from './fifo.ts';
 import { roleError } from './io-errors.ts';
@@ -70,6 +71,8 @@ interface RoleQueues {
 export class IoScheduler {
   /** The database's directory, for errors that name a file. */
   readonly directory: string;
+  /** Reads of the owner's own, where it has a ring: published, drained and waited for with what the roles are asked. */
+  callerReads: CallerReads | undefined;
   readonly #crew: Crew;
   readonly #roles: readonly RoleQueues[];
   readonly #eventSleeper: DoorbellSleeper;
@@ -80,6 +83,8 @@ export class IoScheduler {
   /** Of the turns of the event loop that look for completions; undefined: none is to come. */
   #polling: Poll | undefined;
   #outstanding = 0;
+  /** Of these the owner's own. */
+  #callerOutstanding = 0;
   #publishScheduled = false;
   #failure: Error | undefined;
   #idleWaiters: (() => void)[] = [];
@@ -93,6 +98,7 @@ export class IoScheduler {
     for (const queues of this.#roles) if (queues.completions.hasMore()) return true;
     return false;
   };
+  readonly #hasAnything = (): boolean => this.#hasCompletions() || this.#drainCallerReads() > 0;
 
   constructor(
     crew: Crew,
@@ -154,19 +160,33 @@ export class IoScheduler {
     const queues = this.#roles[role];
     const id = queues.freeIds.pop();
     const args = id === undefined ? [argument0, argument1, argument2, argument3, argument4] : undefined;
-    if (this.#outstanding++ === 0) this.#crew.keepAlive(true);
+    this.#noteBegun();
     if (id === undefined) {
       queues.backlog.push({ opcode, args: must(args, 'a backlogged request keeps its arguments'), handler });
     } else {
       this.#write(queues, id, opcode, handler, argument0, argument1, argument2, argument3, argument4);
     }
-    if (!this.#publishScheduled) {
-      this.#publishScheduled = true;
-      queueMicrotask(this.#publishInMicrotask);
-    }
   }
 
-  /** The same as a promise; it never rejects. */
+  #noteBegun(): void {
+    if (this.#outstanding++ === 0) this.#crew.keepAlive(true);
+    if (this.#publishScheduled) return;
+    this.#publishScheduled = true;
+    queueMicrotask(this.#publishInMicrotask);
+  }
+
+  /** An operation of the owner's own ring has begun, which is to be published and awaited like requests. */
+  noteCallerBegun(): void {
+    this.#callerOutstanding++;
+    this.#noteBegun();
+  }
+
+  noteCallerEnded(): void {
+    this.#callerOutstanding--;
+    this.#outstanding--;
+  }
+
+  /** `request` as a promise; it never rejects. */
   ask(role: RoleId, opcode: number, ...args: [number?, number?, number?, number?, number?]): Promise<Answer> {
     return new Promise((resolve) => {
       const handler: CompletionHandler = (result, detail0, detail1) => resolve({ result, detail0, detail1 });
@@ -199,18 +219,36 @@ export class IoScheduler {
     queues.outstanding++;
   }
 
-  /** Makes requests visible to the ring threads and wakes those that sleep. */
+  /** Hands over everything that has gathered. */
   publish(): void {
+    this.#noteSettled(this.callerReads?.submit() ?? 0);
+    this.publishToRoles();
+  }
+
+  /** Makes requests visible to the ring threads and wakes those that sleep. */
+  publishToRoles(): void {
     if (this.#failure !== undefined) return;
     for (const role of ROLE_IDS) if (this.#roles[role].requests.publish()) this.#crew.ring(role);
   }
 
   /** Runs the handlers of all completions that have come; how many there were. */
   drain(): number {
+    return this.#drainCallerReads() + this.#drainRoles();
+  }
+
+  #drainRoles(): number {
     let drained = 0;
     for (const queues of this.#roles) if (queues.outstanding > 0) drained += this.#drainRole(queues);
-    if (this.#outstanding === 0 && drained > 0) this.#becomeIdle();
-    return drained;
+    return this.#noteSettled(drained);
+  }
+
+  #drainCallerReads(): number {
+    return this.#noteSettled(this.callerReads?.drain() ?? 0);
+  }
+
+  #noteSettled(count: number): number {
+    if (count > 0 && this.#outstanding === 0) this.#becomeIdle();
+    return count;
   }
 
   /** Resolves when every request has been answered. */
@@ -258,16 +296,26 @@ export class IoScheduler {
     this.#rest();
   }
 
-  /** Blocks this thread until `isDone`, which completion handlers make true. */
-  waitUntil(isDone: () => boolean): void {
-    for (;;) {
-      this.publish();
-      this.drain();
-      if (isDone()) break;
-      if (this.#failure !== undefined) break;
-      this.publish();
-      if (this.#spin.spin(this.#hasCompletions)) continue;
-      this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
+  /** Blocks this thread until `isDone`, which completion handlers make true. What `begin` asks for is known to be waited for. */
+  waitUntil(isDone: () => boolean, begin?: () => void): void {
+    const { callerReads } = this;
+    if (callerReads !== undefined) callerReads.isWaiting = true;
+    try {
+      begin?.();
+      for (;;) {
+        this.publishToRoles();
+        // Handed over, waited for and taken by one call where it can be.
+        if (callerReads?.isBusy === true && !this.#spin.spin(this.#hasAnything)) {
+          this.#noteSettled(callerReads.wait(WAIT_SLICE_MS * 1000));
+        }
+        this.#drainRoles();
+        if (isDone() || this.#failure !== undefined) break;
+        this.publishToRoles();
+        if (callerReads?.isBusy === true || this.#spin.spin(this.#hasCompletions)) continue;
+        this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
+      }
+    } finally {
+      if (callerReads !== undefined) callerReads.isWaiting = false;
     }
     this.publish();
     this.#rest();
@@ -286,8 +334,8 @@ export class IoScheduler {
       for (const handler of handlers) handler(RESULT_WORKER_FAILED, 0, 0);
       for (const { handler } of backlog) handler(RESULT_WORKER_FAILED, 0, 0);
     }
-    this.#outstanding = 0;
-    this.#becomeIdle();
+    this.#outstanding = this.#callerOutstanding;
+    if (this.#outstanding === 0) this.#becomeIdle();
   }
 
   /**

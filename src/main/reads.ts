@@ -55,7 +55,7 @@ export class Reads {
       failure = error;
       done = true;
     };
-    this.lookup(sequence, keep, {
+    const handler: LookupHandler = {
       onFound: (bytes, start, length, isPrivate) => {
         // An answer that comes late finds a caller that has gone on, with the memory that it was meant for.
         if (isGivenUp) return;
@@ -69,9 +69,12 @@ export class Reads {
       },
       onAbsent: () => settle(),
       onError: settle,
-    });
+    };
     try {
-      this.#engine.scheduler.waitUntil(() => done);
+      this.#engine.scheduler.waitUntil(
+        () => done,
+        () => this.lookup(sequence, keep, handler),
+      );
     } finally {
       isGivenUp = !done;
     }

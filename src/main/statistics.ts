@@ -46,6 +46,8 @@ export interface DatabaseStats {
   /** Whether the ring threads were handed on by a database that had been closed. */
   readonly crewAdopted: boolean;
   readonly rings: readonly RingStatistics[];
+  /** The calling thread's own (`io.callerReads`); null where there is none. */
+  readonly callerRing: (RingDescription & RingCounters) | null;
   readonly lastSequence: number;
   /** Every write up to it survives a crash. */
   readonly durableSequence: number;
@@ -142,6 +144,10 @@ export function collectStats(engine: Engine): DatabaseStats {
     checksum: native.crc32cImplementation,
     crewAdopted: crew.adopted,
     rings,
+    callerRing:
+      crew.callerRing === undefined
+        ? null
+        : { ...crew.callerRing.describe(), ...readCounters(crew.callerRing.statistics) },
     lastSequence: engine.writes.lastSequence,
     durableSequence: engine.writer.durableSequence,
     memtables: { activeEntries: active.entries, activeBytes: active.usedBytes, frozen: frozen.length },

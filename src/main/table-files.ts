@@ -216,6 +216,7 @@ export class TableFiles {
   }
 
   async #close(number: number): Promise<void> {
+    this.#scheduler.callerReads?.closeTable(number);
     const closed = await this.#scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, number);
     if (closed.result < 0) throw this.#scheduler.errorOf('closing', tableName(number), closed);
   }

@@ -42,7 +42,9 @@ import type {
   RingThreadTask,
 } from '../protocol/ring-thread-task.ts';
 import { alignedSharedMemory } from './aligned-memory.ts';
+import { NativeCallerRing } from './caller-ring.ts';
 import type { Crew, CrewListener, CrewMemory, UnendedCrew } from './crew.ts';
+import { closeDescriptors, createEventfds } from './eventfds.ts';
 import { ARENA_COUNT, type PollingSettings, type Settings } from './options.ts';
 
 /**
@@ -70,6 +72,7 @@ export class ThreadCrew implements Crew {
   readonly control: SharedWords;
   readonly statistics: readonly Float64Array[];
   readonly memory: CrewMemory;
+  callerRing: NativeCallerRing | undefined;
   adopted = false;
   memoryAttached = false;
   listener: CrewListener | undefined;
@@ -122,6 +125,7 @@ export class ThreadCrew implements Crew {
         return ready;
       });
       crew.#unreferenceWorkers();
+      crew.callerRing = NativeCallerRing.of(settings, crew.memory.pool, () => crew.listener?.onWake());
       liveCrews.add(crew);
       return crew;
     } catch (error) {
@@ -325,8 +329,9 @@ export class ThreadCrew implements Crew {
 
   /** Not before the threads have ended: one that has not may still ring, with numbers that must not become anybody else's. */
   #giveBack(): void {
+    this.callerRing?.close();
     native.closeSignal(this.#signal);
-    for (const eventfd of this.#eventfds) native.closeDescriptor(eventfd);
+    closeDescriptors(this.#eventfds);
     // A ring that was closed with something in flight has left the kernel at work on this memory.
     if (native.undrainedRings() === this.#undrainedRingsBefore) memoryInUse.delete(this.memory);
   }
@@ -391,18 +396,6 @@ process.on('exit', () => {
 function ringThreadUrl(): string {
   const file = import.meta.url.endsWith('.ts') ? '../workers/ring-thread.ts' : '../ring-thread.js';
   return new URL(file, import.meta.url).href;
-}
-
-/** All, or none. */
-function createEventfds(count: number): number[] {
-  const eventfds: number[] = [];
-  try {
-    while (eventfds.length < count) eventfds.push(native.createEventfd());
-    return eventfds;
-  } catch (error) {
-    for (const eventfd of eventfds) native.closeDescriptor(eventfd);
-    throw error;
-  }
 }
 
 function allocateMemory(settings: Settings): CrewMemory {

@@ -7,11 +7,10 @@
  */
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
-import { BlockBounds } from '../format/block-bounds.ts';
-import { decompressBlock, verifyBlock } from '../format/block-check.ts';
+import { verifyBlock } from '../format/block-check.ts';
 import { tableName } from '../format/file-names.ts';
-import { FormatError } from '../format/format-error.ts';
-import { BLOCK_BYTES_MAX, PAGE_BYTES } from '../format/limits.ts';
+import { PAGE_BYTES } from '../format/limits.ts';
+import { BlockOpener } from '../protocol/block-opener.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
 import {
   CLOSE_TABLE,
@@ -19,13 +18,10 @@ import {
   READ_AHEAD,
   READ_PAGES,
   RESULT_CHECKSUM,
-  RESULT_MALFORMED,
   RESULT_SHORT_READ,
-  RESULT_UNDECOMPRESSED,
   ROLE_FOREGROUND,
   STEP_OPEN,
   STEP_READ,
-  VERIFY_BOUNDS,
   VERIFY_NOTHING,
 } from '../protocol/requests.ts';
 import { NO_BUFFER } from './ring.ts';
@@ -38,9 +34,7 @@ const READ_ATTEMPTS_MAX = 8;
 export class ForegroundRole implements Role {
   readonly id = ROLE_FOREGROUND;
   readonly #basics: RoleBasics;
-  readonly #bounds = new BlockBounds();
-  /** Compressed bytes, while they are decompressed to where they were. */
-  readonly #scratch = new Uint8Array(BLOCK_BYTES_MAX);
+  readonly #opener = new BlockOpener();
 
   constructor(basics: RoleBasics) {
     this.#basics = basics;
@@ -85,7 +79,7 @@ export class ForegroundRole implements Role {
     if (verify === VERIFY_NOTHING) return io.respond(0);
     const verdict = verifyBlock(memory.pool, target, length, table, offset);
     if (!verdict.ok) return io.respond(RESULT_CHECKSUM, verdict.expected | 0, verdict.actual | 0);
-    const opened = this.#openBlock(target, length, verify);
+    const opened = this.#opener.open(memory.pool, target, length, verify, memory.slotBytes);
     if (opened < 0) return io.respond(opened);
     io.respond(0, opened);
   }
@@ -116,26 +110,9 @@ export class ForegroundRole implements Role {
     if (done < length) return io.respond(RESULT_SHORT_READ, landed);
     const verdict = verifyBlock(memory.pool, target, length, table, offset);
     if (!verdict.ok) return io.respond(RESULT_CHECKSUM, landed);
-    const opened = this.#openBlock(target, length, verify);
+    const opened = this.#opener.open(memory.pool, target, length, verify, memory.slotBytes);
     if (opened < 0) return io.respond(opened, landed);
     io.respond(landed, opened);
-  }
-
-  /**
-   * Makes a verified block what it was before it was compressed, if it is, within its slot, and looks at whether it can be
-   * searched, if nobody knows that yet. Its pages then, or a RESULT_.
-   */
-  #openBlock(target: number, length: number, verify: number): number {
-    const { memory } = this.#basics;
-    let opened: number;
-    try {
-      opened = decompressBlock(memory.pool, target, length, this.#scratch, memory.slotBytes);
-    } catch (error) {
-      if (error instanceof FormatError) return RESULT_UNDECOMPRESSED;
-      throw error;
-    }
-    if (verify === VERIFY_BOUNDS && !this.#bounds.hold(memory.pool, target, opened)) return RESULT_MALFORMED;
-    return opened / PAGE_BYTES;
   }
 
   /** Reads on until `length` bytes are there, a read fails, or reads make no progress. */

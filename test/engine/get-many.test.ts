@@ -27,8 +27,10 @@ async function filled(t: ExecutionContext, backend: Backend, options: DatabaseOp
   return database;
 }
 
-function foregroundOperations(database: Database): number {
-  return database.stats().rings.find(({ role }) => role === 'foreground')!.operations;
+/** Of blocks: by the foreground thread, and by this one. */
+function readRequests(database: Database): number {
+  const { rings, callerRing } = database.stats();
+  return rings.find(({ role }) => role === 'foreground')!.requests + (callerRing?.requests ?? 0);
 }
 
 /** Blocks that were asked for and reads that were made while something ran. */
@@ -37,13 +39,13 @@ async function counted(
   run: () => Promise<unknown>,
 ): Promise<{ misses: number; shared: number; reads: number; blocks: number }> {
   const before = database.stats().cache;
-  const operations = foregroundOperations(database);
+  const operations = readRequests(database);
   await run();
   const after = database.stats().cache;
   return {
     misses: after.misses - before.misses,
     shared: after.sharedReads - before.sharedReads,
-    reads: foregroundOperations(database) - operations,
+    reads: readRequests(database) - operations,
     blocks: after.blocks - before.blocks,
   };
 }

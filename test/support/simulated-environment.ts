@@ -4,11 +4,11 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { QuadringError } from '../../src/errors.ts';
-import type { Crew, CrewListener, CrewMemory } from '../../src/main/crew.ts';
+import type { CallerRing, Crew, CrewListener, CrewMemory } from '../../src/main/crew.ts';
 import type { Environment } from '../../src/main/environment.ts';
 import type { FileSystem } from '../../src/main/file-system.ts';
 import { ARENA_COUNT, type Settings } from '../../src/main/options.ts';
-import { CONTROL_WORDS, OWNER_EVENT_WORD } from '../../src/protocol/crew-layout.ts';
+import { CONTROL_WORDS, OWNER_EVENT_WORD, REGION_POOL } from '../../src/protocol/crew-layout.ts';
 import { ROLE_IDS, type Attachment, type RoleId } from '../../src/protocol/requests.ts';
 import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
 import type { RingDescription } from '../../src/protocol/ring-thread-task.ts';
@@ -16,9 +16,10 @@ import { createRoleHost } from '../../src/workers/crew-member.ts';
 import type { RoleHost } from '../../src/workers/role-host.ts';
 import { OpenFiles } from '../../src/workers/role.ts';
 import type { SimulatedDisk, UnderWay } from './simulated-disk.ts';
-import { SimulatedRing, type RingStep } from './simulated-ring.ts';
+import { SimulatedRing, type RingStep, type SimulatedRingOptions } from './simulated-ring.ts';
 
 const RING_ENTRIES = 64;
+const CALLER_ENTRIES = 16;
 /** A timer fires after so many microtasks, whatever its time. */
 const TIMER_TURNS = 64;
 
@@ -41,6 +42,54 @@ export interface SimulatedWorldOptions {
   readonly adoptsCrews?: boolean;
 }
 
+/** The owner's own ring over the disk in memory: a turn that waits goes on until something has completed. */
+class SimulatedCallerRing implements CallerRing {
+  readonly entries = CALLER_ENTRIES;
+  readonly statistics = new Float64Array(STATISTICS_DOUBLES);
+  readonly fixedFiles = 0;
+  readonly ring: SimulatedRing;
+  readonly #machine: { crashed: boolean };
+
+  constructor(
+    pool: Uint8Array,
+    options: Omit<SimulatedRingOptions, 'entries' | 'onPolled'>,
+    machine: { crashed: boolean },
+  ) {
+    this.ring = new SimulatedRing({ ...options, entries: CALLER_ENTRIES });
+    this.ring.attach(REGION_POOL, pool, 0, 0, 0);
+    this.#machine = machine;
+  }
+
+  get records(): Int32Array {
+    return this.ring.records;
+  }
+
+  get names(): Uint8Array {
+    return this.ring.names;
+  }
+
+  get completions(): Int32Array {
+    return this.ring.completions;
+  }
+
+  describe(): RingDescription {
+    return this.ring.describe();
+  }
+
+  turn(count: number, waitMicroseconds: number): number {
+    try {
+      if (this.#machine.crashed) return 0;
+      let completed = this.ring.turn(count);
+      while (completed === 0 && waitMicroseconds > 0 && this.ring.hasPending) completed = this.ring.turn(0);
+      return completed;
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error;
+      this.#machine.crashed = true;
+      return 0;
+    }
+  }
+}
+
 class InThreadCrew implements Crew {
   readonly control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   readonly statistics: Float64Array[];
@@ -49,6 +98,7 @@ class InThreadCrew implements Crew {
   adopted = false;
   failure: Error | undefined;
   memoryAttached = false;
+  readonly callerRing: SimulatedCallerRing;
   listener: CrewListener | undefined;
   crashed = false;
   readonly #simulated: SimulatedRing[];
@@ -74,7 +124,9 @@ class InThreadCrew implements Crew {
     const rings = ROLE_IDS.map(
       () => new SimulatedRing({ entries, disk, random, onStep, slowOneIn, onPolled }),
     );
-    this.#simulated = rings;
+    const callerRing = new SimulatedCallerRing(this.memory.pool, { disk, random, onStep, slowOneIn }, this);
+    this.callerRing = callerRing;
+    this.#simulated = [...rings, callerRing.ring];
     this.rings = rings.map((ring) => ring.describe());
     this.#hosts = ROLE_IDS.map((role) =>
       createRoleHost({
@@ -127,7 +179,8 @@ class InThreadCrew implements Crew {
       this.#scheduled = false;
       this.#step();
       if (this.crashed) return;
-      if (Atomics.exchange(this.control, OWNER_EVENT_WORD, 0) !== 0) this.listener?.onWake();
+      const isWanted = Atomics.exchange(this.control, OWNER_EVENT_WORD, 0) !== 0;
+      if (isWanted || this.callerRing.ring.hasPending) this.listener?.onWake();
       this.#schedule();
     });
   }

@@ -167,6 +167,10 @@ export class SimulatedRing implements Ring {
     this.#regions.set(region, { memory, selectBytes, lent: [] });
   }
 
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
+  }
+
   turn(count: number): number {
     this.#take(count);
     this.#turns++;
