@@ -16,6 +16,7 @@
       'native/io_priority.cc',
       'native/javascript.cc',
       'native/kernel_features.cc',
+      'native/memory.cc',
       'native/provided_buffers.cc',
       'native/ring.cc',
       'native/ring_errors.cc',

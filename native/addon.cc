@@ -8,6 +8,7 @@
 #include "huge_pages.h"
 #include "javascript.h"
 #include "kernel_features.h"
+#include "memory.h"
 #include "ring.h"
 #include "ring_object.h"
 #include "scheduling.h"
@@ -61,6 +62,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   DefineSignals(env, exports);
   DefineWatches(env, exports);
   DefineFiles(env, exports);
+  DefineMemory(env, exports);
   DefineHugePages(env, exports);
   DefineScheduling(env, exports);
   DefineKernelFeatures(env, exports);

@@ -43,14 +43,19 @@
 //   Are operations like any other: in flight, and able to end a wait. The kernel calls their end an error, ETIME. Their
 //   user data says which they are, because a disk may answer a read with that error as well.
 //
+// NOTIFICATION
+//   An eventfd that is to be notified is told of completions that come between turns, and of no others.
+//
 // THREAD SAFETY
 //   Every method belongs to the thread that made the ring (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
 //   ring_object.h refuses others with an error; ring_queue.h asserts it at each submission, entry and registration.
 #include "ring.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -100,11 +105,12 @@ Failure Ring::Open() {
   request.single_issuer = options_.single_issuer;
   request.polling = options_.polling;
   request.workers = options_.workers;
+  request.notifies = Notifies();
   Failure failure = queue_.Open(request);
   open_ = !failure;
   if (failure) return failure;
   kept_.resize(queue_.setup().entries);
-  if (options_.notified_eventfd >= 0) {
+  if (Notifies()) {
     const int status = io_uring_register_eventfd(queue_.ring(), options_.notified_eventfd);
     if (status < 0) return SystemFailure(-status, "io_uring_register", "the eventfd that is to be notified");
   }
@@ -139,6 +145,24 @@ uint32_t Ring::Room() const {
 }
 
 int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
+  if (!Notifies()) return TakeTurn(count, wait_microseconds);
+  // Nobody has to be told of what is handed over here.
+  io_uring_cq_eventfd_toggle(queue_.ring(), false);
+  const int total = TakeTurn(count, wait_microseconds);
+  io_uring_cq_eventfd_toggle(queue_.ring(), true);
+  // What came before the kernel saw that; it says first that there is work, and looks then.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (queue_.HasCompletions() || queue_.HasTaskWork()) Notify();
+  return total;
+}
+
+void Ring::Notify() {
+  const uint64_t one = 1;
+  // Whatever is wrong with the eventfd, the caller meets the completions in its next turn.
+  if (write(options_.notified_eventfd, &one, sizeof one) < 0) return;
+}
+
+int Ring::TakeTurn(uint32_t count, uint32_t wait_microseconds) {
   if (failure_) return -1;
   if (count == 0 && wait_microseconds == 0 && in_flight_ == 0) return 0;
 

@@ -57,6 +57,9 @@ class Ring {
   const char* KeepName(const io_uring_sqe* entry, const char* name, size_t which);
   bool MakeRoom();
   bool Submit(uint32_t completions_min, uint32_t wait_microseconds);
+  bool Notifies() const { return options_.notified_eventfd >= 0; }
+  void Notify();
+  int TakeTurn(uint32_t count, uint32_t wait_microseconds);
   bool SubmitAndWait(uint32_t wait_microseconds);
   bool SubmitAndPoll(uint32_t wait_microseconds);
   bool HasCompletions() const { return queue_.HasCompletions() || poller_.HasCompletions(); }

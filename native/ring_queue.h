@@ -26,6 +26,9 @@ enum Counter : uint32_t {
   kCounters = 4,
 };
 
+/** IORING_SQ_TASKRUN, which older headers do not name. */
+constexpr unsigned kTaskWorkWaits = 1U << 2;
+
 class RingQueue {
  public:
   /** Of the calling thread, and no other. `counters` has kCounters of them and outlives the queue. */
@@ -60,6 +63,9 @@ class RingQueue {
   bool HasCompletions() const {
     return *setup_.ring.cq.khead != io_uring_smp_load_acquire(setup_.ring.cq.ktail);
   }
+
+  /** With TASKRUN_FLAG: whether completions wait for this thread to enter the kernel. */
+  bool HasTaskWork() const { return (IO_URING_READ_ONCE(*setup_.ring.sq.kflags) & kTaskWorkWaits) != 0; }
 
   /**
    * Hands everything prepared to the kernel and, where asked to, waits for that many completions. 0, or an errno that is

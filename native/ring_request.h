@@ -33,6 +33,8 @@ struct RingRequest {
   SubmissionPolling polling;
   /** Completions are polled for (IOPOLL). */
   bool polls_completions = false;
+  /** An eventfd is to be notified: whoever looks must see that work waits for the ring's thread to come by. */
+  bool notifies = false;
   WorkerRequest workers;
 };
 

@@ -15,6 +15,9 @@
 #ifndef IORING_SETUP_COOP_TASKRUN
 #define IORING_SETUP_COOP_TASKRUN (1U << 8)
 #endif
+#ifndef IORING_SETUP_TASKRUN_FLAG
+#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
+#endif
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER (1U << 12)
 #endif
@@ -135,7 +138,9 @@ int TryTiers(const uint32_t (&tiers)[count], uint32_t more_flags, const RingRequ
   int error_number = EINVAL;
   for (const uint32_t flags : tiers) {
     if (!request.single_issuer && (flags & IORING_SETUP_SINGLE_ISSUER)) continue;
-    error_number = TryFlags(flags | more_flags, request, setup);
+    const bool defers = (flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN)) != 0;
+    const uint32_t shows_work = request.notifies && defers ? IORING_SETUP_TASKRUN_FLAG : 0;
+    error_number = TryFlags(flags | shows_work | more_flags, request, setup);
     if (error_number != EINVAL) break;
   }
   return error_number;
@@ -190,7 +195,8 @@ std::vector<const char*> FlagNames(const RingSetup& setup) {
     const char* name;
   } kNames[] = {
       {IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"}, {IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
-      {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},   {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
+      {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},   {IORING_SETUP_TASKRUN_FLAG, "TASKRUN_FLAG"},
+      {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
       {IORING_SETUP_CQSIZE, "CQSIZE"},               {IORING_SETUP_NO_SQARRAY, "NO_SQARRAY"},
       {IORING_SETUP_IOPOLL, "IOPOLL"},               {IORING_SETUP_SQPOLL, "SQPOLL"},
       {IORING_SETUP_SQ_AFF, "SQ_AFF"},

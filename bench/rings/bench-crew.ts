@@ -33,6 +33,7 @@ export class BenchCrew implements Crew {
   readonly rings: RingDescription[] = [];
   readonly memory: CrewMemory;
   readonly callerRing = undefined;
+  readonly callerRingRefusal = null;
   readonly adopted = false;
   memoryAttached = false;
   failure: Error | undefined;

@@ -26,7 +26,7 @@ import { blockEntryCount } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import { SLOTS_AT } from '../protocol/crew-layout.ts';
 import { READ_AHEAD, READ_PAGES, RESULT_MALFORMED, ROLE_FOREGROUND } from '../protocol/requests.ts';
-import type { BlockRead } from './caller-reads.ts';
+import type { CallerReads } from './caller-reads.ts';
 import { CacheQueues, GhostStamps } from './cache-queues.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import { Fifo } from './fifo.ts';
@@ -52,6 +52,8 @@ export interface PrefetchReader {
 
 export interface BlockCacheOptions {
   readonly scheduler: IoScheduler;
+  /** Undefined: the foreground thread reads everything. */
+  readonly callerReads: CallerReads | undefined;
   /** Reads what is larger than a slot. */
   readonly extents: ExtentReader;
   readonly pool: Uint8Array<SharedArrayBuffer>;
@@ -94,6 +96,7 @@ export class BlockCache {
   readonly slotBytes: number;
   readonly slotCount: number;
   readonly #scheduler: IoScheduler;
+  readonly #callerReads: CallerReads | undefined;
   readonly #extents: ExtentReader;
   readonly #retain: boolean;
   readonly #queues: CacheQueues;
@@ -119,13 +122,14 @@ export class BlockCache {
   #sharedReads = 0;
   #evictions = 0;
 
-  constructor({ scheduler, extents, pool, slotBytes, slotCount, retain }: BlockCacheOptions) {
+  constructor({ scheduler, callerReads, extents, pool, slotBytes, slotCount, retain }: BlockCacheOptions) {
     assert(SLOTS_AT + slotBytes * slotCount <= pool.length, 'the slots fit the pool');
     this.bytes = Buffer.from(pool.buffer);
     this.words = new Uint16Array(pool.buffer);
     this.slotBytes = slotBytes;
     this.slotCount = slotCount;
     this.#scheduler = scheduler;
+    this.#callerReads = callerReads;
     this.#extents = extents;
     this.#retain = retain;
     this.#queues = new CacheQueues(slotCount);
@@ -211,9 +215,9 @@ export class BlockCache {
   /**
    * Begins to read a block that is not expected, for `reader`. False where that would have to wait for a slot, or where
    * the kernel has kept too many. A read that fails is not reported: whoever needs the block reads it again, and meets
-   * the error.
+   * the error. `isSoon`: it is one of a few, and wanted at once.
    */
-  prefetch(table: Table, block: number, reader: PrefetchReader): boolean {
+  prefetch(table: Table, block: number, reader: PrefetchReader, isSoon: boolean): boolean {
     assert(!this.isExpected(table, block) && !this.isOversize(table, block), 'a block that has to be read');
     if (this.#keptSlots >= this.#keptSlotsMax) return false;
     const ticket = this.#freeTickets.pop();
@@ -224,16 +228,20 @@ export class BlockCache {
       return false;
     }
     this.#expect(ticket, table, block);
-    this.#scheduler.request(
-      ROLE_FOREGROUND,
-      READ_AHEAD,
-      (result, detail0) => this.#onPrefetched(ticket, result, detail0, reader),
-      table.number,
-      table.index.pageOf(block),
-      table.index.pageCountOf(block),
-      this.#baseOf(slot) / PAGE_BYTES,
-      table.verificationOf(block),
-    );
+    const poolPage = this.#baseOf(slot) / PAGE_BYTES;
+    const ask = (): void =>
+      this.#scheduler.request(
+        ROLE_FOREGROUND,
+        READ_AHEAD,
+        (result, detail0) => this.#onPrefetched(ticket, result, detail0, reader),
+        table.number,
+        table.index.pageOf(block),
+        table.index.pageCountOf(block),
+        poolPage,
+        table.verificationOf(block),
+      );
+    const onBlock = (pages: number): void => this.#onPrefetched(ticket, poolPage, pages, reader);
+    if (!isSoon || !this.#readHere(slot, table, block, onBlock, ask)) ask();
     return true;
   }
 
@@ -299,22 +307,29 @@ export class BlockCache {
     this.#expect(slot, table, block);
     this.#kept[slot] = keep ? 1 : 0;
     must(this.#waiters[slot], 'a block on its way has waiters').push(waiter);
-    const { callerReads } = this.#scheduler;
-    if (callerReads === undefined || !callerReads.read(this.#callerRead(slot, table, block))) {
-      this.#askForegroundThread(slot, table, block);
-    }
+    const ask = (): void => this.#askForegroundThread(slot, table, block);
+    if (!this.#readHere(slot, table, block, (pages) => this.#onRead(slot, 0, pages, 0), ask)) ask();
   }
 
-  #callerRead(slot: number, table: Table, block: number): BlockRead {
-    return {
+  /** On the owner's own ring; false: it is to be asked of the foreground thread, as it is with `onRefused` later. */
+  #readHere(
+    slot: number,
+    table: Table,
+    block: number,
+    onBlock: (pages: number) => void,
+    onRefused: () => void,
+  ): boolean {
+    if (this.#callerReads === undefined) return false;
+    const { index } = table;
+    return this.#callerReads.read({
       table: table.number,
-      page: table.index.pageOf(block),
-      pageCount: table.index.pageCountOf(block),
+      page: index.pageOf(block),
+      pageCount: index.pageCountOf(block),
       poolPage: this.#baseOf(slot) / PAGE_BYTES,
       verify: table.verificationOf(block),
-      onBlock: (pages) => this.#onRead(slot, 0, pages, 0),
-      onRefused: () => this.#askForegroundThread(slot, table, block),
-    };
+      onBlock,
+      onRefused,
+    });
   }
 
   #askForegroundThread(slot: number, table: Table, block: number): void {

@@ -5,6 +5,7 @@
  * array, which is worth more than the copy. The scratch is valid until the next key is loaded.
  */
 import { QuadringError } from '../errors.ts';
+import { native } from '../native.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts';
 import { hashBytes } from '../format/hash.ts';
 
@@ -118,8 +119,7 @@ export function copyBytes(
   at: number,
 ): void {
   if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
-  // Not `subarray`, which a Buffer has a slower one of.
-  else target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at);
+  else native.copyBytes(source, start, start + length, target, at);
 }
 
 function refuseKey(length: number): never {

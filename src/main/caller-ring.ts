@@ -14,7 +14,7 @@ import type { CallerRing } from './crew.ts';
 import { closeDescriptors, createEventfds } from './eventfds.ts';
 import type { Settings } from './options.ts';
 
-/** The reads of the owner (see caller-reads.ts), one more for whoever sits waiting, and opening and closing tables. */
+/** Reads (see caller-reads.ts), a frame of the log, and the opening and closing of files. */
 const ENTRIES = 128;
 /** Completions that one turn can bring for each entry. */
 const COMPLETIONS_PER_ENTRY = 4;
@@ -31,16 +31,16 @@ export class NativeCallerRing implements CallerRing {
   readonly #eventfds: readonly number[];
   readonly #watch: number;
 
-  /** Undefined where there can be none. `onReadable`: there are completions. */
-  static of({ io }: Settings, pool: Uint8Array, onReadable: () => void): NativeCallerRing | undefined {
-    if (io.backend === 'syscall' || io.polling !== 'off' || io.pollsCompletions || !io.callerReads)
-      return undefined;
+  /** Or why there is none. `onReadable`: there are completions. */
+  static of(io: Settings['io'], pool: Uint8Array, onReadable: () => void): NativeCallerRing | string {
+    const refusal = callerRingRefusal(io);
+    if (refusal !== null) return refusal;
     try {
       return new NativeCallerRing(io, pool, onReadable);
     } catch (error) {
-      // Refused like those of the threads, which say why; these go on with system calls, or have ended.
+      // Refused like the rings of the threads, or for want of descriptors.
       if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      return undefined;
+      return (error as Error).message;
     }
   }
 
@@ -58,7 +58,7 @@ export class NativeCallerRing implements CallerRing {
         eventfd,
         singleIssuer: io.singleIssuer,
         polling: null,
-        workers: null,
+        workers: io.workers,
         pollsCompletions: false,
         notifiedEventfd,
         counters: statistics.subarray(at, at + RING_COUNTERS),
@@ -67,9 +67,14 @@ export class NativeCallerRing implements CallerRing {
       closeDescriptors(this.#eventfds);
       throw error;
     }
-    this.#ring.attach(REGION_POOL, pool, 0, 0, 0);
-    this.fixedFiles = this.#ring.describe().fixedFiles;
-    this.#watch = native.watchEventfd(notifiedEventfd, onReadable);
+    try {
+      this.#ring.attach(REGION_POOL, pool, 0, 0, 0);
+      this.fixedFiles = this.#ring.describe().fixedFiles;
+      this.#watch = native.watchEventfd(notifiedEventfd, onReadable);
+    } catch (error) {
+      this.#closeRing();
+      throw error;
+    }
   }
 
   turn(count: number, waitMicroseconds: number): number {
@@ -82,7 +87,25 @@ export class NativeCallerRing implements CallerRing {
 
   close(): void {
     native.unwatch(this.#watch);
-    this.#ring.close();
-    closeDescriptors(this.#eventfds);
+    this.#closeRing();
   }
+
+  #closeRing(): void {
+    try {
+      this.#ring.close();
+    } catch (error) {
+      // Something is still under way: the addon counts such rings, and whoever owns the memory keeps it (undrainedRings).
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    } finally {
+      closeDescriptors(this.#eventfds);
+    }
+  }
+}
+
+/** Why settings are not for a ring of the owner's own; null: they are. */
+export function callerRingRefusal(io: Settings['io']): string | null {
+  if (!io.callerReads) return 'io.callerReads is false';
+  if (io.polling !== 'off') return 'io.sqpoll is for rings that threads have';
+  if (io.pollsCompletions) return 'io.iopoll is for rings that threads have';
+  return io.backend === 'syscall' ? 'io.backend is syscall' : null;
 }

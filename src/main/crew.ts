@@ -29,7 +29,7 @@ export interface UnendedCrew {
   readonly ended: Promise<void>;
 }
 
-/** A ring of the owner's own, for reads of single blocks; the pool is attached to it. One database at a time has it. */
+/** A ring of the owner's own (see caller-io.ts); the pool is attached to it. One database at a time has it. */
 export interface CallerRing {
   readonly entries: number;
   /** See protocol/ring-records.ts. */
@@ -50,8 +50,9 @@ export interface Crew {
   readonly statistics: readonly Float64Array[];
   readonly rings: readonly RingDescription[];
   readonly memory: CrewMemory;
-  /** Undefined where there is none. */
+  /** Undefined where there is none, and why. */
   readonly callerRing: CallerRing | undefined;
+  readonly callerRingRefusal: string | null;
   /** Whether this crew was handed on by a database that was closed. */
   readonly adopted: boolean;
   /**

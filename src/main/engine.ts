@@ -12,17 +12,18 @@ import { QuadringError } from '../errors.ts';
 import { emptyVersionEdit, type VersionEdit } from '../format/version-edit.ts';
 import { LogRecordReader } from '../format/log-record.ts';
 import { BlockCache } from './block-cache.ts';
-import { CallerReads } from './caller-reads.ts';
+import type { CallerFrames } from './caller-frames.ts';
+import type { CallerReads } from './caller-reads.ts';
+import { callersOwn } from './callers-own.ts';
 import { Compactor } from './compactor.ts';
 import { CrewAttachment } from './crew-attachment.ts';
 import type { CrewListener } from './crew.ts';
-import type { Environment } from './environment.ts';
-import type { DirectoryContents } from './directory-contents.ts';
+import type { EngineGround } from './engine-ground.ts';
 import { ExtentReader } from './extent-reader.ts';
 import { mayBeShared } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import { removeFiles, removeGarbage } from './garbage.ts';
-import { undone, type Holdings } from './holdings.ts';
+import { undone } from './holdings.ts';
 import { isRefusal, translated } from './io-errors.ts';
 import { storageUseOf, type StorageUse } from './storage-use.ts';
 import { IoScheduler } from './io-scheduler.ts';
@@ -31,34 +32,24 @@ import { LogWriter } from './log-writer.ts';
 import { ManifestRenewal } from './manifest-renewal.ts';
 import { ManifestWriter } from './manifest-writer.ts';
 import { Memtables } from './memtables.ts';
-import { forLevel, type Settings } from './options.ts';
+import { forLevel } from './options.ts';
 import { PointReader } from './point-reader.ts';
 import type { KeyRange } from './range.ts';
 import { ReadAheadBudget } from './read-ahead.ts';
-import type { RecoveredLog, RecoveredLogs } from './recovery.ts';
+import type { RecoveredLog } from './recovery.ts';
 import { ScanList } from './scan.ts';
 import { SnapshotList, type Snapshot } from './snapshots.ts';
 import { TableFiles } from './table-files.ts';
-import { VersionSet, type ManifestState } from './version-set.ts';
+import { VersionSet } from './version-set.ts';
 import { WritePath } from './write-path.ts';
 import { WriteThrottle } from './write-throttle.ts';
-
-/** What open found and took before the engine's parts exist. */
-export interface EngineGround {
-  readonly directory: string;
-  readonly settings: Settings;
-  readonly environment: Environment;
-  readonly holdings: Holdings;
-  readonly contents: DirectoryContents;
-  readonly state: ManifestState;
-  readonly recovered: RecoveredLogs;
-  /** Names of tables of a recovery that was interrupted, which the logs need not account for after a power cut. */
-  readonly unfinishedTables: readonly string[];
-}
 
 export class Engine implements CrewListener {
   readonly ground: EngineGround;
   readonly scheduler: IoScheduler;
+  /** Undefined where the crew has no ring for this thread. */
+  readonly callerReads: CallerReads | undefined;
+  readonly #callerFrames: CallerFrames | undefined;
   readonly cache: BlockCache;
   readonly extents: ExtentReader;
   readonly readAhead: ReadAheadBudget;
@@ -108,10 +99,13 @@ export class Engine implements CrewListener {
     const onFailure = (error: Error): void => this.onFailure(error);
     this.#attachment = new CrewAttachment(crew, this.scheduler, place, onFailure);
     const { pool, arenas } = crew.memory;
-    this.scheduler.callerReads = CallerReads.of(crew, this.scheduler, place, now, onFailure);
+    const here = callersOwn(crew, this.scheduler, place, now, onFailure);
+    this.#callerFrames = here?.frames;
+    this.callerReads = here?.reads;
     this.extents = new ExtentReader(this.scheduler, pool);
     this.cache = new BlockCache({
       scheduler: this.scheduler,
+      callerReads: this.callerReads,
       extents: this.extents,
       pool,
       slotBytes: settings.blockBytes,
@@ -128,6 +122,7 @@ export class Engine implements CrewListener {
     const mayHaveOtherNames = (name: string): boolean => mayBeShared(fileSystem, join(directory, name));
     this.files = new TableFiles({
       scheduler: this.scheduler,
+      callerReads: this.callerReads,
       extents: this.extents,
       cache: this.cache,
       spares: {
@@ -148,7 +143,7 @@ export class Engine implements CrewListener {
       snapshot: () => this.versions.snapshot(this.logs.recordableEnds(), this.versions.flushedSequence),
       onFailure: (error) => this.fail(error),
     });
-    this.logs = new LogFiles(this.scheduler, {
+    this.logs = new LogFiles(this.scheduler, this.#callerFrames, {
       logBytes: settings.logBytes,
       takeFileNumber: () => this.versions.takeFileNumber(),
       mayBeShared: mayHaveOtherNames,
@@ -209,6 +204,7 @@ export class Engine implements CrewListener {
       this.scheduler,
       this.ground.holdings.crew.memory.pool,
       this.logs,
+      this.#callerFrames,
       recovered.lastSequence,
       {
         onDurable: () => {
@@ -377,8 +373,10 @@ export class Engine implements CrewListener {
       error instanceof QuadringError
         ? error
         : new QuadringError('WORKER_FAILED', error.message, { cause: error });
-    this.scheduler.callerReads?.stop();
+    // Nobody knows what its threads and the kernel still do for this database: it is not handed on.
+    this.ground.holdings.crew.failure ??= failure;
     this.fail(failure);
+    this.scheduler.callerIo?.stop();
     this.scheduler.fail(failure);
   }
 
@@ -485,7 +483,8 @@ export class Engine implements CrewListener {
   async #letGo(): Promise<void> {
     const { holdings } = this.ground;
     try {
-      this.scheduler.callerReads?.closeAll();
+      this.callerReads?.closeAll();
+      this.#callerFrames?.closeAll();
       while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
       this.memtables.resetAll();
       await this.#attachment.end();

@@ -15,6 +15,7 @@ import {
 } from '../protocol/crew-layout.ts';
 import { READ_PAGES, ROLE_FOREGROUND } from '../protocol/requests.ts';
 import { Fifo } from './fifo.ts';
+import { copyBytes } from './bytes.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
 const CHUNK_PAGES = TRANSFER_BUFFER_BYTES / PAGE_BYTES;
@@ -78,7 +79,7 @@ export class ExtentReader {
             const answer = { result, detail0, detail1 };
             read.error ??= this.#scheduler.errorOf('reading', read.place.fileName, answer, offset);
           } else {
-            read.bytes.set(this.#pool.subarray(at, at + count * PAGE_BYTES), first * PAGE_BYTES);
+            copyBytes(this.#pool, at, count * PAGE_BYTES, read.bytes, first * PAGE_BYTES);
           }
           read.pending--;
           this.#freeBuffers.push(buffer);

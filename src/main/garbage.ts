@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { garbageFiles } from './directory-contents.ts';
-import type { EngineGround } from './engine.ts';
+import type { EngineGround } from './engine-ground.ts';
 import type { FileSystem } from './file-system.ts';
 import { translated } from './io-errors.ts';
 import type { LogFiles } from './log-files.ts';

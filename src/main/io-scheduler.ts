@@ -3,7 +3,7 @@
  * completions. Owner only.
  *
  * A request is written into its role's queue at once and published in a microtask, with at most one wake per ring
- * thread. Completion handlers run inside `drain`: they do bookkeeping and resolve promises (whose callbacks run later,
+ * thread. Completion handlers run inside `drain`, `publish` and `waitUntil`: they do bookkeeping and resolve promises (whose callbacks run later,
  * as microtasks), and never call user code.
  *
  * Bounds: OUTSTANDING_MAX requests of each role; what is more waits in a backlog whose length its callers bound (block
@@ -24,7 +24,7 @@ import {
   ROLE_IDS,
   type RoleId,
 } from '../protocol/requests.ts';
-import type { CallerReads } from './caller-reads.ts';
+import type { CallerIo } from './caller-io.ts';
 import type { Crew } from './crew.ts';
 import { Fifo } from './fifo.ts';
 import { roleError } from './io-errors.ts';
@@ -46,6 +46,8 @@ const POLLED_REQUESTS_MAX = 2;
 const POLL_TURNS_MAX = 10_000;
 /** One slice of a synchronous wait; after it the crew's health is looked at. */
 const WAIT_SLICE_MS = 100;
+/** The same where the owner's own ring has something under way, but what is waited for may come from a thread. */
+const SHARED_WAIT_MICROSECONDS = 1000;
 
 interface BackloggedRequest {
   readonly opcode: number;
@@ -71,8 +73,8 @@ interface RoleQueues {
 export class IoScheduler {
   /** The database's directory, for errors that name a file. */
   readonly directory: string;
-  /** Reads of the owner's own, where it has a ring: published, drained and waited for with what the roles are asked. */
-  callerReads: CallerReads | undefined;
+  /** The owner's own ring, where it has one: published, drained and waited for with what the roles are asked. */
+  callerIo: CallerIo | undefined;
   readonly #crew: Crew;
   readonly #roles: readonly RoleQueues[];
   readonly #eventSleeper: DoorbellSleeper;
@@ -95,10 +97,12 @@ export class IoScheduler {
   };
   readonly #pollInTurn = (): void => this.#poll();
   readonly #hasCompletions = (): boolean => {
+    // After a failure nobody takes them any more.
+    if (this.#failure !== undefined) return false;
     for (const queues of this.#roles) if (queues.completions.hasMore()) return true;
     return false;
   };
-  readonly #hasAnything = (): boolean => this.#hasCompletions() || this.#drainCallerReads() > 0;
+  readonly #hasAnything = (): boolean => this.#hasCompletions() || this.#drainCallerIo() > 0;
 
   constructor(
     crew: Crew,
@@ -221,7 +225,7 @@ export class IoScheduler {
 
   /** Hands over everything that has gathered. */
   publish(): void {
-    this.#noteSettled(this.callerReads?.submit() ?? 0);
+    this.#noteSettled(this.callerIo?.submit() ?? 0);
     this.publishToRoles();
   }
 
@@ -233,7 +237,7 @@ export class IoScheduler {
 
   /** Runs the handlers of all completions that have come; how many there were. */
   drain(): number {
-    return this.#drainCallerReads() + this.#drainRoles();
+    return this.#drainCallerIo() + this.#drainRoles();
   }
 
   #drainRoles(): number {
@@ -242,8 +246,8 @@ export class IoScheduler {
     return this.#noteSettled(drained);
   }
 
-  #drainCallerReads(): number {
-    return this.#noteSettled(this.callerReads?.drain() ?? 0);
+  #drainCallerIo(): number {
+    return this.#noteSettled(this.callerIo?.drain() ?? 0);
   }
 
   #noteSettled(count: number): number {
@@ -291,34 +295,37 @@ export class IoScheduler {
 
   /** The crew's signal: take what has come, publish what that led to, and ask for the next signal. */
   onWake(): void {
-    this.drain();
+    try {
+      this.drain();
+      this.publish();
+    } finally {
+      // What a handler throws is for whoever catches such errors of the process; the next answer is to come all the same.
+      this.#rest();
+    }
+  }
+
+  /** Blocks this thread until `isDone`, which completion handlers make true. */
+  waitUntil(isDone: () => boolean): void {
+    const { callerIo } = this;
+    for (;;) {
+      this.publishToRoles();
+      // Handed over, waited for and taken by one call where it can be.
+      if (callerIo?.isBusy === true && !this.#spin.spin(this.#hasAnything)) {
+        this.#noteSettled(callerIo.wait(this.#hasRequests ? SHARED_WAIT_MICROSECONDS : WAIT_SLICE_MS * 1000));
+      }
+      this.#drainRoles();
+      if (isDone() || this.#failure !== undefined) break;
+      this.publishToRoles();
+      if (callerIo?.isBusy === true || this.#spin.spin(this.#hasCompletions)) continue;
+      this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
+    }
     this.publish();
     this.#rest();
   }
 
-  /** Blocks this thread until `isDone`, which completion handlers make true. What `begin` asks for is known to be waited for. */
-  waitUntil(isDone: () => boolean, begin?: () => void): void {
-    const { callerReads } = this;
-    if (callerReads !== undefined) callerReads.isWaiting = true;
-    try {
-      begin?.();
-      for (;;) {
-        this.publishToRoles();
-        // Handed over, waited for and taken by one call where it can be.
-        if (callerReads?.isBusy === true && !this.#spin.spin(this.#hasAnything)) {
-          this.#noteSettled(callerReads.wait(WAIT_SLICE_MS * 1000));
-        }
-        this.#drainRoles();
-        if (isDone() || this.#failure !== undefined) break;
-        this.publishToRoles();
-        if (callerReads?.isBusy === true || this.#spin.spin(this.#hasCompletions)) continue;
-        this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
-      }
-    } finally {
-      if (callerReads !== undefined) callerReads.isWaiting = false;
-    }
-    this.publish();
-    this.#rest();
+  /** Whether a role has still to answer something. */
+  get #hasRequests(): boolean {
+    return this.#outstanding > this.#callerOutstanding;
   }
 
   /** A ring thread died: whatever is outstanding is answered with that. */

@@ -21,6 +21,7 @@ import {
   ROLE_FLUSH,
   ROLE_WAL,
 } from '../protocol/requests.ts';
+import type { CallerFrames } from './caller-frames.ts';
 import { isRefusal } from './io-errors.ts';
 import type { Answer, IoScheduler } from './io-scheduler.ts';
 
@@ -55,6 +56,7 @@ const RECYCLABLE_MAX = 2;
 
 export class LogFiles {
   readonly #scheduler: IoScheduler;
+  readonly #callerFrames: CallerFrames | undefined;
   readonly #options: LogFilesOptions;
   #active: LogFile | undefined;
   readonly #live: LogFile[] = [];
@@ -65,8 +67,10 @@ export class LogFiles {
   #created = 0;
   #recycled = 0;
 
-  constructor(scheduler: IoScheduler, options: LogFilesOptions) {
+  /** `callerFrames`: who may write to logs as well. */
+  constructor(scheduler: IoScheduler, callerFrames: CallerFrames | undefined, options: LogFilesOptions) {
     this.#scheduler = scheduler;
+    this.#callerFrames = callerFrames;
     this.#options = options;
   }
 
@@ -188,6 +192,7 @@ export class LogFiles {
         this.#preparing = false;
         if (isRecycled) this.#recycled++;
         else this.#created++;
+        this.#callerFrames?.openLog(number);
         this.#prepared.push({ number, bytes, end: 0, durableEnd: 0, reusable: true });
         this.#options.onPrepared();
       },
@@ -223,6 +228,7 @@ export class LogFiles {
 
   /** What closing a file says that nobody needs any more changes nothing. */
   #close(number: number): void {
+    this.#callerFrames?.closeLog(number);
     this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, number);
   }
 

@@ -1,5 +1,5 @@
 /**
- * The write-ahead log's owner side: gathers records into frames and hands these to the wal thread. Owner only.
+ * The write-ahead log's owner side: gathers records into frames and has them written, here (caller-frames.ts) or by the wal thread. Owner only.
  *
  * Group commit by natural batching: while one frame is being written, the next gathers in the other staging buffer and
  * is handed over when the first completes. No timers; a lone write is handed over when its turn of the event loop ends.
@@ -21,7 +21,8 @@ import {
 import { PAGE_BYTES, roundUpToPage } from '../format/limits.ts';
 import { LOG_STAGING_AT, STAGING_BYTES } from '../protocol/crew-layout.ts';
 import { ROLE_WAL, WRITE_FRAME } from '../protocol/requests.ts';
-import type { IoScheduler } from './io-scheduler.ts';
+import type { CallerFrames } from './caller-frames.ts';
+import type { CompletionHandler, IoScheduler } from './io-scheduler.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
 
 export type Reservation = 'ready' | 'busy' | 'log-full';
@@ -45,6 +46,8 @@ export class LogWriter {
   position = LOG_STAGING_AT + FRAME_HEADER_BYTES;
   readonly #scheduler: IoScheduler;
   readonly #logs: LogFiles;
+  /** Undefined: the wal thread writes everything. */
+  readonly #callerFrames: CallerFrames | undefined;
   readonly #listener: LogWriterListener;
   #stagingAt = LOG_STAGING_AT;
   #count = 0;
@@ -70,12 +73,14 @@ export class LogWriter {
     scheduler: IoScheduler,
     pool: Uint8Array<SharedArrayBuffer>,
     logs: LogFiles,
+    callerFrames: CallerFrames | undefined,
     lastSequence: number,
     listener: LogWriterListener,
   ) {
     this.#scheduler = scheduler;
     this.pool = pool;
     this.#logs = logs;
+    this.#callerFrames = callerFrames;
     this.#durableSequence = lastSequence;
     this.#issuedSequence = lastSequence;
     this.#listener = listener;
@@ -147,7 +152,7 @@ export class LogWriter {
     this.#waiters.push(waiter);
   }
 
-  /** Gives the gathered frame to the wal thread, which is idle. */
+  /** Has the gathered frame written. */
   #handOver(): void {
     assert(!this.#writing && this.#count > 0, 'one frame in flight at a time');
     const log = this.#logs.active;
@@ -189,23 +194,27 @@ export class LogWriter {
     this.#frames++;
     this.#records += count;
     this.#frameBytes += frameBytes;
-    this.#scheduler.request(
-      ROLE_WAL,
-      WRITE_FRAME,
-      (result, detail0, detail1) => {
-        this.#writing = false;
-        if (result < 0) {
-          const answer = { result, detail0, detail1 };
-          this.#listener.onFailure(this.#scheduler.errorOf('writing', logName(fileNumber), answer, offset));
-        } else if (this.#failure === undefined) {
-          log.durableEnd = offset + frameBytes;
-          onDurable();
-        }
-      },
-      fileNumber,
-      offset / PAGE_BYTES,
-      stagingAt / PAGE_BYTES,
-    );
+    const onWritten: CompletionHandler = (result, detail0, detail1) => {
+      this.#writing = false;
+      if (result < 0) {
+        const answer = { result, detail0, detail1 };
+        this.#listener.onFailure(this.#scheduler.errorOf('writing', logName(fileNumber), answer, offset));
+      } else if (this.#failure === undefined) {
+        log.durableEnd = offset + frameBytes;
+        onDurable();
+      }
+    };
+    const ask = (): void =>
+      this.#scheduler.request(
+        ROLE_WAL,
+        WRITE_FRAME,
+        onWritten,
+        fileNumber,
+        offset / PAGE_BYTES,
+        stagingAt / PAGE_BYTES,
+      );
+    const frame = { log: fileNumber, offset, at: stagingAt, payloadLength };
+    if (this.#callerFrames?.write(frame, onWritten, ask) !== true) ask();
   }
 
   /** Bytes of log that a batch of so many bytes of records takes, as frames of its own. */

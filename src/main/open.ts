@@ -5,7 +5,8 @@
 import { resolve } from 'node:path';
 import { QuadringError } from '../errors.ts';
 import { inspectDirectory, type DirectoryContents } from './directory-contents.ts';
-import { Engine, type EngineGround } from './engine.ts';
+import { Engine } from './engine.ts';
+import type { EngineGround } from './engine-ground.ts';
 import type { Environment } from './environment.ts';
 import { Holdings, undone } from './holdings.ts';
 import { translated, translatedError } from './io-errors.ts';

@@ -20,6 +20,8 @@ import type { BlockCache, BlockWaiter, PrefetchReader } from './block-cache.ts';
 import type { Table } from './table.ts';
 
 const WINDOW_BLOCKS_MIN = 2;
+/** A scan that is expected to need no more blocks has them read on the owner's own ring. */
+const SHORT_BLOCKS_MAX = 8;
 /** A cursor is idle when others have moved so often since it moved. */
 const IDLE_MOVES = 256;
 /** As long as a scan has passed no more blocks than this, what it read stays in the cache. */
@@ -205,6 +207,8 @@ export class ReadAhead implements PrefetchReader {
   /** The last block of the scan's range in this table. */
   readonly #last: number;
   readonly #fillCache: boolean;
+  /** So few are needed that another thread would not have them sooner. */
+  readonly #isShort: boolean;
   /** Blocks on their way or held, in the order of the scan. */
   #blocks: AheadBlock[] = [];
   /** Also those that were dropped. */
@@ -236,6 +240,7 @@ export class ReadAhead implements PrefetchReader {
     this.#last = range.last;
     this.#next = range.first;
     this.#fillCache = range.fillCache;
+    this.#isShort = range.expectedBlocks <= SHORT_BLOCKS_MAX;
     this.#window = Math.min(WINDOW_BLOCKS_MIN, budget.windowMax);
     this.#expectedEnd = range.first + this.#step * range.expectedBlocks;
   }
@@ -331,7 +336,7 @@ export class ReadAhead implements PrefetchReader {
       this.#budget.giveBack(1);
       return true;
     }
-    if (!cache.prefetch(this.#table, block, this)) {
+    if (!cache.prefetch(this.#table, block, this, this.#isShort)) {
       this.#budget.giveBack(1);
       return false;
     }

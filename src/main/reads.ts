@@ -48,6 +48,7 @@ export class Reads {
 
   /** The same, done when it returns. */
   lookupSync(sequence: number, keep: boolean, onFound: OnFound): void {
+    const { scheduler, callerReads } = this.#engine;
     let done = false;
     let isGivenUp = false;
     let failure: Error | undefined;
@@ -71,11 +72,11 @@ export class Reads {
       onError: settle,
     };
     try {
-      this.#engine.scheduler.waitUntil(
-        () => done,
-        () => this.lookup(sequence, keep, handler),
-      );
+      if (callerReads !== undefined) callerReads.isWaiting = true;
+      this.lookup(sequence, keep, handler);
+      scheduler.waitUntil(() => done);
     } finally {
+      if (callerReads !== undefined) callerReads.isWaiting = false;
       isGivenUp = !done;
     }
     if (failure !== undefined) throw failure;

@@ -46,8 +46,9 @@ export interface DatabaseStats {
   /** Whether the ring threads were handed on by a database that had been closed. */
   readonly crewAdopted: boolean;
   readonly rings: readonly RingStatistics[];
-  /** The calling thread's own (`io.callerReads`); null where there is none. */
+  /** The calling thread's own (`io.callerReads`); null where there is none, and why. */
   readonly callerRing: (RingDescription & RingCounters) | null;
+  readonly callerRingRefusal: string | null;
   readonly lastSequence: number;
   /** Every write up to it survives a crash. */
   readonly durableSequence: number;
@@ -148,6 +149,7 @@ export function collectStats(engine: Engine): DatabaseStats {
       crew.callerRing === undefined
         ? null
         : { ...crew.callerRing.describe(), ...readCounters(crew.callerRing.statistics) },
+    callerRingRefusal: crew.callerRingRefusal,
     lastSequence: engine.writes.lastSequence,
     durableSequence: engine.writer.durableSequence,
     memtables: { activeEntries: active.entries, activeBytes: active.usedBytes, frozen: frozen.length },

@@ -17,6 +17,7 @@ import { BlockCursor } from '../format/block-cursor.ts';
 import { lowerBoundInBlock } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
+import { copyBytes } from './bytes.ts';
 import { Cursor, ENDED, FAILED, PAUSED, WAITING } from './cursor.ts';
 import type { KeyRange } from './range.ts';
 import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
@@ -365,7 +366,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #copyBlock(base: number): void {
     const length = this.table.index.memoryPagesOf(this.#block) * PAGE_BYTES;
     const copy = this.#copyTarget(length);
-    copy.set(this.#entry.bytes.subarray(base, base + length));
+    copyBytes(this.#entry.bytes, base, length, copy, 0);
     this.#entry.enter(copy, 0);
     this.#isInPlace = false;
     this.isPrivate = true;

@@ -19,6 +19,7 @@ import {
   ROLE_FOREGROUND,
 } from '../protocol/requests.ts';
 import type { BlockCache } from './block-cache.ts';
+import type { CallerReads } from './caller-reads.ts';
 import type { ExtentReader } from './extent-reader.ts';
 import { isDirectoryUnsynced } from './io-errors.ts';
 import type { IoScheduler } from './io-scheduler.ts';
@@ -48,6 +49,8 @@ export interface TableFilesStatistics {
 
 export interface TableFilesOptions {
   readonly scheduler: IoScheduler;
+  /** Who may have tables open as well. */
+  readonly callerReads: CallerReads | undefined;
   readonly extents: ExtentReader;
   readonly cache: BlockCache;
   readonly spares: Omit<SpareFilesOptions, 'remove'>;
@@ -59,6 +62,7 @@ export interface TableFilesOptions {
 
 export class TableFiles {
   readonly #scheduler: IoScheduler;
+  readonly #callerReads: CallerReads | undefined;
   readonly #extents: ExtentReader;
   readonly #cache: BlockCache;
   readonly #spares: SpareFiles;
@@ -72,8 +76,9 @@ export class TableFiles {
   #failed = 0;
   #lastFailure: QuadringError | undefined;
 
-  constructor({ scheduler, extents, cache, spares, mayBeShared, onFailure }: TableFilesOptions) {
+  constructor({ scheduler, callerReads, extents, cache, spares, mayBeShared, onFailure }: TableFilesOptions) {
     this.#scheduler = scheduler;
+    this.#callerReads = callerReads;
     this.#mayBeShared = mayBeShared;
     this.#extents = extents;
     this.#cache = cache;
@@ -216,7 +221,7 @@ export class TableFiles {
   }
 
   async #close(number: number): Promise<void> {
-    this.#scheduler.callerReads?.closeTable(number);
+    this.#callerReads?.closeTable(number);
     const closed = await this.#scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, number);
     if (closed.result < 0) throw this.#scheduler.errorOf('closing', tableName(number), closed);
   }

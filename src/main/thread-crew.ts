@@ -73,6 +73,7 @@ export class ThreadCrew implements Crew {
   readonly statistics: readonly Float64Array[];
   readonly memory: CrewMemory;
   callerRing: NativeCallerRing | undefined;
+  callerRingRefusal: string | null = null;
   adopted = false;
   memoryAttached = false;
   listener: CrewListener | undefined;
@@ -125,7 +126,9 @@ export class ThreadCrew implements Crew {
         return ready;
       });
       crew.#unreferenceWorkers();
-      crew.callerRing = NativeCallerRing.of(settings, crew.memory.pool, () => crew.listener?.onWake());
+      const callerRing = NativeCallerRing.of(settings.io, crew.memory.pool, () => crew.listener?.onWake());
+      if (typeof callerRing === 'string') crew.callerRingRefusal = callerRing;
+      else crew.callerRing = callerRing;
       liveCrews.add(crew);
       return crew;
     } catch (error) {
@@ -329,9 +332,12 @@ export class ThreadCrew implements Crew {
 
   /** Not before the threads have ended: one that has not may still ring, with numbers that must not become anybody else's. */
   #giveBack(): void {
-    this.callerRing?.close();
-    native.closeSignal(this.#signal);
-    closeDescriptors(this.#eventfds);
+    try {
+      this.callerRing?.close();
+    } finally {
+      native.closeSignal(this.#signal);
+      closeDescriptors(this.#eventfds);
+    }
     // A ring that was closed with something in flight has left the kernel at work on this memory.
     if (native.undrainedRings() === this.#undrainedRingsBefore) memoryInUse.delete(this.memory);
   }

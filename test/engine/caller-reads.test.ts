@@ -1,4 +1,4 @@
-/** Blocks that the calling thread reads on its own ring: which do, what becomes of those that go wrong, and of the files. */
+/** What the calling thread reads and writes on its own ring: which blocks and frames, what goes wrong, and of the files. */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -159,6 +159,30 @@ test.serial('tables that compactions replaced are let go', async (t) => {
   await database.close();
   const removed = readdirSync('/proc/self/fd').filter((descriptor) => isOfRemoved(descriptor, directory));
   t.deepEqual(removed, []);
+});
+
+test.serial('frames of lone writes do not cross threads, those of large ones do', async (t) => {
+  const directory = join(temporaryDirectory(t), 'db');
+  const database = await openDatabase(t, directory, 'uring', { io: PLAIN });
+  await database.put(keyOf(0), 'the log is opened for the caller’s ring meanwhile');
+  const framesBy = (): { caller: number; wal: number } => {
+    const { rings, callerRing } = database.stats();
+    return {
+      caller: callerRing?.requests ?? 0,
+      wal: rings.find(({ role }) => role === 'wal')?.bytesWritten ?? 0,
+    };
+  };
+  const before = framesBy();
+  for (let i = 0; i < 50; i++) await database.put(keyOf(i), valueOf(500, i));
+  const between = framesBy();
+  t.is(between.caller - before.caller, 50);
+  t.is(between.wal, before.wal);
+  await database.put('large', valueOf(600_000, 1));
+  t.true(framesBy().wal > between.wal);
+  await database.close();
+  const again = await openDatabase(t, directory, 'uring', { io: PLAIN });
+  for (let i = 0; i < 50; i++) t.deepEqual(again.getSync(keyOf(i)), valueOf(500, i));
+  t.deepEqual(again.getSync('large'), valueOf(600_000, 1));
 });
 
 function isOfRemoved(descriptor: string, directory: string): boolean {

@@ -31,7 +31,7 @@ for (const [sourceName, makeSource] of Object.entries(SOURCES)) {
       const source = makeSource();
       source.set(randomFillSync(Buffer.alloc(MEMORY_BYTES)));
       const target = makeTarget();
-      for (let length = 0; length <= 140; length++) {
+      for (let length = 0; length <= 200; length++) {
         for (const [start, at] of [
           [0, 0],
           [1, 2],

@@ -51,7 +51,9 @@ export class HeldWorld {
     options: DatabaseOptions = { writeBufferBytes: 65_536 },
     environment = this.environment,
   ): Promise<Database> {
-    return Database.openIn(environment, SIMULATED_DIRECTORY, options);
+    // What is held are roles: nothing is done beside them.
+    const io = { ...options.io, callerReads: false };
+    return Database.openIn(environment, SIMULATED_DIRECTORY, { ...options, io });
   }
 
   /** The role takes no step until it is released. */

@@ -4,6 +4,7 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { QuadringError } from '../../src/errors.ts';
+import { callerRingRefusal } from '../../src/main/caller-ring.ts';
 import type { CallerRing, Crew, CrewListener, CrewMemory } from '../../src/main/crew.ts';
 import type { Environment } from '../../src/main/environment.ts';
 import type { FileSystem } from '../../src/main/file-system.ts';
@@ -98,7 +99,8 @@ class InThreadCrew implements Crew {
   adopted = false;
   failure: Error | undefined;
   memoryAttached = false;
-  readonly callerRing: SimulatedCallerRing;
+  readonly callerRing: SimulatedCallerRing | undefined;
+  readonly callerRingRefusal: string | null;
   listener: CrewListener | undefined;
   crashed = false;
   readonly #simulated: SimulatedRing[];
@@ -124,9 +126,11 @@ class InThreadCrew implements Crew {
     const rings = ROLE_IDS.map(
       () => new SimulatedRing({ entries, disk, random, onStep, slowOneIn, onPolled }),
     );
-    const callerRing = new SimulatedCallerRing(this.memory.pool, { disk, random, onStep, slowOneIn }, this);
-    this.callerRing = callerRing;
-    this.#simulated = [...rings, callerRing.ring];
+    this.callerRingRefusal = callerRingRefusal(settings.io);
+    if (this.callerRingRefusal === null) {
+      this.callerRing = new SimulatedCallerRing(this.memory.pool, { disk, random, onStep, slowOneIn }, this);
+    }
+    this.#simulated = this.callerRing === undefined ? rings : [...rings, this.callerRing.ring];
     this.rings = rings.map((ring) => ring.describe());
     this.#hosts = ROLE_IDS.map((role) =>
       createRoleHost({
@@ -180,7 +184,7 @@ class InThreadCrew implements Crew {
       this.#step();
       if (this.crashed) return;
       const isWanted = Atomics.exchange(this.control, OWNER_EVENT_WORD, 0) !== 0;
-      if (isWanted || this.callerRing.ring.hasPending) this.listener?.onWake();
+      if (isWanted || this.callerRing?.ring.hasPending === true) this.listener?.onWake();
       this.#schedule();
     });
   }

@@ -1,0 +1,137 @@
+/** Operations on the owner's own ring: what becomes of all when one handler throws, or the ring itself. */
+import test from 'ava';
+import { CallerIo, NEVER_DONE } from '../../src/main/caller-io.ts';
+import type { CallerRing } from '../../src/main/crew.ts';
+import {
+  COMPLETION_WORDS,
+  NAME_STRIDE_BYTES,
+  OPCODE_NOP,
+  RECORD_WORDS,
+} from '../../src/protocol/ring-records.ts';
+import { WORD_USER_DATA } from '../../src/protocol/ring-records.ts';
+import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
+
+const ENTRIES = 8;
+
+/** Completes, when it is told to, what it was handed, or cannot go on. */
+class ScriptedRing implements CallerRing {
+  readonly entries = ENTRIES;
+  readonly records = new Int32Array(ENTRIES * RECORD_WORDS);
+  readonly names = new Uint8Array(ENTRIES * NAME_STRIDE_BYTES);
+  readonly completions = new Int32Array(4 * ENTRIES * COMPLETION_WORDS);
+  readonly statistics = new Float64Array(STATISTICS_DOUBLES);
+  readonly fixedFiles = 0;
+  readonly taken: number[] = [];
+  completes = 0;
+  failure: Error | undefined;
+  turns = 0;
+
+  describe(): never {
+    throw new Error('nobody asks');
+  }
+
+  turn(count: number): number {
+    this.turns++;
+    if (this.failure !== undefined) throw this.failure;
+    for (let i = 0; i < count; i++) this.taken.push(this.records[i * RECORD_WORDS + WORD_USER_DATA]);
+    const completed = this.taken.splice(0, this.completes);
+    completed.forEach((userData, i) => this.completions.set([userData, 0, -1], i * COMPLETION_WORDS));
+    return completed.length;
+  }
+}
+
+class Rig {
+  readonly ring = new ScriptedRing();
+  readonly results: string[] = [];
+  readonly failures: Error[] = [];
+  outstanding = 0;
+  readonly io: CallerIo;
+
+  constructor(onFailure: (rig: Rig) => void = () => undefined) {
+    this.io = new CallerIo({
+      ring: this.ring,
+      directory: 3,
+      directIo: false,
+      now: () => 0,
+      onBegun: () => this.outstanding++,
+      onEnded: () => this.outstanding--,
+      onFailure: (error) => {
+        this.failures.push(error);
+        onFailure(this);
+      },
+    });
+  }
+
+  begin(name: string, then: () => void = () => undefined): void {
+    this.io.push(OPCODE_NOP, 0, 0, 0, 0, 0, (result) => {
+      this.results.push(`${name} ${result}`);
+      then();
+    });
+  }
+}
+
+test('a handler that throws keeps no other from its result', (t) => {
+  const rig = new Rig();
+  rig.begin('a', () => {
+    throw new Error('of a handler');
+  });
+  rig.begin('b');
+  rig.begin('c');
+  rig.io.submit();
+  rig.ring.completes = 3;
+  t.throws(() => rig.io.drain(), { message: 'of a handler' });
+  t.deepEqual(rig.results, ['a 0', 'b 0', 'c 0']);
+  t.is(rig.outstanding, 0);
+  t.false(rig.io.isBusy);
+  t.is(rig.io.room, ENTRIES);
+});
+
+test('a handler may lead to another turn', (t) => {
+  const rig = new Rig();
+  rig.begin('a', () => {
+    rig.begin('d');
+    rig.io.drain();
+  });
+  rig.begin('b');
+  rig.begin('c');
+  rig.io.submit();
+  rig.ring.completes = 2;
+  t.is(rig.io.drain(), 2);
+  t.deepEqual(rig.results, ['a 0', 'c 0', 'd 0', 'b 0']);
+  t.is(rig.outstanding, 0);
+});
+
+test('a ring that cannot go on gives up everything once, whatever is done when that is told', (t) => {
+  const rig = new Rig(({ io }) => {
+    io.drain();
+    io.submit();
+    io.stop();
+  });
+  rig.begin('in flight');
+  rig.io.submit();
+  rig.begin('queued');
+  rig.ring.failure = new Error('of the ring');
+  rig.io.drain();
+  t.deepEqual(rig.failures, [rig.ring.failure]);
+  t.deepEqual(rig.results.toSorted(), [`in flight ${NEVER_DONE}`, `queued ${NEVER_DONE}`]);
+  t.is(rig.outstanding, 0);
+  t.false(rig.io.isBusy);
+  t.is(rig.io.room, 0);
+  const { turns } = rig.ring;
+  t.is(rig.io.drain() + rig.io.submit() + rig.io.wait(1), 0);
+  t.is(rig.ring.turns, turns, 'it is not asked again');
+});
+
+test('files are closed as soon as there is room', (t) => {
+  const rig = new Rig();
+  for (let i = 0; i < ENTRIES; i++) rig.begin(`${i}`);
+  rig.io.submit();
+  rig.io.close(1 << 30);
+  t.is(rig.outstanding, ENTRIES);
+  rig.ring.completes = 1;
+  rig.io.drain();
+  t.is(rig.outstanding, ENTRIES, 'one has ended, and the close has begun');
+  rig.ring.completes = ENTRIES;
+  while (rig.io.isBusy) rig.io.drain();
+  t.is(rig.outstanding, 0);
+});
