@@ -104,7 +104,7 @@ export class NativeCallerRing implements CallerRing {
 
 /** Why settings are not for a ring of the owner's own; null: they are. */
 export function callerRingRefusal(io: Settings['io']): string | null {
-  if (!io.callerReads) return 'io.callerReads is false';
+  if (!io.callerRing) return 'io.callerRing is false';
   if (io.polling !== 'off') return 'io.sqpoll is for rings that threads have';
   if (io.pollsCompletions) return 'io.iopoll is for rings that threads have';
   return io.backend === 'syscall' ? 'io.backend is syscall' : null;

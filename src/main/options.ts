@@ -46,8 +46,8 @@ export interface IoOptions {
   readonly queueDepth?: number;
   /** Longest adaptive spin before a thread sleeps, in microseconds, 0 to 1000. Default 0. */
   readonly spinMicroseconds?: number;
-  /** Blocks are read on a ring of the calling thread's own, but with `sqpoll` or `iopoll` and on system calls. Default true. */
-  readonly callerReads?: boolean;
+  /** What is short is read and written on a ring of the calling thread's own; not on system calls, with `sqpoll` or `iopoll`. Default true. */
+  readonly callerRing?: boolean;
 }
 
 export interface ReadAheadOptions {
@@ -167,7 +167,7 @@ export interface Settings {
     readonly foregroundEntries: number;
     readonly backgroundEntries: number;
     readonly spinMicroseconds: number;
-    readonly callerReads: boolean;
+    readonly callerRing: boolean;
   };
 }
 
@@ -237,7 +237,7 @@ const IO_OPTION_NAMES = new Set<string>([
   'iopoll',
   'queueDepth',
   'spinMicroseconds',
-  'callerReads',
+  'callerRing',
 ] satisfies (keyof IoOptions)[]);
 
 /** Throws `QuadringError` INVALID_ARGUMENT naming the option that is wrong, or that does not exist. */
@@ -304,7 +304,7 @@ export function resolveOptions(options: DatabaseOptions = {}): Settings {
       // Where cores are few the core that a spin takes is the one that the answer needs.
       spinMicroseconds:
         availableParallelism() === 1 ? 0 : integer('io.spinMicroseconds', io.spinMicroseconds, 0, 0, 1000),
-      callerReads: boolean('io.callerReads', io.callerReads, true),
+      callerRing: boolean('io.callerRing', io.callerRing, true),
     },
   };
 }

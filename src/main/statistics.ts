@@ -46,7 +46,7 @@ export interface DatabaseStats {
   /** Whether the ring threads were handed on by a database that had been closed. */
   readonly crewAdopted: boolean;
   readonly rings: readonly RingStatistics[];
-  /** The calling thread's own (`io.callerReads`); null where there is none, and why. */
+  /** The calling thread's own (`io.callerRing`); null where there is none, and why. */
   readonly callerRing: (RingDescription & RingCounters) | null;
   readonly callerRingRefusal: string | null;
   readonly lastSequence: number;

@@ -129,7 +129,7 @@ test.serial('a block that is damaged is refused with its place, read again or no
 test.serial('its ring is not there where the settings say so', async (t) => {
   const settings = [
     ['syscall', {}],
-    ['uring', { callerReads: false }],
+    ['uring', { callerRing: false }],
     ['uring', { sqpoll: true }],
     ['uring', { iopoll: true }],
   ] as const;

@@ -52,7 +52,7 @@ export class HeldWorld {
     environment = this.environment,
   ): Promise<Database> {
     // What is held are roles: nothing is done beside them.
-    const io = { ...options.io, callerReads: false };
+    const io = { ...options.io, callerRing: false };
     return Database.openIn(environment, SIMULATED_DIRECTORY, { ...options, io });
   }
 
