@@ -35,7 +35,7 @@ const QUICK = { rounds: 1, entries: 20_000, factor: 0.005 };
 const ROUNDS = 5;
 const ENTRIES = 1_000_000;
 /** So many times as many where the disk is meant. */
-const COLD_TIMES = 4;
+const COLD_TIMES = 2;
 const RESULTS = 'bench/results';
 const DOCUMENT = 'docs/benchmarks.md';
 const CHARTS = 'docs/charts';
