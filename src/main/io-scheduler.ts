@@ -102,7 +102,6 @@ export class IoScheduler {
     for (const queues of this.#roles) if (queues.completions.hasMore()) return true;
     return false;
   };
-  readonly #hasAnything = (): boolean => this.#hasCompletions() || this.#drainCallerIo() > 0;
 
   constructor(
     crew: Crew,
@@ -309,8 +308,8 @@ export class IoScheduler {
     const { callerIo } = this;
     for (;;) {
       this.publishToRoles();
-      // Handed over, waited for and taken by one call where it can be.
-      if (callerIo?.isBusy === true && !this.#spin.spin(this.#hasAnything)) {
+      // Handed over, waited for and taken by one call where it can be. Without a spin: it saves no wake-up of a thread.
+      if (callerIo?.isBusy === true) {
         this.#noteSettled(callerIo.wait(this.#hasRequests ? SHARED_WAIT_MICROSECONDS : WAIT_SLICE_MS * 1000));
       }
       this.#drainRoles();
@@ -351,7 +350,8 @@ export class IoScheduler {
    */
   #rest(): void {
     if (this.#polling !== undefined || this.#outstanding === 0) return;
-    const budgetMicroseconds = this.#outstanding > POLLED_REQUESTS_MAX ? 0 : this.#pollSpin.begin();
+    const isLittle = this.#hasRequests && this.#outstanding <= POLLED_REQUESTS_MAX;
+    const budgetMicroseconds = isLittle ? this.#pollSpin.begin() : 0;
     if (budgetMicroseconds === 0) this.#armWake();
     else this.#pollLater({ begunMs: this.#now(), budgetMicroseconds, turns: 0 });
   }
