@@ -44,7 +44,9 @@
 //   user data says which they are, because a disk may answer a read with that error as well.
 //
 // NOTIFICATION
-//   An eventfd that is to be notified is told of completions that come between turns, and of no others.
+//   An eventfd that is to be notified is told of completions that come between turns and, on x86-64, of no others. The
+//   kernel may leave its word that there is work standing when there is none any more: then it is told for nothing until the
+//   next completion.
 //
 // THREAD SAFETY
 //   Every method belongs to the thread that made the ring (IORING_SETUP_SINGLE_ISSUER lets no other submit or wait).
@@ -79,6 +81,15 @@ constexpr uint32_t kCompletionQueueFactor = 8;
 static_assert(kEntriesMax * kCompletionQueueFactor <= ProvidedBuffers::kEntriesMax, "one buffer for each in flight");
 /** What the kernel's thread takes at once where it serves more than one ring, and so the longest chain. */
 constexpr uint32_t kPolledChainMax = 8;
+/**
+ * Whether an eventfd that is notified can be left out of what a turn hands over. Elsewhere the kernel's look at whether it is
+ * wanted may come before others see that there is work (io_eventfd_grab has no barrier), and a wake-up would be lost.
+ */
+#if defined(__x86_64__)
+constexpr bool kTurnsAreQuiet = true;
+#else
+constexpr bool kTurnsAreQuiet = false;
+#endif
 /** Room in the completion queue for the ring's own: the eventfd's read and two cancellations. */
 constexpr uint32_t kInternalMax = 3;
 
@@ -145,12 +156,13 @@ uint32_t Ring::Room() const {
 }
 
 int Ring::Turn(uint32_t count, uint32_t wait_microseconds) {
-  if (!Notifies()) return TakeTurn(count, wait_microseconds);
+  if (!Notifies() || !kTurnsAreQuiet) return TakeTurn(count, wait_microseconds);
   // Nobody has to be told of what is handed over here.
   io_uring_cq_eventfd_toggle(queue_.ring(), false);
   const int total = TakeTurn(count, wait_microseconds);
   io_uring_cq_eventfd_toggle(queue_.ring(), true);
-  // What came before the kernel saw that; it says first that there is work, and looks then.
+  // What came before the kernel saw that: it says that there is work and looks then, in this order on a processor whose
+  // atomic operations are barriers.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (queue_.HasCompletions() || queue_.HasTaskWork()) Notify();
   return total;

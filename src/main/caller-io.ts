@@ -102,14 +102,15 @@ export class CallerIo {
     return this.#inFlight > 0 || this.#queued > 0;
   }
 
-  /** Opens a file of the directory, with O_DIRECT where the database does; the result is a handle. REQUIRES: room. */
+  /** Opens a file of the directory, and no link, with O_DIRECT where the database does; the result is a handle. REQUIRES: room. */
   open(name: string, flags: number, handler: OperationHandler): void {
     assert(name.length < SECOND_NAME_BYTES, 'file names fit their field');
     const { ring, directory, directIo } = this.#options;
     let at = this.#queued * NAME_STRIDE_BYTES;
     for (let i = 0; i < name.length; i++) ring.names[at++] = name.charCodeAt(i);
     ring.names[at] = 0;
-    this.push(OPCODE_OPEN, directory, 0, flags | (directIo ? constants.O_DIRECT : 0), 0, 0, handler);
+    const more = constants.O_NOFOLLOW | (directIo ? constants.O_DIRECT : 0);
+    this.push(OPCODE_OPEN, directory, 0, flags | more, 0, 0, handler);
   }
 
   /** Closes a file that is not used any more, as soon as there is room. */

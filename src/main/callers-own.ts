@@ -8,6 +8,12 @@ import type { Crew } from './crew.ts';
 import type { AttachedPlace } from './crew-attachment.ts';
 import type { IoScheduler } from './io-scheduler.ts';
 
+export interface CallersOwn {
+  readonly reads: CallerReads;
+  /** Undefined without O_DIRECT: some file systems then sync within the submission, however it asks not to wait. */
+  readonly frames: CallerFrames | undefined;
+}
+
 /** Undefined where there is no such ring. The scheduler publishes, drains and waits for what is done on it. */
 export function callersOwn(
   { callerRing, memory }: Crew,
@@ -15,7 +21,7 @@ export function callersOwn(
   { directories, directIo, salt, slotBytes }: AttachedPlace,
   now: () => number,
   onFailure: (error: Error) => void,
-): { readonly reads: CallerReads; readonly frames: CallerFrames } | undefined {
+): CallersOwn | undefined {
   if (callerRing === undefined) return undefined;
   const io = new CallerIo({
     ring: callerRing,
@@ -28,5 +34,6 @@ export function callersOwn(
   });
   scheduler.callerIo = io;
   const { pool } = memory;
-  return { reads: new CallerReads(io, pool, slotBytes), frames: new CallerFrames(io, pool, salt) };
+  const frames = directIo ? new CallerFrames(io, pool, salt) : undefined;
+  return { reads: new CallerReads(io, pool, slotBytes), frames };
 }

@@ -369,15 +369,16 @@ export class Engine implements CrewListener {
   }
 
   onFailure(error: Error): void {
-    const failure =
-      error instanceof QuadringError
-        ? error
-        : new QuadringError('WORKER_FAILED', error.message, { cause: error });
+    const isOurs = error instanceof QuadringError;
+    const failure = isOurs ? error : new QuadringError('WORKER_FAILED', error.message, { cause: error });
     // Nobody knows what its threads and the kernel still do for this database: it is not handed on.
     this.ground.holdings.crew.failure ??= failure;
     this.fail(failure);
-    this.scheduler.callerIo?.stop();
-    this.scheduler.fail(failure);
+    try {
+      this.scheduler.callerIo?.stop();
+    } finally {
+      this.scheduler.fail(failure);
+    }
   }
 
   /** The first failure that is final: reads go on, at what is durable; nothing else does. */

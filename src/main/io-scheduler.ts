@@ -87,13 +87,18 @@ export class IoScheduler {
   #outstanding = 0;
   /** Of these the owner's own. */
   #callerOutstanding = 0;
+  /** Something is outstanding, or has just been answered. */
+  #isAwaited = false;
   #publishScheduled = false;
   #failure: Error | undefined;
   #idleWaiters: (() => void)[] = [];
   readonly #publishInMicrotask = (): void => {
     this.#publishScheduled = false;
-    this.publish();
-    this.#rest();
+    try {
+      this.publish();
+    } finally {
+      this.#rest();
+    }
   };
   readonly #pollInTurn = (): void => this.#poll();
   readonly #hasCompletions = (): boolean => {
@@ -172,7 +177,10 @@ export class IoScheduler {
   }
 
   #noteBegun(): void {
-    if (this.#outstanding++ === 0) this.#crew.keepAlive(true);
+    if (this.#outstanding++ === 0) {
+      this.#isAwaited = true;
+      this.#crew.keepAlive(true);
+    }
     if (this.#publishScheduled) return;
     this.#publishScheduled = true;
     queueMicrotask(this.#publishInMicrotask);
@@ -224,8 +232,12 @@ export class IoScheduler {
 
   /** Hands over everything that has gathered. */
   publish(): void {
-    this.#noteSettled(this.callerIo?.submit() ?? 0);
-    this.publishToRoles();
+    try {
+      this.callerIo?.submit();
+    } finally {
+      this.#noteSettled();
+      this.publishToRoles();
+    }
   }
 
   /** Makes requests visible to the ring threads and wakes those that sleep. */
@@ -234,24 +246,23 @@ export class IoScheduler {
     for (const role of ROLE_IDS) if (this.#roles[role].requests.publish()) this.#crew.ring(role);
   }
 
-  /** Runs the handlers of all completions that have come; how many there were. */
+  /** Runs the handlers of all completions that have come; how many there were. One that throws ends it: the rest comes later. */
   drain(): number {
-    return this.#drainCallerIo() + this.#drainRoles();
+    try {
+      return (this.callerIo?.drain() ?? 0) + this.#drainRoles();
+    } finally {
+      this.#noteSettled();
+    }
   }
 
   #drainRoles(): number {
     let drained = 0;
     for (const queues of this.#roles) if (queues.outstanding > 0) drained += this.#drainRole(queues);
-    return this.#noteSettled(drained);
+    return drained;
   }
 
-  #drainCallerIo(): number {
-    return this.#noteSettled(this.callerIo?.drain() ?? 0);
-  }
-
-  #noteSettled(count: number): number {
-    if (count > 0 && this.#outstanding === 0) this.#becomeIdle();
-    return count;
+  #noteSettled(): void {
+    if (this.#outstanding === 0 && this.#isAwaited) this.#becomeIdle();
   }
 
   /** Resolves when every request has been answered. */
@@ -261,6 +272,7 @@ export class IoScheduler {
   }
 
   #becomeIdle(): void {
+    this.#isAwaited = false;
     this.#crew.keepAlive(false);
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
@@ -306,20 +318,29 @@ export class IoScheduler {
   /** Blocks this thread until `isDone`, which completion handlers make true. */
   waitUntil(isDone: () => boolean): void {
     const { callerIo } = this;
-    for (;;) {
-      this.publishToRoles();
-      // Handed over, waited for and taken by one call where it can be. Without a spin: it saves no wake-up of a thread.
-      if (callerIo?.isBusy === true) {
-        this.#noteSettled(callerIo.wait(this.#hasRequests ? SHARED_WAIT_MICROSECONDS : WAIT_SLICE_MS * 1000));
+    try {
+      for (;;) {
+        this.publishToRoles();
+        if (callerIo?.isBusy === true && !isDone() && !this.#hasCompletions()) this.#waitForCaller(callerIo);
+        this.#drainRoles();
+        if (isDone() || this.#failure !== undefined) break;
+        this.publishToRoles();
+        if (callerIo?.isBusy === true || this.#spin.spin(this.#hasCompletions)) continue;
+        this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
       }
-      this.#drainRoles();
-      if (isDone() || this.#failure !== undefined) break;
-      this.publishToRoles();
-      if (callerIo?.isBusy === true || this.#spin.spin(this.#hasCompletions)) continue;
-      this.#crew.waitForCompletions(this.#hasCompletions, WAIT_SLICE_MS);
+    } finally {
+      this.#noteSettled();
     }
     this.publish();
     this.#rest();
+  }
+
+  /** What is gathered is handed over, waited for and taken by one call where it can be. Without a spin: no thread is woken. */
+  #waitForCaller(callerIo: CallerIo): void {
+    const isShared = this.#hasRequests;
+    const completed = callerIo.wait(isShared ? SHARED_WAIT_MICROSECONDS : WAIT_SLICE_MS * 1000);
+    // What is waited for may be a thread's to answer, and that thread dead.
+    if (completed === 0 && isShared) this.#crew.waitForCompletions(this.#hasCompletions, 1);
   }
 
   /** Whether a role has still to answer something. */
