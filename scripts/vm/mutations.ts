@@ -19,6 +19,11 @@ export const MUTATIONS: readonly Mutation[] = [
         from: 'const flags = FLAG_DSYNC | memory.pollFlag(length);',
         to: 'const flags = memory.pollFlag(length);',
       },
+      {
+        file: 'src/main/caller-frames.js',
+        from: 'frame.offset, FLAG_DSYNC,',
+        to: 'frame.offset, 0,',
+      },
     ],
   },
   {
