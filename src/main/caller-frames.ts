@@ -15,6 +15,7 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import { RESULT_WORKER_FAILED, STEP_WRITE } from '../protocol/requests.ts';
 import { FLAG_DSYNC, OPCODE_WRITE } from '../protocol/ring-records.ts';
 import { STATISTIC_BYTES_WRITTEN, STATISTIC_REQUESTS } from '../protocol/ring-statistics.ts';
+import { CallerFiles } from './caller-files.ts';
 import { NEVER_DONE, type CallerIo } from './caller-io.ts';
 import type { CompletionHandler } from './io-scheduler.ts';
 
@@ -35,12 +36,12 @@ export class CallerFrames {
   readonly #io: CallerIo;
   readonly #pool: Uint8Array;
   readonly #salt: number;
-  /** Handles by log; undefined while one is being opened. */
-  readonly #handles = new Map<number, number | undefined>();
+  readonly logs: CallerFiles;
   #isWriting = false;
 
   constructor(io: CallerIo, pool: Uint8Array, salt: number) {
     this.#io = io;
+    this.logs = new CallerFiles(io, logName, constants.O_WRONLY);
     this.#pool = pool;
     this.#salt = salt;
   }
@@ -48,24 +49,7 @@ export class CallerFrames {
   /** Begins to open a log that has been prepared; until it is open its frames are the wal thread's. */
   openLog(log: number): void {
     if (this.#io.room === 0) return;
-    this.#handles.set(log, undefined);
-    this.#io.open(logName(log), constants.O_WRONLY, (handle) => {
-      if (handle < 0) this.#handles.delete(log);
-      else if (this.#handles.has(log)) this.#handles.set(log, handle);
-      // It was closed meanwhile.
-      else this.#io.close(handle);
-    });
-  }
-
-  /** REQUIRES: no frame is being written to it. */
-  closeLog(log: number): void {
-    const handle = this.#handles.get(log);
-    this.#handles.delete(log);
-    if (handle !== undefined) this.#io.close(handle);
-  }
-
-  closeAll(): void {
-    for (const log of [...this.#handles.keys()]) this.closeLog(log);
+    this.logs.open(log);
   }
 
   /**
@@ -73,7 +57,7 @@ export class CallerFrames {
    * thread would answer.
    */
   write(frame: Frame, onDone: CompletionHandler, onRefused: () => void): boolean {
-    const handle = this.#handles.get(frame.log);
+    const handle = this.logs.handleOf(frame.log);
     if (handle === undefined || frame.payloadLength > PAYLOAD_BYTES_MAX || this.#io.room === 0) return false;
     assert(!this.#isWriting, 'a frame is issued when the one before it is durable');
     this.#isWriting = true;

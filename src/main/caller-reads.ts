@@ -15,6 +15,7 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import { BlockOpener } from '../protocol/block-opener.ts';
 import { OPCODE_READ } from '../protocol/ring-records.ts';
 import { STATISTIC_BYTES_READ, STATISTIC_REQUESTS } from '../protocol/ring-statistics.ts';
+import { CallerFiles } from './caller-files.ts';
 import type { CallerIo } from './caller-io.ts';
 
 /** With more the foreground thread is as fast, and this one has other things to do. */
@@ -46,14 +47,15 @@ export class CallerReads {
   readonly #pool: Uint8Array;
   readonly #slotBytes: number;
   readonly #opener = new BlockOpener();
-  /** Handles of tables that were wanted; undefined while one is being opened. */
-  readonly #handles = new Map<number, number | undefined>();
+  /** Tables that were wanted. */
+  readonly tables: CallerFiles;
   readonly #filesMax: number;
   /** Places that reads for which nobody sits waiting leave free. */
   readonly #reserved: number;
 
   constructor(io: CallerIo, pool: Uint8Array, slotBytes: number) {
     this.#io = io;
+    this.tables = new CallerFiles(io, tableName, constants.O_RDONLY);
     this.#pool = pool;
     this.#slotBytes = slotBytes;
     this.#reserved = Math.max(io.entries - READS_MAX, 1);
@@ -64,9 +66,9 @@ export class CallerReads {
   read(read: BlockRead): boolean {
     if (this.#io.room <= (this.isWaiting ? 0 : this.#reserved)) return false;
     const { table } = read;
-    const handle = this.#handles.get(table);
+    const handle = this.tables.handleOf(table);
     if (handle === undefined) {
-      if (!this.#handles.has(table) && this.#handles.size < this.#filesMax) this.#open(table);
+      if (!this.tables.has(table) && this.tables.size < this.#filesMax) this.tables.open(table);
       return false;
     }
     const length = read.pageCount * PAGE_BYTES;
@@ -80,28 +82,6 @@ export class CallerReads {
       else read.onRefused();
     });
     return true;
-  }
-
-  /** Where it cannot be opened it is tried again. */
-  #open(table: number): void {
-    this.#handles.set(table, undefined);
-    this.#io.open(tableName(table), constants.O_RDONLY, (handle) => {
-      if (handle < 0) this.#handles.delete(table);
-      else if (this.#handles.has(table)) this.#handles.set(table, handle);
-      // It was closed meanwhile.
-      else this.#io.close(handle);
-    });
-  }
-
-  /** REQUIRES: nothing of the table is being read. */
-  closeTable(table: number): void {
-    const handle = this.#handles.get(table);
-    this.#handles.delete(table);
-    if (handle !== undefined) this.#io.close(handle);
-  }
-
-  closeAll(): void {
-    for (const table of [...this.#handles.keys()]) this.closeTable(table);
   }
 
   /** Pages that the block has in memory, or a negative number. */

@@ -484,8 +484,8 @@ export class Engine implements CrewListener {
   async #letGo(): Promise<void> {
     const { holdings } = this.ground;
     try {
-      this.callerReads?.closeAll();
-      this.#callerFrames?.closeAll();
+      this.callerReads?.tables.closeAll();
+      this.#callerFrames?.logs.closeAll();
       while (this.scheduler.outstanding > 0) await this.scheduler.whenIdle();
       this.memtables.resetAll();
       await this.#attachment.end();

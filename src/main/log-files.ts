@@ -228,7 +228,7 @@ export class LogFiles {
 
   /** What closing a file says that nobody needs any more changes nothing. */
   #close(number: number): void {
-    this.#callerFrames?.closeLog(number);
+    this.#callerFrames?.logs.close(number);
     this.#scheduler.request(ROLE_WAL, CLOSE_LOG, () => undefined, number);
   }
 

@@ -221,7 +221,7 @@ export class TableFiles {
   }
 
   async #close(number: number): Promise<void> {
-    this.#callerReads?.closeTable(number);
+    this.#callerReads?.tables.close(number);
     const closed = await this.#scheduler.ask(ROLE_FOREGROUND, CLOSE_TABLE, number);
     if (closed.result < 0) throw this.#scheduler.errorOf('closing', tableName(number), closed);
   }
