@@ -12,11 +12,11 @@ import { assert } from '../assert.ts';
 import { logName } from '../format/file-names.ts';
 import { FRAME_HEADER_BYTES, sealFrame } from '../format/frame.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
-import { RESULT_WORKER_FAILED, STEP_WRITE } from '../protocol/requests.ts';
+import { STEP_WRITE } from '../protocol/requests.ts';
 import { FLAG_DSYNC, OPCODE_WRITE } from '../protocol/ring-records.ts';
 import { STATISTIC_BYTES_WRITTEN, STATISTIC_REQUESTS } from '../protocol/ring-statistics.ts';
 import { CallerFiles } from './caller-files.ts';
-import { NEVER_DONE, type CallerIo } from './caller-io.ts';
+import type { CallerIo } from './caller-io.ts';
 import type { CompletionHandler } from './io-scheduler.ts';
 
 /** Its checksum takes some 10 µs. */
@@ -70,8 +70,6 @@ export class CallerFrames {
       if (result === length) {
         statistics[STATISTIC_BYTES_WRITTEN] += length;
         onDone(length / PAGE_BYTES, 0, 0);
-      } else if (result === NEVER_DONE) {
-        onDone(RESULT_WORKER_FAILED, 0, 0);
       } else if (result < 0) {
         onDone(result, STEP_WRITE, 0);
       } else {

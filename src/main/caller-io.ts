@@ -13,6 +13,7 @@
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
 import { REGION_POOL } from '../protocol/crew-layout.ts';
+import { RESULT_WORKER_FAILED } from '../protocol/requests.ts';
 import {
   COMPLETION_RESULT,
   COMPLETION_USER_DATA,
@@ -52,11 +53,11 @@ export interface CallerIoOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** Called once, while completions are drained, with what the system call would return; or NEVER_DONE. */
+/**
+ * Called once, while completions are drained, with what the system call would return; or RESULT_WORKER_FAILED: the ring was
+ * given up, and what the operation does to its memory or its file may be still to come.
+ */
 export type OperationHandler = (result: number) => void;
-
-/** The ring was given up; what the operation does to its memory or its file may be still to come. */
-export const NEVER_DONE = -4095;
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -176,7 +177,7 @@ export class CallerIo {
     const handlers = this.#handlers.filter((handler) => handler !== undefined);
     this.#handlers.fill(undefined);
     for (let i = 0; i < handlers.length; i++) this.#options.onEnded();
-    runAll(handlers.map((handler) => () => handler(NEVER_DONE)));
+    runAll(handlers.map((handler) => () => handler(RESULT_WORKER_FAILED)));
     return handlers.length;
   }
 

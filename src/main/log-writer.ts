@@ -1,5 +1,6 @@
 /**
- * The write-ahead log's owner side: gathers records into frames and has them written, here (caller-frames.ts) or by the wal thread. Owner only.
+ * The write-ahead log's owner side: gathers records into frames and has them written, here (caller-frames.ts) or by the wal
+ * thread. Owner only.
  *
  * Group commit by natural batching: while one frame is being written, the next gathers in the other staging buffer and
  * is handed over when the first completes. No timers; a lone write is handed over when its turn of the event loop ends.

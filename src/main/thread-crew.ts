@@ -47,13 +47,13 @@ import type { Crew, CrewListener, CrewMemory, UnendedCrew } from './crew.ts';
 import { closeDescriptors, createEventfds } from './eventfds.ts';
 import { ARENA_COUNT, type PollingSettings, type Settings } from './options.ts';
 
+/** Node's own, whatever a test puts in its place for a while. */
+const nextTurnOfLoop = setImmediate;
 /**
  * A ring thread whose heart has not beaten while the owner waited so long is taken for dead; an idle one's beats every 5 s.
  * Only time that the owner spent waiting counts, and of one wait no more than it was meant to take: a process that was
  * stopped goes on as if nothing had been, and its threads must not be found dead before they have run again.
  */
-/** Node's own, whatever a test puts in its place for a while. */
-const nextTurnOfLoop = setImmediate;
 const STALL_MS_MAX = 20_000;
 /** How long four threads may take to start. Where nothing else runs it is a tenth of a second; with 25 processes to a core it was 50 s. */
 const START_MS_MAX = 60_000;

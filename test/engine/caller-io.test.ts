@@ -1,7 +1,8 @@
 /** Operations on the owner's own ring: what becomes of all when one handler throws, or the ring itself. */
 import test from 'ava';
-import { CallerIo, NEVER_DONE } from '../../src/main/caller-io.ts';
+import { CallerIo } from '../../src/main/caller-io.ts';
 import type { CallerRing } from '../../src/main/crew.ts';
+import { RESULT_WORKER_FAILED } from '../../src/protocol/requests.ts';
 import {
   COMPLETION_WORDS,
   NAME_STRIDE_BYTES,
@@ -113,7 +114,10 @@ test('a ring that cannot go on gives up everything once, whatever is done when t
   rig.ring.failure = new Error('of the ring');
   rig.io.drain();
   t.deepEqual(rig.failures, [rig.ring.failure]);
-  t.deepEqual(rig.results.toSorted(), [`in flight ${NEVER_DONE}`, `queued ${NEVER_DONE}`]);
+  t.deepEqual(rig.results.toSorted(), [
+    `in flight ${RESULT_WORKER_FAILED}`,
+    `queued ${RESULT_WORKER_FAILED}`,
+  ]);
   t.is(rig.outstanding, 0);
   t.false(rig.io.isBusy);
   t.is(rig.io.room, 0);
