@@ -34,6 +34,7 @@ export const ERROR_CODES = {
     'a ring thread died, and the open database can only be closed and reopened; or one did not start, and open failed',
   URING_UNAVAILABLE: 'io_uring was asked for and the kernel refuses it; the message says why and what to do',
   BUSY: 'an earlier call of the iterator has not ended; an iterator does one thing at a time',
+  NO_ENTRY: 'the cursor stands at no entry: `next` was not called, or came to the end',
   OVERLOADED: 'more is waiting than may wait, or there is no memory for a batch; nothing of it was done',
 } as const;
 

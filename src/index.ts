@@ -1,7 +1,8 @@
 /** quadring: an embedded, ordered, durable key-value store on four io_uring rings. The public surface. */
 export { Database } from './main/database.ts';
-export type { IteratorOptions, ReadOptions } from './main/call-options.ts';
+export type { CursorOptions, IteratorOptions, ReadOptions } from './main/call-options.ts';
 export type { Encoding } from './main/materialize.ts';
+export type { EntryCursor } from './main/entry-cursor.ts';
 export type { EntryIterator, KeyIterator, ScanIterator, ValueIterator } from './main/iterator.ts';
 export type { Range } from './main/range.ts';
 export type { Snapshot } from './main/snapshots.ts';

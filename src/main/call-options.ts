@@ -23,6 +23,9 @@ export interface IteratorOptions<K extends Encoding = Encoding, V extends Encodi
   readonly valueEncoding?: V;
 }
 
+/** A cursor does everything in the call: once it is made, no signal reaches it. */
+export interface CursorOptions extends Range, ReadOptions {}
+
 const WRITE_OPTION_NAMES = new Set<string>(['sync', 'signal'] satisfies (keyof WriteOptions)[]);
 const READ_OPTION_NAMES = new Set<string>([
   'snapshot',
@@ -30,12 +33,8 @@ const READ_OPTION_NAMES = new Set<string>([
   'signal',
 ] satisfies (keyof ReadOptions)[]);
 const RANGE_NAMES = new Set<string>(RANGE_OPTION_NAMES);
-const ITERATOR_OPTION_NAMES = new Set<string>([
-  ...READ_OPTION_NAMES,
-  ...RANGE_OPTION_NAMES,
-  'keyEncoding',
-  'valueEncoding',
-]);
+const CURSOR_OPTION_NAMES = new Set<string>([...READ_OPTION_NAMES, ...RANGE_OPTION_NAMES]);
+const ITERATOR_OPTION_NAMES = new Set<string>([...CURSOR_OPTION_NAMES, 'keyEncoding', 'valueEncoding']);
 
 /** Throws INVALID_ARGUMENT, or ABORTED for a signal that has been. */
 export function checkWriteOptions(options: WriteOptions): void {
@@ -61,6 +60,12 @@ export function checkIteratorOptions(options: IteratorOptions): {
     keyEncoding: encodingOf('keyEncoding', options.keyEncoding),
     valueEncoding: encodingOf('valueEncoding', options.valueEncoding),
   };
+}
+
+/** The same for a cursor. */
+export function checkCursorOptions(options: CursorOptions): void {
+  checkNames(options, CURSOR_OPTION_NAMES);
+  checkRead(options);
 }
 
 /** The same for a range alone. */

@@ -10,13 +10,17 @@ import { Engine } from './engine.ts';
 import { copyWords, forgetCopied } from './copy-words.ts';
 import { isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
+  checkCursorOptions,
   checkIteratorOptions,
   checkRange,
   checkReadOptions,
   checkWriteOptions,
+  type CursorOptions,
   type IteratorOptions,
   type ReadOptions,
 } from './call-options.ts';
+import { EntryBatches } from './entry-batch.ts';
+import { EntryCursor } from './entry-cursor.ts';
 import type { Environment } from './environment.ts';
 import { ScanIterator, type EntryIterator, type KeyIterator, type ValueIterator } from './iterator.ts';
 import {
@@ -28,12 +32,12 @@ import {
   type Materializer,
 } from './materialize.ts';
 import { openEngine } from './open.ts';
+import { openScan } from './open-scan.ts';
 import { compactionRate, resolveOptions, type DatabaseOptions } from './options.ts';
 import { BLOCK_NEEDED, FOUND } from './point-reader.ts';
 import { productionEnvironment } from './production-environment.ts';
-import { isReverseOf, keyRangeOf, limitOf, type Range } from './range.ts';
+import { keyRangeOf, type Range } from './range.ts';
 import { bufferOf, Reads } from './reads.ts';
-import { Scan } from './scan.ts';
 import { Snapshot } from './snapshots.ts';
 import { collectStats, type DatabaseStats } from './statistics.ts';
 import { repairDatabase, type RepairOptions } from './repair.ts';
@@ -57,6 +61,7 @@ export class Database implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #key = new KeyScratch();
   readonly #reads: Reads;
+  readonly #batches = new EntryBatches();
   /** Undefined while a call uses it. */
   #idleEncoder: BatchEncoder | undefined;
   #closing: Promise<void> | undefined;
@@ -234,13 +239,13 @@ export class Database implements AsyncDisposable {
     const materialize = entryMaterializer(keyEncoding, valueEncoding) as Materializer<
       [Encoded<K>, Encoded<V>]
     >;
-    return this.#scan(options, materialize, false);
+    return this.#iterate(options, materialize, true);
   }
 
   /** The keys of a range. Throws as `iterator` does. */
   keys<K extends Encoding = 'buffer'>(options: IteratorOptions<K, Encoding> = {}): KeyIterator<Encoded<K>> {
     const { keyEncoding } = checkIteratorOptions(options);
-    return this.#scan(options, keyMaterializer(keyEncoding) as Materializer<Encoded<K>>, true);
+    return this.#iterate(options, keyMaterializer(keyEncoding) as Materializer<Encoded<K>>, false);
   }
 
   /** The values of a range, in the order of their keys. Throws as `iterator` does. */
@@ -248,7 +253,18 @@ export class Database implements AsyncDisposable {
     options: IteratorOptions<Encoding, V> = {},
   ): ValueIterator<Encoded<V>> {
     const { valueEncoding } = checkIteratorOptions(options);
-    return this.#scan(options, valueMaterializer(valueEncoding) as Materializer<Encoded<V>>, false);
+    return this.#iterate(options, valueMaterializer(valueEncoding) as Materializer<Encoded<V>>, true);
+  }
+
+  /**
+   * The entries of a range, one after another, in the call: no promise, and no object for an entry that none is asked for.
+   * What is not cached is read while this thread waits. Close it when done. Throws as `iterator` does.
+   */
+  cursor(options: CursorOptions = {}): EntryCursor {
+    checkCursorOptions(options);
+    this.#checkOpen();
+    const opened = openScan(this.#engine, options, this.#key, false);
+    return new EntryCursor({ ...opened, reads: this.#reads, batches: this.#batches });
   }
 
   /** The database as it is now, for reads to come. Close it when done. Throws CLOSED. */
@@ -406,24 +422,14 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  #scan<Item>(
+  #iterate<Item>(
     options: IteratorOptions<Encoding, Encoding>,
     materialize: Materializer<Item>,
-    keysOnly: boolean,
+    keepsBlocks: boolean,
   ): ScanIterator<Item> {
     this.#checkOpen();
-    const { snapshot, fillCache, signal } = options;
-    const range = keyRangeOf(options, this.#key);
-    const isReverse = isReverseOf(options);
-    const scan = new Scan(this.#engine, {
-      range,
-      isReverse,
-      limit: limitOf(options),
-      sequence: this.#engine.readableSequenceOf(snapshot),
-      fillCache: fillCache !== false,
-      keysOnly,
-    });
-    return new ScanIterator({ scan, range, isReverse, materialize, signal });
+    const opened = openScan(this.#engine, options, this.#key, keepsBlocks);
+    return new ScanIterator({ ...opened, materialize, signal: options.signal });
   }
 
   /** HOT. Checks that the database is open, and the options; gives the number to read at. */

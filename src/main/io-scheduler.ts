@@ -240,6 +240,11 @@ export class IoScheduler {
     }
   }
 
+  /** The same before this turn of the event loop ends, if anything has gathered. */
+  publishGathered(): void {
+    if (this.#publishScheduled) this.publish();
+  }
+
   /** Makes requests visible to the ring threads and wakes those that sleep. */
   publishToRoles(): void {
     if (this.#failure !== undefined) return;

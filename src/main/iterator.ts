@@ -7,10 +7,11 @@
  */
 import { QuadringError, rejected } from '../errors.ts';
 import { KeyScratch, type Bytes } from './bytes.ts';
+import type { Cursor } from './cursor.ts';
 import { forgetLeak, watchForLeak } from './leaks.ts';
 import type { Materializer } from './materialize.ts';
 import { narrowed, type KeyRange } from './range.ts';
-import type { FillOutcome, Scan } from './scan.ts';
+import type { EntrySink, FillOutcome, Scan } from './scan.ts';
 
 /** Entries that `next` and `for await` have made at once: few for one who wants few. */
 const BATCH_MIN = 8;
@@ -171,7 +172,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       return rejected(error);
     }
     try {
-      const outcome = this.#scan.fill(items, count, this.#materialize);
+      const outcome = this.#scan.fill(new ItemSink(items, this.#materialize), count);
       if (items.length > 0 || outcome === 'ended') return Promise.resolve(take(items));
       this.#isBusy = true;
       return this.#makeLater(items, count, take, outcome);
@@ -191,7 +192,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       for (let outcome = first; ;) {
         await this.#moreToCome(outcome === 'waiting');
         this.#checkOpen();
-        outcome = this.#scan.fill(items, count, this.#materialize);
+        outcome = this.#scan.fill(new ItemSink(items, this.#materialize), count);
         if (items.length > 0 || outcome === 'ended') return take(items);
       }
     } finally {
@@ -223,6 +224,25 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
       throw new QuadringError('ABORTED', 'the iterator was given up', { cause: this.#signal.reason });
     }
     if (this.#scan.isClosed) throw new QuadringError('CLOSED', 'the iterator is closed');
+  }
+}
+
+/** Makes items of entries. */
+class ItemSink<Item> implements EntrySink {
+  readonly #items: Item[];
+  readonly #materialize: Materializer<Item>;
+
+  constructor(items: Item[], materialize: Materializer<Item>) {
+    this.#items = items;
+    this.#materialize = materialize;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  take(cursor: Cursor): void {
+    this.#items.push(this.#materialize(cursor));
   }
 }
 

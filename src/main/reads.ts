@@ -1,5 +1,5 @@
 /**
- * Reads of single keys, and of many at once, at a sequence number. Owner only.
+ * Reads of single keys, and of many at once, at a sequence number; and how a synchronous call waits. Owner only.
  *
  * What memory can answer is answered in the call. Otherwise the read goes on when its block has come, by itself or, for
  * a synchronous one, while this thread waits.
@@ -11,6 +11,7 @@ import type { Engine } from './engine.ts';
 import { copyOf, viewOf } from './materialize.ts';
 import { MultiGet } from './multi-get.ts';
 import { FOUND, PointLookup, type LookupHandler, type Outcome } from './point-reader.ts';
+import type { Scan } from './scan.ts';
 
 export type OnFound = LookupHandler['onFound'];
 
@@ -80,7 +81,26 @@ export class Reads {
       isGivenUp = !done;
     }
     if (failure !== undefined) throw failure;
-    if (!done) throw this.#engine.failure ?? new QuadringError('WORKER_FAILED', 'the read was not answered');
+    if (!done) throw this.#unanswered();
+  }
+
+  /** Waits for what a scan needs. Throws WORKER_FAILED, or why the database has failed. */
+  awaitBlocks(scan: Scan): void {
+    let isSettled = false;
+    scan.whenSettled(() => {
+      isSettled = true;
+    });
+    this.#engine.scheduler.waitUntil(() => isSettled);
+    if (!isSettled) throw this.#unanswered();
+  }
+
+  /** What a scan has asked for in this turn is on its way, however long the turn lasts. */
+  handOver(): void {
+    this.#engine.scheduler.publishGathered();
+  }
+
+  #unanswered(): QuadringError {
+    return this.#engine.failure ?? new QuadringError('WORKER_FAILED', 'the read was not answered');
   }
 
   /** One result for each key: what `resultOf` makes of its value, or `absent`. Throws at once what a key is refused with. */

@@ -35,8 +35,16 @@ import type { VersionSet } from './version-set.ts';
 const STEPS_MAX = 16_384;
 /** Keys in a row that a range tombstone deletes, before it is worth while to leave its range. */
 const DELETED_MAX = 64;
-/** Bytes of keys and values that one call gives, at most one entry more. */
+/** Bytes of keys and values that one call gives unless it asks for fewer, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
+
+/** What a scan gives its entries to. */
+export interface EntrySink {
+  /** Entries that it has. */
+  readonly length: number;
+  /** Takes the entry that the cursor stands at: what it says is valid during the call only, but for private memory. */
+  take(cursor: Cursor): void;
+}
 
 /** Open scans, for whoever changes what they stand on. */
 export class ScanList {
@@ -80,7 +88,8 @@ export interface ScanOptions {
   readonly limit: number;
   readonly sequence: number;
   readonly fillCache: boolean;
-  readonly keysOnly: boolean;
+  /** See `TableCursorOptions`. */
+  readonly keepsBlocks: boolean;
 }
 
 /** What became of a call of `fill`. */
@@ -126,54 +135,49 @@ export class Scan {
     return this.#isClosed;
   }
 
-  /** Pushes up to `count` entries, as `materialize` makes them of the cursor that stands at each. Throws a cursor's error. */
-  fill<Item>(items: Item[], count: number, materialize: (cursor: Cursor) => Item): FillOutcome {
+  /** Gives entries until the sink has `count`, or `bytesMax` bytes have been given. Throws a cursor's error. */
+  fill(sink: EntrySink, count: number, bytesMax = FILL_BYTES_MAX): FillOutcome {
     assert(!this.#isClosed, 'a scan that is closed gives nothing');
     if (this.#remaining <= 0) return 'ended';
     const cursors = (this.#cursors ??= this.#open());
-    const before = items.length;
+    const before = sink.length;
     let outcome: FillOutcome;
     try {
-      outcome = this.#fill(items, count, materialize, cursors);
+      outcome = this.#fill(sink, count, bytesMax, cursors);
     } catch (error) {
-      // What was made before counts; and blocks that are read in place may be others in the next turn.
-      this.#remaining -= items.length - before;
+      // What was given before counts; and blocks that are read in place may be others in the next turn.
+      this.#remaining -= sink.length - before;
       for (const cursor of cursors) cursor.detach();
       throw error;
     }
-    this.#remaining -= items.length - before;
+    this.#remaining -= sink.length - before;
     if (this.#remaining <= 0) return 'ended';
     for (const cursor of cursors) cursor.detach();
     return outcome;
   }
 
-  #fill<Item>(
-    items: Item[],
-    count: number,
-    materialize: (cursor: Cursor) => Item,
-    cursors: readonly Cursor[],
-  ): FillOutcome {
+  #fill(sink: EntrySink, count: number, bytesMax: number, cursors: readonly Cursor[]): FillOutcome {
     let outcome: FillOutcome = 'more';
     if (this.#isTreeBuilt || this.#buildTree(cursors)) {
-      const wanted = Math.min(count, items.length + this.#remaining);
+      const wanted = Math.min(count, sink.length + this.#remaining);
       const deletions = this.#deletions;
       outcome =
         deletions === undefined
-          ? this.#merge(items, wanted, materialize)
-          : this.#mergeUndeleted(items, wanted, materialize, cursors, deletions);
+          ? this.#merge(sink, wanted, bytesMax)
+          : this.#mergeUndeleted(sink, wanted, bytesMax, cursors, deletions);
     }
     return !this.#isTreeBuilt && cursors.some(({ state }) => state === WAITING) ? 'waiting' : outcome;
   }
 
   /** HOT. */
-  #merge<Item>(items: Item[], wanted: number, materialize: (cursor: Cursor) => Item): 'more' | 'ended' {
+  #merge(sink: EntrySink, wanted: number, bytesMax: number): 'more' | 'ended' {
     const tree = this.#tree;
     let bytes = 0;
-    for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
+    for (let step = 0; step < STEPS_MAX && sink.length < wanted && bytes < bytesMax; step++) {
       const { top } = tree;
       if (top === undefined) return 'ended';
       if (top.kind === KIND_PUT) {
-        items.push(materialize(top));
+        sink.take(top);
         bytes += top.keyLength + top.valueLength;
       }
       if (tree.advance()) continue;
@@ -184,23 +188,23 @@ export class Scan {
   }
 
   /** HOT. The same where range tombstones delete some of the keys. */
-  #mergeUndeleted<Item>(
-    items: Item[],
+  #mergeUndeleted(
+    sink: EntrySink,
     wanted: number,
-    materialize: (cursor: Cursor) => Item,
+    bytesMax: number,
     cursors: readonly Cursor[],
     deletions: ScanDeletions,
   ): 'more' | 'ended' {
     const tree = this.#tree;
     let bytes = 0;
     let deleted = 0;
-    for (let step = 0; step < STEPS_MAX && items.length < wanted && bytes < FILL_BYTES_MAX; step++) {
+    for (let step = 0; step < STEPS_MAX && sink.length < wanted && bytes < bytesMax; step++) {
       const { top } = tree;
       if (top === undefined) return 'ended';
       if (deletions.isDeleted(top.key, top.keyLength, top.sequence)) {
         deleted++;
       } else if (top.kind === KIND_PUT) {
-        items.push(materialize(top));
+        sink.take(top);
         bytes += top.keyLength + top.valueLength;
         deleted = 0;
       }
@@ -315,14 +319,14 @@ export class Scan {
   }
 
   #tableCursor(tables: readonly Table[], range: KeyRange): TableCursor {
-    const { isReverse, sequence, fillCache, keysOnly } = this.#options;
+    const { isReverse, sequence, fillCache, keepsBlocks } = this.#options;
     return new TableCursor(tables, range, {
       budget: this.#ground.readAhead,
       isReverse,
       visibleSequence: sequence,
       headSkip: this.#headSkip,
       fillCache,
-      keysOnly,
+      keepsBlocks,
       expectedEntries: this.#remaining / this.#sourceCount,
       onSettled: () => this.#noteSettled(),
     });

@@ -3,9 +3,10 @@
  *
  * Each block is copied to memory of the cursor's own when it is entered, and searched there: the slot it was read into is
  * free for others at once, however long the scan takes, and values can be handed out as views of the copy. A scan that
- * expects few entries of each block reads cached blocks in place and copies one only if it has not ended when its turn
- * does (`detach`): with many tables, half of what a hundred entries cost would be copies of blocks. A block that is not here is waited for; `onSettled` then says
- * that the cursor stands somewhere again, or has ended, or failed.
+ * expects few entries of each block, or hands out no views, reads cached blocks in place and copies one only if it has not
+ * left it when its turn ends (`detach`): with many tables, half of what a hundred entries cost would be copies of blocks.
+ * Until then nothing that was asked for is handed over, so nothing is read into a slot that has come to be another's. A block
+ * that is not here is waited for; `onSettled` then says that the cursor stands somewhere again, or has ended, or failed.
  *
  *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
  *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
@@ -34,8 +35,8 @@ export interface TableCursorOptions {
   readonly visibleSequence: number;
   readonly headSkip: number;
   readonly fillCache: boolean;
-  /** Values are never asked for: the memory of a block can be used again for the next. */
-  readonly keysOnly: boolean;
+  /** Values are handed out as views of the cursor's memory: each block has its own. Otherwise it is used again for the next. */
+  readonly keepsBlocks: boolean;
   /** How many entries are expected from these tables; Infinity: no limit is known. */
   readonly expectedEntries: number;
   /** A cursor that waited does so no longer. Called while completions are drained. */
@@ -57,7 +58,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   readonly #expectedBlocks: number;
   /** Less than half a block is expected to be needed: none is read ahead of it. */
   readonly #isShort: boolean;
-  /** So few are that each value is copied out of its block rather than all of the block. */
+  /** Values are copied out of their blocks, because few are expected to be needed or because nobody wants views. */
   readonly #readsInPlace: boolean;
   /** Begins with the first block that is not here. */
   #readAhead: ReadAhead | undefined;
@@ -84,7 +85,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
   /** Forward: `key` is a key that was given, older versions of which are passed over. Reverse: a candidate. */
   #hasTaken = false;
   #isClosed = false;
+  /** Memory for blocks that is used again and again. */
   #copy: Uint8Array | undefined;
+  #otherCopy: Uint8Array | undefined;
 
   /** `tables`: in the order of their keys. REQUIRES: at least one; the caller holds them. */
   constructor(tables: readonly Table[], range: KeyRange, options: TableCursorOptions) {
@@ -100,7 +103,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     // Tables may have range tombstones and no entry.
     this.#expectedBlocks = entries === 0 ? 0 : (options.expectedEntries * blocks) / entries;
     this.#isShort = this.#expectedBlocks < 0.5;
-    this.#readsInPlace = this.#expectedBlocks < IN_PLACE_BLOCKS_MAX;
+    this.#readsInPlace = !options.keepsBlocks || this.#expectedBlocks < IN_PLACE_BLOCKS_MAX;
     this.#range = range;
     this.#goTo(0);
   }
@@ -144,6 +147,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#isClosed = true;
     this.state = ENDED;
     this.#copy = undefined;
+    this.#otherCopy = undefined;
     this.#readAhead?.close();
     this.#nextReadAhead?.close();
   }
@@ -373,11 +377,16 @@ export class TableCursor extends Cursor implements BlockWaiter {
   }
 
   #copyTarget(length: number): Uint8Array {
-    if (!this.#options.keysOnly) {
+    if (this.#options.keepsBlocks) {
       const target = Buffer.allocUnsafeSlow(length);
       // Values are views of it: nobody may send it away with one of them.
       markAsUntransferable(target.buffer);
       return target;
+    }
+    // In reverse the entry that was taken last may be the one that counts although others of its key are in this block.
+    if (this.#options.isReverse && this.bytes === this.#copy) {
+      this.#copy = this.#otherCopy;
+      this.#otherCopy = this.bytes;
     }
     if (this.#copy === undefined || this.#copy.length < length) this.#copy = Buffer.allocUnsafeSlow(length);
     return this.#copy;

@@ -29,7 +29,7 @@ export type AnyIterator = Pick<ScanIterator<unknown>, 'next' | 'nextv' | 'seek' 
 
 export interface CheckedIteratorOptions {
   readonly iterator: AnyIterator;
-  readonly what: 'iterator' | 'keys' | 'values';
+  readonly what: 'iterator' | 'keys' | 'values' | 'cursor';
   readonly encoding: 'buffer' | 'latin1';
   /** In the iterator's direction. */
   readonly entries: readonly ModelEntry[];

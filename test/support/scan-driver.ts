@@ -1,6 +1,7 @@
 /** Runs the scan model's steps: the database beside the model, and the iterators and snapshots that are open. */
 import type { BatchOperation, Database, QuadringError, Range, Snapshot } from '../../src/index.ts';
 import { CheckedIterator, expectBytes, expectRefusal, HandedOut } from './checked-iterator.ts';
+import { CursorIterator } from './cursor-iterator.ts';
 import {
   boundAt,
   keyAt,
@@ -77,10 +78,15 @@ export class ScanDriver {
 
   /** Reads everything in both directions, and every key, and looks at what was handed out. */
   async readAll(): Promise<void> {
-    for (const reverse of [false, true]) {
+    for (const [what, reverse] of [
+      ['iterator', false],
+      ['iterator', true],
+      ['cursor', false],
+      ['cursor', true],
+    ] as const) {
       await this.#openIterator({
         kind: 'open',
-        what: 'iterator',
+        what,
         encoding: 'buffer',
         range: { reverse, limit: -1 },
         snapshot: undefined,
@@ -264,7 +270,9 @@ export class ScanDriver {
         ? database.iterator(all)
         : what === 'keys'
           ? database.keys(all)
-          : database.values(all);
+          : what === 'values'
+            ? database.values(all)
+            : new CursorIterator(database.cursor({ ...options, ...range }), encoding);
     this.#iterators.push(
       new CheckedIterator({
         iterator,

@@ -65,7 +65,7 @@ export type Step =
   | { readonly kind: 'release' | 'close'; readonly which: number }
   | {
       readonly kind: 'open';
-      readonly what: 'iterator' | 'keys' | 'values';
+      readonly what: 'iterator' | 'keys' | 'values' | 'cursor';
       readonly encoding: 'buffer' | 'latin1';
       readonly range: StepRange;
       readonly snapshot: number | undefined;
@@ -179,7 +179,14 @@ const move: fc.Arbitrary<MoveStep> = fc.record({
 
 const open: fc.Arbitrary<Step> = fc.record({
   kind: fc.constant('open' as const),
-  what: fc.constantFrom('iterator' as const, 'iterator' as const, 'keys' as const, 'values' as const),
+  what: fc.constantFrom<Extract<Step, { kind: 'open' }>['what']>(
+    'iterator',
+    'iterator',
+    'keys',
+    'values',
+    'cursor',
+    'cursor',
+  ),
   encoding: fc.constantFrom('buffer' as const, 'buffer' as const, 'latin1' as const),
   range,
   snapshot,

@@ -1,0 +1,228 @@
+/**
+ * Entries one after another, in the call: a cursor as callers hold it, over a scan. Owner only.
+ *
+ * An iterator makes a Buffer of each key and each value, which costs more than finding them does. A cursor copies entries,
+ * some hundred at a time, into memory that it uses again, and makes only what it is asked for: lengths and single bytes are
+ * read where they lie. Blocks that are not cached are read while the caller's thread waits, those behind them meanwhile.
+ */
+import { QuadringError } from '../errors.ts';
+import { KeyScratch, isByteArray, type Bytes } from './bytes.ts';
+import { copyWords } from './copy-words.ts';
+import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, type EntryBatch, type EntryBatches } from './entry-batch.ts';
+import { forgetLeak, watchForLeak } from './leaks.ts';
+import { copyOf } from './materialize.ts';
+import { narrowed, type KeyRange } from './range.ts';
+import type { Reads } from './reads.ts';
+import type { Scan } from './scan.ts';
+
+/** Entries of the first batch where no limit says how many are wanted. */
+const BATCH_ENTRIES_FIRST = 8;
+
+/** For `seek`: a scratch is large, and used within one call. */
+const seekKey = new KeyScratch();
+
+export interface EntryCursorOptions {
+  readonly scan: Scan;
+  readonly range: KeyRange;
+  readonly isReverse: boolean;
+  /** How many entries there may be; Infinity: any number. */
+  readonly limit: number;
+  readonly reads: Reads;
+  readonly batches: EntryBatches;
+}
+
+/**
+ * The entries of a range, in order, as the database was when the cursor was made. `next` goes to the first entry, and to the
+ * next. All else is about the entry that the cursor stands at, and throws NO_ENTRY where there is none, or CLOSED.
+ */
+export class EntryCursor implements Disposable {
+  readonly #scan: Scan;
+  readonly #range: KeyRange;
+  readonly #isReverse: boolean;
+  readonly #limit: number;
+  readonly #reads: Reads;
+  readonly #batches: EntryBatches;
+  #batch: EntryBatch;
+  /** Index of the entry, −1 before the first; and how many the batch has. */
+  #at = -1;
+  #length = 0;
+  #wanted: number;
+  #isClosed = false;
+
+  /** @internal Made by `Database`. */
+  constructor({ scan, range, isReverse, limit, reads, batches }: EntryCursorOptions) {
+    this.#scan = scan;
+    this.#range = range;
+    this.#isReverse = isReverse;
+    this.#limit = limit;
+    this.#reads = reads;
+    this.#batches = batches;
+    this.#batch = batches.take();
+    this.#wanted = firstWanted(limit);
+    watchForLeak(this, 'a cursor', () => scan.close());
+  }
+
+  /**
+   * Goes to the next entry; false at the end. A block that is not cached is read while this thread waits. Throws CLOSED,
+   * TABLE_CORRUPT, IO_ERROR or WORKER_FAILED.
+   */
+  next(): boolean {
+    const at = this.#at + 1;
+    if (at < this.#length && !this.#scan.isClosed) {
+      this.#at = at;
+      return true;
+    }
+    return this.#load();
+  }
+
+  /**
+   * The next entry will be the first one at or behind `target`, in reverse the last one at or before it, inside the cursor's
+   * range. Throws INVALID_ARGUMENT, KEY_TOO_LARGE or CLOSED.
+   */
+  seek(target: Bytes): void {
+    this.#checkOpen();
+    const range = narrowed(this.#range, target, this.#isReverse, seekKey);
+    this.#scan.restart(range, Math.max(this.#length - this.#at - 1, 0));
+    this.#clear();
+    this.#wanted = firstWanted(this.#limit);
+  }
+
+  /** The key, in memory of its own. */
+  get key(): Buffer {
+    const start = this.keyStart;
+    return copyOf(this.#batch.memory, start, this.valueStart - start);
+  }
+
+  /** The value, in memory of its own. */
+  get value(): Buffer {
+    const start = this.valueStart;
+    return copyOf(this.#batch.memory, start, this.#valueEnd - start);
+  }
+
+  get keyLength(): number {
+    return this.valueStart - this.keyStart;
+  }
+
+  get valueLength(): number {
+    return this.#valueEnd - this.valueStart;
+  }
+
+  /**
+   * The memory that the entry's bytes are in, valid until the cursor moves or is closed, and only to be read: the key is
+   * `memory[keyStart, + keyLength)`, the value `memory[valueStart, + valueLength)`.
+   */
+  get memory(): Buffer {
+    this.#checkEntry();
+    return this.#batch.memory;
+  }
+
+  get keyStart(): number {
+    this.#checkEntry();
+    return this.#batch.places[2 * this.#at];
+  }
+
+  get valueStart(): number {
+    this.#checkEntry();
+    return this.#batch.places[2 * this.#at + 1];
+  }
+
+  get #valueEnd(): number {
+    return this.#batch.places[2 * this.#at + 2];
+  }
+
+  /** Copies the key to the beginning of `target`, as much of it as fits; its whole length. Or throws INVALID_ARGUMENT. */
+  keyInto(target: Uint8Array): number {
+    return this.#copyInto(target, this.keyStart, this.keyLength);
+  }
+
+  /** The same of the value. */
+  valueInto(target: Uint8Array): number {
+    return this.#copyInto(target, this.valueStart, this.valueLength);
+  }
+
+  /** Or throws INVALID_ARGUMENT. */
+  keyString(encoding: 'utf8' | 'latin1' = 'utf8'): string {
+    return this.#stringOf(encoding, this.keyStart, this.valueStart);
+  }
+
+  /** Or throws INVALID_ARGUMENT. */
+  valueString(encoding: 'utf8' | 'latin1' = 'utf8'): string {
+    return this.#stringOf(encoding, this.valueStart, this.#valueEnd);
+  }
+
+  /** Lets go what the cursor holds. Closing twice is one. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    forgetLeak(this);
+    this.#scan.close();
+    this.#clear();
+    this.#batches.giveBack(this.#batch);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Makes the next batch, and goes to its first entry; false at the end. */
+  #load(): boolean {
+    this.#checkOpen();
+    this.#clear();
+    const batch = this.#batch;
+    const wanted = this.#wanted;
+    this.#wanted = Math.min(2 * wanted, BATCH_ENTRIES_MAX);
+    for (;;) {
+      const outcome = this.#fill(wanted);
+      this.#reads.handOver();
+      if (batch.length > 0) break;
+      if (outcome === 'ended') return false;
+      if (outcome === 'waiting') this.#reads.awaitBlocks(this.#scan);
+    }
+    this.#length = batch.length;
+    this.#at = 0;
+    return true;
+  }
+
+  #fill(wanted: number): 'more' | 'waiting' | 'ended' {
+    try {
+      return this.#scan.fill(this.#batch, wanted, BATCH_BYTES_MAX);
+    } catch (error) {
+      // What was taken before counts first; the next call meets the error again.
+      if (this.#batch.length > 0) return 'more';
+      throw error;
+    }
+  }
+
+  #clear(): void {
+    this.#batch.clear();
+    this.#at = -1;
+    this.#length = 0;
+  }
+
+  #copyInto(target: Uint8Array, start: number, length: number): number {
+    if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+    copyWords(this.#batch.memory, start, length < target.length ? length : target.length, target, 0);
+    return length;
+  }
+
+  #stringOf(encoding: 'utf8' | 'latin1', start: number, end: number): string {
+    if (encoding !== 'utf8' && encoding !== 'latin1') {
+      throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
+    }
+    return this.#batch.memory.toString(encoding, start, end);
+  }
+
+  #checkOpen(): void {
+    if (this.#scan.isClosed) throw new QuadringError('CLOSED', 'the cursor is closed');
+  }
+
+  #checkEntry(): void {
+    if (this.#at >= 0) return;
+    this.#checkOpen();
+    throw new QuadringError('NO_ENTRY', 'the cursor stands at no entry');
+  }
+}
+
+function firstWanted(limit: number): number {
+  return limit <= BATCH_ENTRIES_MAX ? Math.max(limit, 1) : BATCH_ENTRIES_FIRST;
+}
