@@ -24,10 +24,13 @@ export interface OpenPeer {
   readonly putTogether?: (keys: Buffer[], values: Buffer[]) => void;
   /** All or nothing. */
   readonly batch: (keys: Buffer[], values: Buffer[]) => Promise<void>;
-  /** Everything, in order. */
+  /** Everything, in order, each entry as something of the caller's own. */
   readonly scan: (check: ScanCheck) => Promise<void>;
   /** `count` entries from a key on, fewer at the end. */
   readonly range: (from: Buffer, count: number, check: EntryCheck) => Promise<void>;
+  /** The same of entries that are valid until the next is asked for. */
+  readonly scanBorrowed?: (check: ScanCheck) => void;
+  readonly rangeBorrowed?: (from: Buffer, count: number, check: EntryCheck) => void;
   /** All that was written before is on the disk. */
   readonly makeDurable: () => Promise<void>;
   /** Memtables flushed, all compacted, where the engine has that. */

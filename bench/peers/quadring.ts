@@ -1,6 +1,6 @@
 /** quadring itself, on each of its backends. Benchmarks only. */
 import { Database, type DatabaseOptions } from '../../src/index.ts';
-import { drainEntries, drainRange } from '../support/drain.ts';
+import { drainCursor, drainEntries, drainRange } from '../support/drain.ts';
 import type { EntryCheck, ScanCheck } from '../support/numbered-entries.ts';
 import { describeQuadring } from '../support/quadring.ts';
 import { settle } from '../support/settled-tree.ts';
@@ -51,6 +51,14 @@ class OpenQuadring implements OpenPeer {
 
   range(from: Buffer, count: number, check: EntryCheck): Promise<void> {
     return drainRange(this.#database.iterator({ gte: from, limit: count }), count, check);
+  }
+
+  scanBorrowed(check: ScanCheck): void {
+    drainCursor(this.#database.cursor(), check);
+  }
+
+  rangeBorrowed(from: Buffer, count: number, check: EntryCheck): void {
+    drainCursor(this.#database.cursor({ gte: from, limit: count }), check);
   }
 
   async makeDurable(): Promise<void> {

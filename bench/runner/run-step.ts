@@ -189,7 +189,10 @@ export class StepRunner {
   async #range(at: number, count: number): Promise<void> {
     const { keys, trace } = this.#operations;
     const check = new RangeCheck(trace.number(at), this.#valueBytes);
-    await this.#peer.range(keys[at], count, check);
+    const { form } = this.#step;
+    const isBorrowed = (form === 'borrowed' || form === 'either') && this.#peer.rangeBorrowed !== undefined;
+    if (isBorrowed) this.#peer.rangeBorrowed!(keys[at], count, check);
+    else await this.#peer.range(keys[at], count, check);
     check.finish(count);
   }
 

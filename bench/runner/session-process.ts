@@ -103,18 +103,20 @@ class SessionProcess {
     return new StepRunner(this.#opened, this.#prepared.operations, step, this.#session.valueBytes).run();
   }
 
-  async #scan({ row, repeats, warmUp }: ScanStep): Promise<Measured> {
-    for (let i = 0; i < warmUp; i++) await this.#scanOnce();
+  async #scan({ row, form, repeats, warmUp }: ScanStep): Promise<Measured> {
+    for (let i = 0; i < warmUp; i++) await this.#scanOnce(form);
     collectGarbage();
     const stopwatch = new Stopwatch();
-    for (let i = 0; i < repeats; i++) await this.#scanOnce();
+    for (let i = 0; i < repeats; i++) await this.#scanOnce(form);
     return stopwatch.measured(row, repeats * this.#session.entries, repeats, null);
   }
 
-  async #scanOnce(): Promise<void> {
+  async #scanOnce(form: ScanStep['form']): Promise<void> {
     const { entries, valueBytes } = this.#session;
     const check = new ScanCheck(0, entries, 1, valueBytes);
-    await this.#opened.scan(check);
+    const peer = this.#opened;
+    if (form === 'borrowed' && peer.scanBorrowed !== undefined) peer.scanBorrowed(check);
+    else await peer.scan(check);
     check.finish();
   }
 

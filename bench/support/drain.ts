@@ -1,6 +1,6 @@
 /**
- * Reads iterators of quadring and classic-level to their end by `nextv`, and holds everything against a check. One
- * function for each kind of item, and no call in between: what they cost is the same for all. Benchmarks only.
+ * Reads iterators of quadring and classic-level to their end by `nextv`, and quadring's cursors, and holds everything against
+ * a check. One function for each kind of item, and no call in between: what they cost is the same for all. Benchmarks only.
  */
 import type { EntryCheck, ScanCheck } from './numbered-entries.ts';
 
@@ -41,6 +41,25 @@ export async function drainValues(iterator: BatchIterator<Buffer>, check: ScanCh
     for (const value of batch) check.value(value);
   }
   await iterator.close();
+}
+
+/** What a cursor of quadring's is, as far as it is read here. */
+export interface BorrowingCursor {
+  next(): boolean;
+  readonly memory: Buffer;
+  readonly keyStart: number;
+  readonly keyLength: number;
+  readonly valueStart: number;
+  readonly valueLength: number;
+  close(): void;
+}
+
+/** To the end of the cursor, without an object for each entry. */
+export function drainCursor(cursor: BorrowingCursor, check: EntryCheck): void {
+  while (cursor.next()) {
+    check.entryIn(cursor.memory, cursor.keyStart, cursor.keyLength, cursor.valueStart, cursor.valueLength);
+  }
+  cursor.close();
 }
 
 /** As many entries as there are, up to `count`. */

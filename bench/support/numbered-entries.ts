@@ -86,6 +86,8 @@ export class NumberedEntries {
 /** Sees each entry that a scan or a range gives. */
 export interface EntryCheck {
   entry(key: Buffer, value: Buffer): void;
+  /** The same of one that lies in memory which is somebody else's. */
+  entryIn(memory: Buffer, keyStart: number, keyLength: number, valueStart: number, valueLength: number): void;
 }
 
 /** One entry in so many is looked into: looking into each would cost more than some of the scans that are measured. */
@@ -113,6 +115,24 @@ export class ScanCheck implements EntryCheck {
   entry(key: Buffer, value: Buffer): void {
     if (this.#isChecked && (!isKeyOf(key, this.#next) || !isValueOf(value, this.#next, this.#valueBytes)))
       this.#refuse();
+    this.#advance();
+  }
+
+  entryIn(
+    memory: Buffer,
+    keyStart: number,
+    keyLength: number,
+    valueStart: number,
+    valueLength: number,
+  ): void {
+    if (this.#isChecked) {
+      const isRight =
+        keyLength === KEY_BYTES &&
+        numberAt(memory, keyStart + KEY_NUMBER_AT) === this.#next &&
+        valueLength === this.#valueBytes &&
+        isValueIn(memory, valueStart, valueLength, this.#next);
+      if (!isRight) this.#refuse();
+    }
     this.#advance();
   }
 
@@ -167,6 +187,23 @@ export class RangeCheck implements EntryCheck {
     this.#count += 1;
   }
 
+  entryIn(
+    memory: Buffer,
+    keyStart: number,
+    keyLength: number,
+    valueStart: number,
+    valueLength: number,
+  ): void {
+    const number = numberAt(memory, keyStart + KEY_NUMBER_AT);
+    const isNext = this.#count === 0 ? number === this.#last + 1 : number > this.#last;
+    const isWhole = keyLength === KEY_BYTES && valueLength === this.#valueBytes;
+    if (!isNext || !isWhole || !isValueIn(memory, valueStart, valueLength, number)) {
+      throw new Error(`entry ${number} came after ${this.#last}, or is not what it has to be`);
+    }
+    this.#last = number;
+    this.#count += 1;
+  }
+
   /** Throws unless so many have come. */
   finish(count: number): void {
     if (this.#count !== count) throw new Error(`a range had ${this.#count} entries instead of ${count}`);
@@ -175,12 +212,11 @@ export class RangeCheck implements EntryCheck {
 
 /** In whatever version. */
 export function isValueOf(value: Buffer | undefined, number: number, valueBytes = VALUE_BYTES): boolean {
-  return (
-    value !== undefined &&
-    value.length === valueBytes &&
-    numberAt(value, 0) === number &&
-    value[valueBytes - 1] === (number & 0xff)
-  );
+  return value !== undefined && value.length === valueBytes && isValueIn(value, 0, valueBytes, number);
+}
+
+function isValueIn(memory: Buffer, start: number, length: number, number: number): boolean {
+  return numberAt(memory, start) === number && memory[start + length - 1] === (number & 0xff);
 }
 
 function isKeyOf(key: Buffer, number: number): boolean {

@@ -86,7 +86,7 @@ export function trace(
 }
 
 /** Fills what caches there are. */
-export const SCAN_UNMEASURED = { step: 'scan', row: '-', repeats: 1, warmUp: 0 } as const;
+export const SCAN_UNMEASURED = { step: 'scan', row: '-', form: 'borrowed', repeats: 1, warmUp: 0 } as const;
 
 /** So much of a trace, in whole calls. */
 export function share({ length }: TraceDefinition, part: number, group = 1): number {

@@ -163,13 +163,16 @@ export class Workload {
     const gets = { ...RUN, trace: uniform, warmUp: share(uniform, 0.4) };
     const keys = this.#uniform(this.#times(400_000), 2);
     const ranges = this.#ranges(this.#times(15_000));
+    const range = { ...RUN, trace: ranges, warmUp: share(ranges, 0.3) };
     const many = { ...RUN, trace: keys, warmUp: share(keys, 0.25, 100), group: 100 };
     const forms: Form[] = ['borrowed', 'owned', 'promise'];
     return this.#loaded('cached', { cacheBytes: roomy(this.#main) }, [
-      { step: 'scan', row: 'scan-cached', repeats: 1, warmUp: 2 },
+      { step: 'scan', row: 'scan-cached', form: 'borrowed', repeats: 1, warmUp: 2 },
+      { step: 'scan', row: 'scan-cached-owned', form: 'owned', repeats: 1, warmUp: 2 },
       ...forms.map((form) => ({ ...gets, row: `uniform-get-${form}`, form })),
       { ...many, row: 'many-100-cached', form: 'promise' },
-      { ...RUN, row: 'range-100-cached', trace: ranges, warmUp: share(ranges, 0.3), form: 'promise' },
+      { ...range, row: 'range-100-cached', form: 'borrowed' },
+      { ...range, row: 'range-100-cached-owned', form: 'owned' },
     ]);
   }
 
@@ -250,13 +253,15 @@ export class Workload {
   }
 
   #coldScan(): Group {
-    const steps: StepDefinition[] = [{ step: 'scan', row: 'scan-cold', repeats: 1, warmUp: 0 }];
+    const steps: StepDefinition[] = [
+      { step: 'scan', row: 'scan-cold', form: 'borrowed', repeats: 1, warmUp: 0 },
+    ];
     return this.#loaded('cold-scan', {}, steps, { isCold: true });
   }
 
   #coldRanges(): Group {
     const ranges = this.#oncePerRun('cold-range', OPERATION_RANGE, 9, 2, RANGE_ENTRIES);
-    const step: StepDefinition = { ...RUN, ...ranges, ...COLD, row: 'range-100-cold', form: 'promise' };
+    const step: StepDefinition = { ...RUN, ...ranges, ...COLD, row: 'range-100-cold', form: 'borrowed' };
     return this.#loaded('cold-ranges', { cacheBytes: 0 }, [step], { isCold: true });
   }
 

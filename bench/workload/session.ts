@@ -38,13 +38,13 @@ export interface Opening {
   readonly inMemory: boolean;
 }
 
-/** How a value is handed out. */
+/** How a value is handed out, or the entries of a range. Whoever has but one form of these has it for all. */
 export type Form =
   /** As cheaply as the engine can, valid until the next call: into a buffer of the caller's, or a view. */
   | 'borrowed'
   /** As something of the caller's own, synchronously. */
   | 'owned'
-  /** Such a value, and through a promise where the engine has no other way. */
+  /** Such a value, and through a promise where the engine has no other way; entries of ranges as cheaply as it can. */
   | 'either'
   /** Through a promise; in C++ there is no such thing. */
   | 'promise';
@@ -77,6 +77,7 @@ export interface RunStep {
 export interface ScanStep {
   readonly step: 'scan';
   readonly row: string;
+  readonly form: 'borrowed' | 'owned';
   readonly repeats: number;
   readonly warmUp: number;
 }

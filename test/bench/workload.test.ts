@@ -89,7 +89,7 @@ test('cold reads do not come back to where they have been', (t) => {
 
 test('a session comes back from its text', (t) => {
   const [arm] = ARMS;
-  const step = { step: 'scan', row: 'scan-cached', repeats: 2, warmUp: 1 } as const;
+  const step = { step: 'scan', row: 'scan-cached', form: 'borrowed', repeats: 2, warmUp: 1 } as const;
   const session: Session = {
     arm: arm.name,
     directory: '/somewhere',
@@ -207,7 +207,7 @@ test('a process does a session of quadring and says what it measured', async (t)
       { ...run, row: 'get', trace: join(directory, 'gets'), form: 'owned' },
       { ...run, row: '-', trace: join(directory, 'gets'), form: 'borrowed' },
       { ...run, row: 'many', trace: join(directory, 'gets'), form: 'promise', group: 20 },
-      { step: 'scan', row: 'scan', repeats: 2, warmUp: 0 },
+      { step: 'scan', row: 'scan', form: 'borrowed', repeats: 2, warmUp: 0 },
       { step: 'reopen', row: 'reopen', repeats: 2 },
       { step: 'memory', row: 'memory' },
     ],
