@@ -39,6 +39,11 @@ export class BlockCursor {
     this.#baseSequence = readU48(bytes, base + 8);
   }
 
+  /** Where entry `ordinal` begins; behind it come those behind it. */
+  startOf(ordinal: number): number {
+    return this.#base + readU16(this.bytes, this.#offsets + 2 * ordinal);
+  }
+
   /**
    * HOT (scans). Reads entry `ordinal`. REQUIRES: 0 <= ordinal < count. What follows the suffix is decoded as in block.ts,
    * written out once more: shared, it would see two classes, on the hottest path of either.

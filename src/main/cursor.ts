@@ -8,6 +8,7 @@
 import type { QuadringError } from '../errors.ts';
 import { headOf } from '../format/key-head.ts';
 import { KEY_BYTES_MAX, SEQUENCE_MAX } from '../format/limits.ts';
+import type { EntryBatch } from './entry-batch.ts';
 
 export const READY = 0;
 export const WAITING = 1;
@@ -65,6 +66,15 @@ export abstract class Cursor {
   protected abstract step(): void;
 
   /**
+   * HOT. Gives a batch at most `count` entries at one go, from the one where it stands on, all before the key where `bound`
+   * stands, and goes to the next. False, and nothing is done, where that is not worth it. REQUIRES: READY; nothing that a
+   * range tombstone deletes.
+   */
+  takeRun(_batch: EntryBatch, _bound: Cursor | undefined, _count: number): boolean {
+    return false;
+  }
+
+  /**
    * Goes on, without what lies between, to the first key that is not before `bound`, of which no bytes are behind all keys;
    * in reverse to the last key before it. REQUIRES: READY; it is not there yet.
    */
@@ -84,6 +94,14 @@ export abstract class Cursor {
     if (length > this.key.length) this.key = Buffer.allocUnsafeSlow(Math.min(2 * length, KEY_BYTES_MAX));
     this.keyLength = length;
     return this.key;
+  }
+
+  /** Makes room for the key that was given last. */
+  protected reservePreviousKey(length: number): Uint8Array {
+    if (length > this.previousKey.length)
+      this.previousKey = Buffer.allocUnsafeSlow(Math.min(2 * length, KEY_BYTES_MAX));
+    this.previousKeyLength = length;
+    return this.previousKey;
   }
 
   protected ready(): void {

@@ -1,13 +1,17 @@
 /**
- * Copies of entries, one behind the other in memory that is used again and again. Owner only.
+ * Copies of entries in memory that is used again and again. Owner only.
  *
- *     memory   │ key 0 │ value 0 │ key 1 │ value 1 │ …
- *     places     ▲       ▲         ▲       ▲         ▲ end        two words an entry, and the end
+ *     memory   │ key │ value │ key │ value │ entries of a block, as they lie there │ key │ key │ key │ …
+ *                                            └── their values are where they are   └── and their keys behind
+ *     places   key start, key length, value start, value length        four words an entry
  *
- * An entry costs its bytes and two words, no object: what is made of it later is made by whoever wants it.
+ * An entry costs its bytes and four words, no object: what is made of it later is made by whoever wants it. Of a block that
+ * is to be given to its end all is copied at one go; keys, which lie there in two parts, are put together.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { assert } from '../assert.ts';
+import type { BlockCursor } from '../format/block-cursor.ts';
+import { KIND_PUT } from '../format/limits.ts';
 import { copyBytes } from './bytes.ts';
 import { copyWords } from './copy-words.ts';
 import type { Cursor } from './cursor.ts';
@@ -24,37 +28,87 @@ const IDLE_MAX = 4;
 
 export class EntryBatch implements EntrySink {
   memory = newMemory(MEMORY_BYTES_FIRST);
-  /** Where the key and the value of each entry begin; the value ends where the next key begins. */
-  readonly places = new Int32Array(2 * BATCH_ENTRIES_MAX + 1);
+  readonly places = new Int32Array(4 * BATCH_ENTRIES_MAX);
   length = 0;
+  /** Bytes of the memory that are taken. */
+  used = 0;
+
+  get batch(): this {
+    return this;
+  }
 
   /** HOT. REQUIRES: fewer than BATCH_ENTRIES_MAX entries. */
   take(cursor: Cursor): void {
     const { keyLength, valueLength } = cursor;
-    const { places, length } = this;
-    assert(length < BATCH_ENTRIES_MAX, 'a batch has room for an entry that it is given');
-    const at = 2 * length;
-    const keyStart = places[at];
+    const keyStart = this.used;
     const valueStart = keyStart + keyLength;
     const end = valueStart + valueLength;
-    if (end > this.memory.length) this.#grow(keyStart, end);
+    if (end > this.memory.length) this.#grow(end);
     const { memory } = this;
     copyBytes(cursor.key, 0, keyLength, memory, keyStart);
     copyWords(cursor.bytes, cursor.valueStart, valueLength, memory, valueStart);
-    places[at + 1] = valueStart;
-    places[at + 2] = end;
-    this.length = length + 1;
+    this.used = end;
+    this.#note(keyStart, keyLength, valueStart, valueLength);
+  }
+
+  /**
+   * HOT. Takes what a block has in [begin, end): of each key the newest version that is visible, unless it is a deletion.
+   * Returns the ordinal of the last such version, deletions included. REQUIRES: the entry at `begin` is one; room for them.
+   */
+  takeRun(block: BlockCursor, begin: number, end: number, visibleSequence: number): number {
+    const start = block.startOf(begin);
+    block.read(end - 1);
+    const length = block.valueStart + block.valueLength - start;
+    const { bytes, prefixStart, prefixLength } = block;
+    const base = this.used;
+    // Suffixes are among what is copied: no key is longer than prefix and suffix together.
+    const most = base + 2 * length + (end - begin) * prefixLength;
+    if (most > this.memory.length) this.#grow(most);
+    const { memory } = this;
+    copyBytes(bytes, start, length, memory, base);
+    const moved = base - start;
+    let at = base + length;
+    let last = begin;
+    let takenStart = 0;
+    let takenLength = -1;
+    for (let ordinal = begin; ordinal < end; ordinal++) {
+      block.read(ordinal);
+      if (block.sequence > visibleSequence) continue;
+      const { suffixStart, suffixLength } = block;
+      if (takenLength === suffixLength && block.hasSuffix(takenStart, takenLength)) continue;
+      takenStart = suffixStart;
+      takenLength = suffixLength;
+      last = ordinal;
+      if (block.kind !== KIND_PUT) continue;
+      const keyStart = at;
+      for (let i = 0; i < prefixLength; i++) memory[at++] = bytes[prefixStart + i];
+      for (let i = 0; i < suffixLength; i++) memory[at++] = bytes[suffixStart + i];
+      this.#note(keyStart, at - keyStart, block.valueStart + moved, block.valueLength);
+    }
+    this.used = at;
+    return last;
   }
 
   clear(): void {
     this.length = 0;
+    this.used = 0;
     if (this.memory.length > MEMORY_BYTES_KEPT_MAX) this.memory = newMemory(MEMORY_BYTES_FIRST);
   }
 
-  /** Makes room for `needed` bytes, of which the first `used` stay. */
-  #grow(used: number, needed: number): void {
+  #note(keyStart: number, keyLength: number, valueStart: number, valueLength: number): void {
+    const { places, length } = this;
+    assert(length < BATCH_ENTRIES_MAX, 'a batch has room for an entry that it is given');
+    const at = 4 * length;
+    places[at] = keyStart;
+    places[at + 1] = keyLength;
+    places[at + 2] = valueStart;
+    places[at + 3] = valueLength;
+    this.length = length + 1;
+  }
+
+  #grow(needed: number): void {
     const memory = newMemory(Math.max(2 * this.memory.length, needed));
-    copyBytes(this.memory, 0, used, memory, 0);
+    copyBytes(this.memory, 0, this.used, memory, 0);
     this.memory = memory;
   }
 }

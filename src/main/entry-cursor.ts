@@ -89,22 +89,12 @@ export class EntryCursor implements Disposable {
 
   /** The key, in memory of its own. */
   get key(): Buffer {
-    const start = this.keyStart;
-    return copyOf(this.#batch.memory, start, this.valueStart - start);
+    return copyOf(this.memory, this.keyStart, this.keyLength);
   }
 
   /** The value, in memory of its own. */
   get value(): Buffer {
-    const start = this.valueStart;
-    return copyOf(this.#batch.memory, start, this.#valueEnd - start);
-  }
-
-  get keyLength(): number {
-    return this.valueStart - this.keyStart;
-  }
-
-  get valueLength(): number {
-    return this.#valueEnd - this.valueStart;
+    return copyOf(this.memory, this.valueStart, this.valueLength);
   }
 
   /**
@@ -118,16 +108,22 @@ export class EntryCursor implements Disposable {
 
   get keyStart(): number {
     this.#checkEntry();
-    return this.#batch.places[2 * this.#at];
+    return this.#batch.places[4 * this.#at];
+  }
+
+  get keyLength(): number {
+    this.#checkEntry();
+    return this.#batch.places[4 * this.#at + 1];
   }
 
   get valueStart(): number {
     this.#checkEntry();
-    return this.#batch.places[2 * this.#at + 1];
+    return this.#batch.places[4 * this.#at + 2];
   }
 
-  get #valueEnd(): number {
-    return this.#batch.places[2 * this.#at + 2];
+  get valueLength(): number {
+    this.#checkEntry();
+    return this.#batch.places[4 * this.#at + 3];
   }
 
   /** Copies the key to the beginning of `target`, as much of it as fits; its whole length. Or throws INVALID_ARGUMENT. */
@@ -142,12 +138,12 @@ export class EntryCursor implements Disposable {
 
   /** Or throws INVALID_ARGUMENT. */
   keyString(encoding: 'utf8' | 'latin1' = 'utf8'): string {
-    return this.#stringOf(encoding, this.keyStart, this.valueStart);
+    return this.#stringOf(encoding, this.keyStart, this.keyLength);
   }
 
   /** Or throws INVALID_ARGUMENT. */
   valueString(encoding: 'utf8' | 'latin1' = 'utf8'): string {
-    return this.#stringOf(encoding, this.valueStart, this.#valueEnd);
+    return this.#stringOf(encoding, this.valueStart, this.valueLength);
   }
 
   /** Lets go what the cursor holds. Closing twice is one. */
@@ -205,11 +201,11 @@ export class EntryCursor implements Disposable {
     return length;
   }
 
-  #stringOf(encoding: 'utf8' | 'latin1', start: number, end: number): string {
+  #stringOf(encoding: 'utf8' | 'latin1', start: number, length: number): string {
     if (encoding !== 'utf8' && encoding !== 'latin1') {
       throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
     }
-    return this.#batch.memory.toString(encoding, start, end);
+    return this.#batch.memory.toString(encoding, start, start + length);
   }
 
   #checkOpen(): void {

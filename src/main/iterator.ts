@@ -229,6 +229,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
 
 /** Makes items of entries. */
 class ItemSink<Item> implements EntrySink {
+  readonly batch = undefined;
   readonly #items: Item[];
   readonly #materialize: Materializer<Item>;
 

@@ -76,6 +76,31 @@ export class MergeTree {
     return this.#pass(cursor.previousKey, cursor.previousKeyLength);
   }
 
+  /** HOT. The cursor at the next key of those below the top; undefined when all others have come to their ends. */
+  get runnerUp(): Cursor | undefined {
+    const losers = this.#losers;
+    const winner = this.#winner;
+    let best = -1;
+    // Whoever is second has lost to the first.
+    for (let node = (losers.length + winner) >> 1; node > 0; node >>= 1) {
+      if (best < 0 || this.#isBefore(losers[node], best)) best = losers[node];
+    }
+    return best < 0 || this.#heads[best] === END ? undefined : this.#cursors[best];
+  }
+
+  /** HOT. The top cursor has gone on by itself, over keys that no other has. False as `advance` is. */
+  moved(): boolean {
+    const winner = this.#winner;
+    const cursor = this.#cursors[winner];
+    if (cursor.isUnsettled) {
+      this.#passed = new Uint8Array(cursor.previousKey.subarray(0, cursor.previousKeyLength));
+      return false;
+    }
+    this.#noteHead(winner);
+    this.#replay(winner);
+    return true;
+  }
+
   /** Moves on whoever stands at `key`. */
   #pass(key: Uint8Array, keyLength: number): boolean {
     for (;;) {

@@ -20,6 +20,7 @@ import { KIND_PUT } from '../format/limits.ts';
 import type { RangeTombstones } from '../format/range-tombstones.ts';
 import type { TableDescription } from '../format/version-edit.ts';
 import { FAILED, PAUSED, READY, WAITING, type Cursor } from './cursor.ts';
+import type { EntryBatch } from './entry-batch.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
@@ -38,8 +39,15 @@ const DELETED_MAX = 64;
 /** Bytes of keys and values that one call gives unless it asks for fewer, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
 
+/** Entries that are taken one by one after a run was short. */
+const SINGLY_AFTER_SHORT_RUN = 16;
+/** A run of fewer is short. */
+const RUN_ENTRIES_MIN = 8;
+
 /** What a scan gives its entries to. */
 export interface EntrySink {
+  /** Itself, if it takes many at a time. */
+  readonly batch: EntryBatch | undefined;
   /** Entries that it has. */
   readonly length: number;
   /** Takes the entry that the cursor stands at: what it says is valid during the call only, but for private memory. */
@@ -172,10 +180,24 @@ export class Scan {
   /** HOT. */
   #merge(sink: EntrySink, wanted: number, bytesMax: number): 'more' | 'ended' {
     const tree = this.#tree;
+    const { batch } = sink;
     let bytes = 0;
+    let singly = 0;
     for (let step = 0; step < STEPS_MAX && sink.length < wanted && bytes < bytesMax; step++) {
       const { top } = tree;
       if (top === undefined) return 'ended';
+      if (batch !== undefined && singly-- <= 0) {
+        const before = batch.used;
+        const { length } = batch;
+        if (top.takeRun(batch, tree.runnerUp, wanted - length)) {
+          bytes += batch.used - before;
+          if (batch.length - length < RUN_ENTRIES_MIN) singly = SINGLY_AFTER_SHORT_RUN;
+          if (tree.moved()) continue;
+          this.#isTreeBuilt = false;
+          break;
+        }
+        singly = SINGLY_AFTER_SHORT_RUN;
+      }
       if (top.kind === KIND_PUT) {
         sink.take(top);
         bytes += top.keyLength + top.valueLength;

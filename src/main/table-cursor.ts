@@ -20,12 +20,16 @@ import { PAGE_BYTES } from '../format/limits.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
 import { copyBytes } from './bytes.ts';
 import { Cursor, ENDED, FAILED, PAUSED, WAITING } from './cursor.ts';
+import { BATCH_BYTES_MAX, type EntryBatch } from './entry-batch.ts';
 import type { KeyRange } from './range.ts';
 import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
 import type { Table } from './table.ts';
 
+const NO_WORDS = new Uint16Array(0);
 /** Of a block or two much is copied that nobody asked for, and the memory for it costs more than the copying. */
 const IN_PLACE_BLOCKS_MAX = 2;
+/** Entries of one block that are worth being given at one go. */
+const RUN_ENTRIES_MIN = 8;
 /** Blocks of nothing visible that are passed over at a time. */
 const PASSED_BLOCKS_MAX = 16;
 
@@ -85,8 +89,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
   /** Forward: `key` is a key that was given, older versions of which are passed over. Reverse: a candidate. */
   #hasTaken = false;
   #isClosed = false;
+  #words: Uint16Array = NO_WORDS;
   /** Memory for blocks that is used again and again. */
   #copy: Uint8Array | undefined;
+  #copyWords: Uint16Array = NO_WORDS;
   #otherCopy: Uint8Array | undefined;
 
   /** `tables`: in the order of their keys. REQUIRES: at least one; the caller holds them. */
@@ -137,6 +143,29 @@ export class TableCursor extends Cursor implements BlockWaiter {
     if (this.#options.isReverse) this.#hasTaken = false;
     else this.#ordinal++;
     this.#settle();
+  }
+
+  override takeRun(batch: EntryBatch, bound: Cursor | undefined, count: number): boolean {
+    const { isReverse, keepsBlocks, visibleSequence } = this.#options;
+    if (isReverse || keepsBlocks) return false;
+    if (this.table.index.memoryPagesOf(this.#block) * PAGE_BYTES > BATCH_BYTES_MAX) return false;
+    const entry = this.#entry;
+    const begin = this.#ordinal;
+    let end = Math.min(this.#end, begin + count);
+    if (bound !== undefined && end - begin >= RUN_ENTRIES_MIN) {
+      const { key, keyLength } = bound;
+      end = Math.min(end, lowerBoundInBlock(entry.bytes, this.#words, this.#base, key, keyLength));
+    }
+    if (end - begin < RUN_ENTRIES_MIN) return false;
+    const last = batch.takeRun(entry, begin, end, visibleSequence);
+    entry.read(last);
+    entry.copyKey(this.reservePreviousKey(entry.prefixLength + entry.suffixLength));
+    this.#takenOrdinal = last;
+    this.#takenStart = entry.suffixStart;
+    this.#takenLength = entry.suffixLength;
+    this.#ordinal = end;
+    this.#settleForward();
+    return true;
   }
 
   resume(): void {
@@ -348,6 +377,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.isPrivate = isPrivate;
     this.#isInPlace = isInPlace;
     this.#base = base;
+    this.#words = words;
     if (!isPrivate && !isInPlace) this.#copyBlock(base);
     this.#end = end < 0 ? entry.count : end;
     this.#ordinal = this.#options.isReverse ? this.#end : this.#begin;
@@ -372,6 +402,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
     const copy = this.#copyTarget(length);
     copyBytes(this.#entry.bytes, base, length, copy, 0);
     this.#entry.enter(copy, 0);
+    this.#base = 0;
+    this.#words = this.#copyWords;
     this.#isInPlace = false;
     this.isPrivate = true;
   }
@@ -388,7 +420,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
       this.#copy = this.#otherCopy;
       this.#otherCopy = this.bytes;
     }
-    if (this.#copy === undefined || this.#copy.length < length) this.#copy = Buffer.allocUnsafeSlow(length);
+    if (this.#copy === undefined || this.#copy.length < length) {
+      this.#copy = Buffer.allocUnsafeSlow(length);
+      this.#copyWords = new Uint16Array(this.#copy.buffer);
+    }
     return this.#copy;
   }
 }
