@@ -191,7 +191,7 @@ export class StepRunner {
     const check = new RangeCheck(trace.number(at), this.#valueBytes);
     const { form } = this.#step;
     const isBorrowed = (form === 'borrowed' || form === 'either') && this.#peer.rangeBorrowed !== undefined;
-    if (isBorrowed) this.#peer.rangeBorrowed!(keys[at], count, check);
+    if (isBorrowed) this.#peer.rangeBorrowed(keys[at], count, check);
     else await this.#peer.range(keys[at], count, check);
     check.finish(count);
   }

@@ -264,7 +264,7 @@ export class Database implements AsyncDisposable {
     checkCursorOptions(options);
     this.#checkOpen();
     const opened = openScan(this.#engine, options, this.#key, false);
-    return new EntryCursor({ ...opened, reads: this.#reads, batches: this.#batches });
+    return new EntryCursor(opened, this.#reads, this.#batches);
   }
 
   /** The database as it is now, for reads to come. Close it when done. Throws CLOSED. */

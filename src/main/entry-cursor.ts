@@ -9,8 +9,9 @@ import { QuadringError } from '../errors.ts';
 import { KeyScratch, isByteArray, type Bytes } from './bytes.ts';
 import { copyWords } from './copy-words.ts';
 import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, type EntryBatch, type EntryBatches } from './entry-batch.ts';
-import { forgetLeak, watchForLeak } from './leaks.ts';
+import { LeakWatch } from './leaks.ts';
 import { copyOf } from './materialize.ts';
+import type { OpenedScan } from './open-scan.ts';
 import { narrowed, type KeyRange } from './range.ts';
 import type { Reads } from './reads.ts';
 import type { Scan } from './scan.ts';
@@ -20,16 +21,6 @@ const BATCH_ENTRIES_FIRST = 8;
 
 /** For `seek`: a scratch is large, and used within one call. */
 const seekKey = new KeyScratch();
-
-export interface EntryCursorOptions {
-  readonly scan: Scan;
-  readonly range: KeyRange;
-  readonly isReverse: boolean;
-  /** How many entries there may be; Infinity: any number. */
-  readonly limit: number;
-  readonly reads: Reads;
-  readonly batches: EntryBatches;
-}
 
 /**
  * The entries of a range, in order, as the database was when the cursor was made. `next` goes to the first entry, and to the
@@ -42,6 +33,7 @@ export class EntryCursor implements Disposable {
   readonly #limit: number;
   readonly #reads: Reads;
   readonly #batches: EntryBatches;
+  readonly #leakWatch: LeakWatch;
   #batch: EntryBatch;
   /** Index of the entry, −1 before the first; and how many the batch has. */
   #at = -1;
@@ -50,7 +42,7 @@ export class EntryCursor implements Disposable {
   #isClosed = false;
 
   /** @internal Made by `Database`. */
-  constructor({ scan, range, isReverse, limit, reads, batches }: EntryCursorOptions) {
+  constructor({ scan, range, isReverse, limit }: OpenedScan, reads: Reads, batches: EntryBatches) {
     this.#scan = scan;
     this.#range = range;
     this.#isReverse = isReverse;
@@ -59,7 +51,7 @@ export class EntryCursor implements Disposable {
     this.#batches = batches;
     this.#batch = batches.take();
     this.#wanted = firstWanted(limit);
-    watchForLeak(this, 'a cursor', () => scan.close());
+    this.#leakWatch = new LeakWatch(this, 'a cursor', () => scan.close());
   }
 
   /**
@@ -150,7 +142,7 @@ export class EntryCursor implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    forgetLeak(this);
+    this.#leakWatch.end();
     this.#scan.close();
     this.#clear();
     this.#batches.giveBack(this.#batch);

@@ -8,7 +8,7 @@
 import { QuadringError, rejected } from '../errors.ts';
 import { KeyScratch, type Bytes } from './bytes.ts';
 import type { Cursor } from './cursor.ts';
-import { forgetLeak, watchForLeak } from './leaks.ts';
+import { LeakWatch } from './leaks.ts';
 import type { Materializer } from './materialize.ts';
 import { narrowed, type KeyRange } from './range.ts';
 import type { EntrySink, FillOutcome, Scan } from './scan.ts';
@@ -38,6 +38,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
   readonly #materialize: Materializer<Item>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
+  readonly #leakWatch: LeakWatch;
   /** Made and not handed out: from `at` on. */
   #batch: Item[] = [];
   #at = 0;
@@ -55,7 +56,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
     this.#signal = signal;
     this.#onAbort = () => scan.close();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
-    watchForLeak(this, 'an iterator', () => scan.close());
+    this.#leakWatch = new LeakWatch(this, 'an iterator', () => scan.close());
   }
 
   /**
@@ -204,7 +205,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#signal?.removeEventListener('abort', this.#onAbort);
-    forgetLeak(this);
+    this.#leakWatch.end();
     this.#scan.close();
   }
 

@@ -14,14 +14,16 @@ import { READY, type Cursor } from './cursor.ts';
 
 /** The head of a cursor that has come to its end: behind all keys. */
 const END = Infinity;
+const NO_HEADS = new Float64Array(0);
+const NO_LOSERS = new Int32Array(0);
 
 export class MergeTree {
   /** In reverse heads are negated, so that the smaller one always wins. */
   readonly #sign: number;
   #cursors: readonly Cursor[] = [];
-  #heads = new Float64Array(0);
+  #heads = NO_HEADS;
   /** Losers of the matches, by node from 1 on; cursor i is the leaf cursors.length + i. */
-  #losers = new Int32Array(0);
+  #losers = NO_LOSERS;
   #winner = 0;
   /** A key that was given before a cursor had to wait: whoever still stands at it is passed over. */
   #passed: Uint8Array | undefined;

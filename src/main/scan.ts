@@ -13,24 +13,23 @@
  * `fill` gives what memory has and says whether more has to be waited for. It never waits itself, and runs at most
  * STEPS_MAX keys at a time, deleted ones included, so that the event loop gets its turn.
  */
-import { assert } from '../assert.ts';
+import { assert, must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
-import { commonPrefixLength } from '../format/compare.ts';
 import { KIND_PUT } from '../format/limits.ts';
-import type { RangeTombstones } from '../format/range-tombstones.ts';
-import type { TableDescription } from '../format/version-edit.ts';
 import { FAILED, PAUSED, READY, WAITING, type Cursor } from './cursor.ts';
 import type { EntryBatch } from './entry-batch.ts';
 import type { Memtable } from './memtable.ts';
 import type { Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
 import { MergeTree } from './merge-tree.ts';
-import { compareKeys, type KeyRange } from './range.ts';
+import type { KeyRange } from './range.ts';
 import type { ReadAheadBudget } from './read-ahead.ts';
-import { ScanDeletions, type DeletionSource } from './scan-deletions.ts';
+import type { ScanDeletions } from './scan-deletions.ts';
+import { findSources } from './scan-sources.ts';
 import type { SnapshotList } from './snapshots.ts';
 import type { Table } from './table.ts';
-import { TableCursor } from './table-cursor.ts';
+import { TableCursor, type TableCursorOptions } from './table-cursor.ts';
+import { runOfTable, type TableRun } from './version.ts';
 import type { VersionSet } from './version-set.ts';
 
 const STEPS_MAX = 16_384;
@@ -120,7 +119,8 @@ export class Scan {
   #cursors: Cursor[] | undefined;
   /** Undefined where no source has range tombstones. */
   #deletions: ScanDeletions | undefined;
-  #headSkip = 0;
+  /** Of all cursors, as long as they are open. */
+  #cursorOptions: TableCursorOptions | undefined;
   /** How many cursors the scan was opened with. */
   #sourceCount = 1;
   /** What the cursors read: the version they were opened with, and tables that took a memtable's place since. */
@@ -278,7 +278,8 @@ export class Scan {
       : { lower: successor.subarray(0, -1), upper };
     table.hold();
     this.#held.push(table);
-    this.#cursors[at] = this.#tableCursor([table], rest);
+    const options = must(this.#cursorOptions, 'a scan with cursors has been opened');
+    this.#cursors[at] = this.#tableCursor(runOfTable(table), rest, options);
     this.#cursors[at].detach();
     this.#isTreeBuilt = false;
   }
@@ -295,63 +296,35 @@ export class Scan {
   }
 
   #open(): Cursor[] {
-    const { memtables, versions } = this.#ground;
-    const { sequence } = this.#options;
-    const read = memtables
-      .newestFirst()
-      .filter(({ entries, firstSequence }) => entries > 0 && firstSequence <= sequence);
-    const version = versions.current.hold();
-    this.#held.push(version);
-    const isVisible = ({ description }: Table): boolean => description.smallestSequence <= sequence;
-    const runs = [
-      ...version.overlapping.filter((table) => table.mayHold(this.#range)).map((table) => [table]),
-      ...version.sorted.map((level) => level.overlapping(this.#range)),
-    ]
-      .map((tables) => tables.filter(isVisible))
-      .filter((tables) => tables.length > 0);
-    this.#headSkip = commonPrefixOf(
-      [
-        ...read.filter(({ firstNode }) => firstNode !== 0).map(spanOf),
-        ...runs.flat().map(({ description }) => description),
-      ],
-      this.#range,
-    );
-    this.#deletions = this.#deletionsOf([
-      ...read.map(({ rangeTombstones }) => [rangeTombstones]),
-      ...runs.map((tables) => tables.map(({ rangeTombstones }) => rangeTombstones)),
-    ]);
-    this.#sourceCount = read.length + runs.length;
-    const { isReverse } = this.#options;
-    const visible = { isReverse, visibleSequence: sequence, headSkip: this.#headSkip };
-    return [
-      ...read.map((memtable) => new MemtableCursor(memtable, this.#range, visible)),
-      ...runs.map((tables) => this.#tableCursor(tables, this.#range)),
-    ];
-  }
-
-  /** `sources`: what the cursors' memtables and tables have of range tombstones, in the order of the cursors. */
-  #deletionsOf(sources: readonly (readonly (RangeTombstones | null)[])[]): ScanDeletions | undefined {
-    const { sequence, isReverse } = this.#options;
-    const some: DeletionSource[] = [];
-    for (const [rank, all] of sources.entries()) {
-      const tombstones = all.filter((each) => each !== null);
-      if (tombstones.length > 0) some.push({ rank, tombstones });
-    }
-    return some.length === 0 ? undefined : new ScanDeletions(some, sequence, isReverse);
-  }
-
-  #tableCursor(tables: readonly Table[], range: KeyRange): TableCursor {
+    const { readAhead, versions } = this.#ground;
     const { isReverse, sequence, fillCache, keepsBlocks } = this.#options;
-    return new TableCursor(tables, range, {
-      budget: this.#ground.readAhead,
+    this.#held.push(versions.current.hold());
+    const { memtables, runs, headSkip, deletions } = findSources(
+      this.#ground,
+      this.#range,
+      sequence,
+      isReverse,
+    );
+    this.#deletions = deletions;
+    this.#sourceCount = memtables.length + runs.length;
+    const options = {
+      budget: readAhead,
       isReverse,
       visibleSequence: sequence,
-      headSkip: this.#headSkip,
+      headSkip,
       fillCache,
       keepsBlocks,
-      expectedEntries: this.#remaining / this.#sourceCount,
       onSettled: () => this.#noteSettled(),
-    });
+    };
+    this.#cursorOptions = options;
+    const cursors: Cursor[] = [];
+    for (const memtable of memtables) cursors.push(new MemtableCursor(memtable, this.#range, options));
+    for (const run of runs) cursors.push(this.#tableCursor(run, this.#range, options));
+    return cursors;
+  }
+
+  #tableCursor(run: TableRun, range: KeyRange, options: TableCursorOptions): TableCursor {
+    return new TableCursor(run, range, this.#remaining / this.#sourceCount, options);
   }
 
   /** False when a cursor waits, or pauses. */
@@ -390,32 +363,4 @@ function skipDeleted(cursors: readonly Cursor[], deletions: ScanDeletions): void
     if (!isOlder || cursor.state !== READY || !deletions.holdsFor(cursor.key, cursor.keyLength)) continue;
     cursor.skipTo(bound);
   }
-}
-
-type KeySpan = Pick<TableDescription, 'smallestKey' | 'largestKey' | 'largestKeyIsExclusive'>;
-
-function spanOf(memtable: Memtable): KeySpan {
-  const { firstNode, lastNode } = memtable;
-  return {
-    smallestKey: memtable.keyOf(firstNode),
-    largestKey: memtable.keyOf(lastNode),
-    largestKeyIsExclusive: false,
-  };
-}
-
-/** How many bytes all keys of the spans that are in the range have in common. */
-function commonPrefixOf(spans: readonly KeySpan[], { lower, upper }: KeyRange): number {
-  let smallest: Uint8Array | undefined;
-  let largest: Uint8Array | undefined;
-  for (const { smallestKey, largestKey, largestKeyIsExclusive } of spans) {
-    // Range tombstones without an end: no key is known that is behind all.
-    const last = largestKeyIsExclusive && largestKey.length === 0 ? upper : largestKey;
-    if (last === undefined) return 0;
-    if (smallest === undefined || compareKeys(smallestKey, smallest) < 0) smallest = smallestKey;
-    if (largest === undefined || compareKeys(last, largest) > 0) largest = last;
-  }
-  if (smallest === undefined || largest === undefined) return 0;
-  if (lower !== undefined && compareKeys(lower, smallest) > 0) smallest = lower;
-  if (upper !== undefined && compareKeys(upper, largest) < 0) largest = upper;
-  return commonPrefixLength(smallest, 0, smallest.length, largest, 0, largest.length);
 }

@@ -5,7 +5,7 @@
  */
 import { must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
-import { forgetLeak, watchForLeak } from './leaks.ts';
+import { LeakWatch } from './leaks.ts';
 
 export class SnapshotList {
   /** How many hold each number. */
@@ -53,6 +53,7 @@ export class Snapshot implements Disposable {
   /** Writes up to this number are seen. */
   readonly sequence: number;
   readonly #list: SnapshotList;
+  readonly #leakWatch: LeakWatch;
   #isOpen = true;
 
   /** @internal Made by `Database.snapshot`. */
@@ -60,7 +61,7 @@ export class Snapshot implements Disposable {
     list.hold(sequence);
     this.sequence = sequence;
     this.#list = list;
-    watchForLeak(this, 'a snapshot', () => {
+    this.#leakWatch = new LeakWatch(this, 'a snapshot', () => {
       list.release(sequence);
       return !list.isClosed;
     });
@@ -78,7 +79,7 @@ export class Snapshot implements Disposable {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    forgetLeak(this);
+    this.#leakWatch.end();
     this.#list.release(this.sequence);
   }
 

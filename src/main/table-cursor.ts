@@ -24,6 +24,7 @@ import { BATCH_BYTES_MAX, type EntryBatch } from './entry-batch.ts';
 import type { KeyRange } from './range.ts';
 import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
 import type { Table } from './table.ts';
+import type { TableRun } from './version.ts';
 
 const NO_WORDS = new Uint16Array(0);
 /** Of a block or two much is copied that nobody asked for, and the memory for it costs more than the copying. */
@@ -41,18 +42,17 @@ export interface TableCursorOptions {
   readonly fillCache: boolean;
   /** Values are handed out as views of the cursor's memory: each block has its own. Otherwise it is used again for the next. */
   readonly keepsBlocks: boolean;
-  /** How many entries are expected from these tables; Infinity: no limit is known. */
-  readonly expectedEntries: number;
   /** A cursor that waited does so no longer. Called while completions are drained. */
   readonly onSettled: () => void;
 }
 
 export class TableCursor extends Cursor implements BlockWaiter {
   isPrivate = true;
-  /** In the order of the scan; no two have a key in common. */
-  readonly #tables: readonly Table[];
+  readonly #run: TableRun;
+  /** From one table of the run to the next, in the scan's direction. */
+  readonly #tableStep: 1 | -1;
   /** Index of the one that the cursor is in. */
-  #at = 0;
+  #at: number;
   table: Table;
   readonly #options: TableCursorOptions;
   readonly #cache: BlockCache;
@@ -95,23 +95,25 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #copyWords: Uint16Array = NO_WORDS;
   #otherCopy: Uint8Array | undefined;
 
-  /** `tables`: in the order of their keys. REQUIRES: at least one; the caller holds them. */
-  constructor(tables: readonly Table[], range: KeyRange, options: TableCursorOptions) {
+  /**
+   * `expectedEntries`: from these tables; Infinity: no limit is known. REQUIRES: a table; the caller holds them.
+   */
+  constructor(run: TableRun, range: KeyRange, expectedEntries: number, options: TableCursorOptions) {
     super();
+    const { tables, first, last, blocksPerEntry } = run;
     const { isReverse, budget } = options;
-    this.#tables = isReverse ? tables.toReversed() : tables;
-    this.table = must(this.#tables[0], 'a cursor has a table');
+    this.#run = run;
+    this.#tableStep = isReverse ? -1 : 1;
+    this.#at = isReverse ? last : first;
+    this.table = must(tables[this.#at], 'a cursor has a table');
     this.headSkip = options.headSkip;
     this.#options = options;
     this.#cache = budget.cache;
-    const blocks = tables.reduce((sum, { index }) => sum + index.blockCount, 0);
-    const entries = tables.reduce((sum, { description }) => sum + description.entries, 0);
-    // Tables may have range tombstones and no entry.
-    this.#expectedBlocks = entries === 0 ? 0 : (options.expectedEntries * blocks) / entries;
+    this.#expectedBlocks = blocksPerEntry === 0 ? 0 : expectedEntries * blocksPerEntry;
     this.#isShort = this.#expectedBlocks < 0.5;
     this.#readsInPlace = !options.keepsBlocks || this.#expectedBlocks < IN_PLACE_BLOCKS_MAX;
     this.#range = range;
-    this.#goTo(0);
+    this.#goTo(this.#at);
   }
 
   get newestSequence(): number {
@@ -218,7 +220,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
       }
       if (this.#block !== this.#lastBlock) {
         this.#block++;
-      } else if (!this.#enterTable(this.#at + 1)) {
+      } else if (!this.#enterTable(this.#at + this.#tableStep)) {
         this.state = ENDED;
         return;
       }
@@ -254,7 +256,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
       if (this.#hasTaken) this.detach();
       if (!isLast) {
         this.#block--;
-      } else if (!this.#enterTable(this.#at + 1)) {
+      } else if (!this.#enterTable(this.#at + this.#tableStep)) {
         this.state = ENDED;
         return;
       }
@@ -289,14 +291,15 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   /** Goes to the first of the tables from `at` on that has blocks of the range; false when there is none. */
   #enterTable(at: number): boolean {
-    for (; at < this.#tables.length; at++) {
-      const table = this.#tables[at];
-      if (!table.mayHold(this.#range)) continue;
+    const { tables, first, last } = this.#run;
+    const { isReverse, visibleSequence } = this.#options;
+    for (; at >= first && at <= last; at += this.#tableStep) {
+      const table = tables[at];
+      if (table.description.smallestSequence > visibleSequence || !table.mayHold(this.#range)) continue;
       const [lowest, highest] = this.#blocksOf(table);
       if (highest < lowest) continue;
-      const { isReverse } = this.#options;
       this.#readAhead?.close();
-      this.#readAhead = at === this.#at + 1 ? this.#nextReadAhead : undefined;
+      this.#readAhead = at === this.#at + this.#tableStep ? this.#nextReadAhead : undefined;
       this.#nextReadAhead = undefined;
       this.#at = at;
       this.table = table;
@@ -353,7 +356,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   /** The end of this table is on its way: a scan without a limit has the beginning of the next one read too. */
   #readAheadOfNext(): void {
-    const next = this.#tables[this.#at + 1];
+    const at = this.#at + this.#tableStep;
+    const next = at < this.#run.first || at > this.#run.last ? undefined : this.#run.tables[at];
     if (next === undefined || this.#nextReadAhead !== undefined || this.#expectedBlocks !== Infinity) return;
     const { budget, fillCache, isReverse } = this.#options;
     const [lowest, highest] = this.#blocksOf(next);

@@ -15,7 +15,7 @@ import { assert, must } from '../assert.ts';
 import { commonPrefixLength, compareBytes } from '../format/compare.ts';
 import { headOf } from '../format/key-head.ts';
 import { LEVEL_COUNT } from '../format/limits.ts';
-import { compareKeys, type KeyRange } from './range.ts';
+import type { KeyRange } from './range.ts';
 import type { Table } from './table.ts';
 
 export class Version {
@@ -72,9 +72,39 @@ export class Version {
   }
 }
 
+/** Tables of which no two have a key in common, in the order of their keys: those from `first` to `last` of `tables`. */
+export interface TableRun {
+  readonly tables: readonly Table[];
+  readonly first: number;
+  readonly last: number;
+  /** Of all of `tables`; 0 where they have no entries. */
+  readonly blocksPerEntry: number;
+  /** Whether any of `tables` has some. */
+  readonly hasRangeTombstones: boolean;
+}
+
+export function runOfTable(table: Table): TableRun {
+  const tables = [table];
+  const hasRangeTombstones = table.rangeTombstones !== null;
+  return { tables, first: 0, last: 0, blocksPerEntry: blocksPerEntryOf(tables), hasRangeTombstones };
+}
+
+/** Tables may have range tombstones and no entry. */
+function blocksPerEntryOf(tables: readonly Table[]): number {
+  let blocks = 0;
+  let entries = 0;
+  for (const { index, description } of tables) {
+    blocks += index.blockCount;
+    entries += description.entries;
+  }
+  return entries === 0 ? 0 : blocks / entries;
+}
+
 /** Tables of one level in the order of their keys. */
 export class SortedLevel {
   readonly tables: readonly Table[];
+  readonly blocksPerEntry: number;
+  readonly hasRangeTombstones: boolean;
   /** Ordinal of the first one. */
   readonly #firstOrdinal: number;
   /** How many bytes all smallest keys have in common, and the next 52 bits of each as a number. */
@@ -83,6 +113,8 @@ export class SortedLevel {
 
   constructor(tables: readonly Table[], firstOrdinal: number) {
     this.tables = tables;
+    this.blocksPerEntry = blocksPerEntryOf(tables);
+    this.hasRangeTombstones = tables.some(({ rangeTombstones }) => rangeTombstones !== null);
     this.#firstOrdinal = firstOrdinal;
     const first = smallestKeyOf(must(tables[0], 'a level has tables'));
     const last = smallestKeyOf(must(tables.at(-1), 'a level has tables'));
@@ -100,17 +132,15 @@ export class SortedLevel {
     return at < 0 ? -1 : this.#firstOrdinal + at;
   }
 
-  /** Tables that may have keys of the range, in order. */
-  overlapping(range: KeyRange): readonly Table[] {
+  /** Tables that may have keys of the range; undefined where there are none. */
+  runOf(range: KeyRange): TableRun | undefined {
+    const { tables, blocksPerEntry, hasRangeTombstones } = this;
     const { lower, upper } = range;
-    const first = lower === undefined ? 0 : Math.max(this.#lastFrom(lower, lower.length), 0);
-    const chosen: Table[] = [];
-    for (let at = first; at < this.tables.length; at++) {
-      const table = this.tables[at];
-      if (upper !== undefined && compareKeys(smallestKeyOf(table), upper) >= 0) break;
-      if (table.mayHold(range)) chosen.push(table);
-    }
-    return chosen;
+    let first = lower === undefined ? 0 : Math.max(this.#lastFrom(lower, lower.length), 0);
+    let last = upper === undefined ? tables.length - 1 : this.#lastFrom(upper, upper.length);
+    if (first <= last && !tables[first].mayHold(range)) first++;
+    if (first <= last && !tables[last].mayHold(range)) last--;
+    return first > last ? undefined : { tables, first, last, blocksPerEntry, hasRangeTombstones };
   }
 
   #lastFrom(key: Uint8Array, keyLength: number): number {
