@@ -146,6 +146,7 @@ export class EntryCursor implements Disposable {
     this.#scan.close();
     this.#clear();
     this.#batches.giveBack(this.#batch);
+    this.#scan.lastClosed.entryCursor = this;
   }
 
   [Symbol.dispose](): void {

@@ -207,6 +207,8 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#leakWatch.end();
     this.#scan.close();
+    this.#batch = [];
+    this.#scan.lastClosed.iterator = this;
   }
 
   #moreToCome(isWaiting: boolean): Promise<void> {

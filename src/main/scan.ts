@@ -53,9 +53,22 @@ export interface EntrySink {
   take(cursor: Cursor): void;
 }
 
+/**
+ * Of what a scan consists the last that was closed: kept alive, never looked at. A collection of all garbage that finds no
+ * object of a class takes what V8 knows of the class's shape along, and the code that was compiled for it. After some of these
+ * it compiles code for any shape: ranges of 100 entries took 24 µs in place of 14, and of entries of one's own 98 in place of 44.
+ */
+class LastClosed {
+  tableCursor: Cursor | undefined;
+  memtableCursor: Cursor | undefined;
+  iterator: object | undefined;
+  entryCursor: object | undefined;
+}
+
 /** Open scans, for whoever changes what they stand on. */
 export class ScanList {
   readonly #scans = new Set<Scan>();
+  readonly lastClosed = new LastClosed();
 
   get size(): number {
     return this.#scans.size;
@@ -141,6 +154,11 @@ export class Scan {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** For whoever reads the scan. */
+  get lastClosed(): LastClosed {
+    return this.#ground.scans.lastClosed;
   }
 
   /** Gives entries until the sink has `count`, or `bytesMax` bytes have been given. Throws a cursor's error. */
@@ -347,7 +365,12 @@ export class Scan {
   }
 
   #closeCursors(): void {
-    for (const cursor of this.#cursors ?? []) cursor.close();
+    const { lastClosed } = this.#ground.scans;
+    for (const cursor of this.#cursors ?? []) {
+      cursor.close();
+      if (cursor instanceof TableCursor) lastClosed.tableCursor = cursor;
+      else lastClosed.memtableCursor = cursor;
+    }
     this.#cursors = undefined;
     this.#deletions = undefined;
     this.#isTreeBuilt = false;

@@ -26,6 +26,13 @@ import { ReadAhead, type ReadAheadBudget } from './read-ahead.ts';
 import type { Table } from './table.ts';
 import type { TableRun } from './version.ts';
 
+const NO_RUN: TableRun = {
+  tables: [],
+  first: 0,
+  last: -1,
+  blocksPerEntry: 0,
+  hasRangeTombstones: false,
+};
 const NO_WORDS = new Uint16Array(0);
 /** Of a block or two much is copied that nobody asked for, and the memory for it costs more than the copying. */
 const IN_PLACE_BLOCKS_MAX = 2;
@@ -48,7 +55,7 @@ export interface TableCursorOptions {
 
 export class TableCursor extends Cursor implements BlockWaiter {
   isPrivate = true;
-  readonly #run: TableRun;
+  #run: TableRun;
   /** From one table of the run to the next, in the scan's direction. */
   readonly #tableStep: 1 | -1;
   /** Index of the one that the cursor is in. */
@@ -177,6 +184,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   close(): void {
     this.#isClosed = true;
     this.state = ENDED;
+    this.#run = NO_RUN;
     this.#copy = undefined;
     this.#otherCopy = undefined;
     this.#readAhead?.close();
