@@ -145,14 +145,13 @@ function removeOrphans() {
 }
 
 /**
- * What the ring threads run, in one file: four threads that load forty modules each are a third of the time that an open
- * takes. Beside native.js, because where a module lies is how the addon is found.
+ * What the ring threads run, and what the package exports, each in one file: four threads that load forty modules each are a
+ * third of the time that an open takes, and importing a hundred modules took 115 ms where it takes 37. The package's files are as
+ * deep as the module that finds the ring threads' is.
  */
-async function bundleRingThread() {
+async function bundle() {
   const { build } = await import('esbuild');
-  await build({
-    entryPoints: [at('src/workers/ring-thread.ts')],
-    outfile: at('dist/src/ring-thread.js'),
+  const common = {
     bundle: true,
     packages: 'external',
     platform: 'node',
@@ -161,6 +160,19 @@ async function bundleRingThread() {
     sourcemap: true,
     sourcesContent: false,
     logLevel: 'warning',
+  };
+  await build({
+    ...common,
+    entryPoints: [at('src/workers/ring-thread.ts')],
+    outfile: at('dist/src/ring-thread.js'),
+  });
+  await build({
+    ...common,
+    entryPoints: [at('src/index.ts'), at('src/level.ts')],
+    outdir: at('dist/src/package'),
+    // What both of them need is there once: one Database, one QuadringError.
+    splitting: true,
+    chunkNames: 'common-[hash]',
   });
 }
 
@@ -179,7 +191,7 @@ async function typeScript() {
     fail('TypeScript did not compile');
   }
   removeOrphans();
-  await bundleRingThread();
+  await bundle();
   mkdirSync(dirname(STAMP), { recursive: true });
   closeSync(openSync(STAMP, 'w'));
   utimesSync(STAMP, began, began);

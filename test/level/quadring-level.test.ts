@@ -235,11 +235,20 @@ testBackends(
   },
 );
 
-test('the package exports it as quadring/level', async (t) => {
-  // A name that the compiler does not know: it would look for the declarations that it is about to write.
-  const name: string = 'quadring/level';
-  const exported = (await import(name)) as Record<string, unknown>;
-  t.is(exported['QuadringLevel'], QuadringLevel);
+test('the package exports it as quadring/level, over the database that it exports as quadring', async (t) => {
+  // Names that the compiler does not know: it would look for the declarations that it is about to write.
+  const [main, level]: string[] = ['quadring', 'quadring/level'];
+  const { Database, QuadringError } = (await import(main)) as typeof import('../../src/index.ts');
+  const exported = (await import(level)) as { QuadringLevel: typeof QuadringLevel };
+  const directory = temporaryDirectory(t);
+  const opened = new exported.QuadringLevel(directory, SMALL);
+  await opened.put('key', 'value');
+  const refused = await t.throwsAsync(Database.open(directory, { lockTimeoutMs: 0 }));
+  t.true(refused instanceof QuadringError && refused.code === 'LOCKED', String(refused));
+  await opened.close();
+  const database = await Database.open(directory);
+  t.is(database.getString('key'), 'value');
+  await database.close();
 });
 
 test('a location must be given', (t) => {
