@@ -22,6 +22,10 @@ function timesText(factor: number, of: string): string {
   return factor === 1 ? `ahead of ${of}` : `${Number(factor.toFixed(2))} × ${of}`;
 }
 
+function atLeastPerSecond(rate: number): Goal {
+  return { of: QUADRING, against: [], timesFaster: rate, text: `≥ ${rate.toLocaleString('en')}/s` };
+}
+
 /** At most so many milliseconds. */
 function atMost(milliseconds: number): Goal {
   return { of: QUADRING, against: [], timesFaster: milliseconds, text: `≤ ${milliseconds} ms` };
@@ -47,7 +51,10 @@ function row(
 export const ROWS: readonly RowDescription[] = [
   row('hot-get-borrowed', 'cached get, 1000 hot keys, borrowed', 'ns', [times('RocksDB', 5)]),
   row('hot-get-owned', 'cached get, 1000 hot keys, own value', 'ns', [times('RocksDB', 1 / 0.35)]),
-  row('hot-get-promise', 'cached get, 1000 hot keys, awaited', '/s', [times('lmdb', 2_000_000 / 234_000)]),
+  row('hot-get-promise', 'cached get, 1000 hot keys, awaited', '/s', [
+    atLeastPerSecond(2_000_000),
+    timesBinding(1),
+  ]),
   row('uniform-get-borrowed', 'cached get, any key, borrowed', 'ns', [
     times('RocksDB', 1 / 0.3),
     times('lmdb', 2),

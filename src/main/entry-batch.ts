@@ -47,8 +47,15 @@ export class EntryBatch implements EntrySink {
     const { memory } = this;
     copyBytes(cursor.key, 0, keyLength, memory, keyStart);
     copyWords(cursor.bytes, cursor.valueStart, valueLength, memory, valueStart);
+    const { places, length } = this;
+    assert(length < BATCH_ENTRIES_MAX, 'a batch has room for an entry that it is given');
+    const place = 4 * length;
+    places[place] = keyStart;
+    places[place + 1] = keyLength;
+    places[place + 2] = valueStart;
+    places[place + 3] = valueLength;
     this.used = end;
-    this.#note(keyStart, keyLength, valueStart, valueLength);
+    this.length = length + 1;
   }
 
   /**
@@ -64,10 +71,12 @@ export class EntryBatch implements EntrySink {
     // Suffixes are among what is copied: no key is longer than prefix and suffix together.
     const most = base + 2 * length + (end - begin) * prefixLength;
     if (most > this.memory.length) this.#grow(most);
-    const { memory } = this;
+    const { memory, places } = this;
     copyBytes(bytes, start, length, memory, base);
     const moved = base - start;
     let at = base + length;
+    let place = 4 * this.length;
+    assert(place + 4 * (end - begin) <= places.length, 'a batch has room for a run that it is given');
     let last = begin;
     let takenStart = 0;
     let takenLength = -1;
@@ -83,9 +92,13 @@ export class EntryBatch implements EntrySink {
       const keyStart = at;
       for (let i = 0; i < prefixLength; i++) memory[at++] = bytes[prefixStart + i];
       for (let i = 0; i < suffixLength; i++) memory[at++] = bytes[suffixStart + i];
-      this.#note(keyStart, at - keyStart, block.valueStart + moved, block.valueLength);
+      places[place++] = keyStart;
+      places[place++] = at - keyStart;
+      places[place++] = block.valueStart + moved;
+      places[place++] = block.valueLength;
     }
     this.used = at;
+    this.length = place >> 2;
     return last;
   }
 
@@ -93,17 +106,6 @@ export class EntryBatch implements EntrySink {
     this.length = 0;
     this.used = 0;
     if (this.memory.length > MEMORY_BYTES_KEPT_MAX) this.memory = newMemory(MEMORY_BYTES_FIRST);
-  }
-
-  #note(keyStart: number, keyLength: number, valueStart: number, valueLength: number): void {
-    const { places, length } = this;
-    assert(length < BATCH_ENTRIES_MAX, 'a batch has room for an entry that it is given');
-    const at = 4 * length;
-    places[at] = keyStart;
-    places[at + 1] = keyLength;
-    places[at + 2] = valueStart;
-    places[at + 3] = valueLength;
-    this.length = length + 1;
   }
 
   #grow(needed: number): void {
