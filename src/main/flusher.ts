@@ -205,6 +205,7 @@ export class Flusher {
 
   async #flush(memtable: Memtable): Promise<void> {
     const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
+    memtable.finish();
     const description = await this.#writeTable(memtable);
     const table = await this.#openTable(description);
     const makeEdit = (): VersionEdit => ({

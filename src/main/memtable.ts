@@ -1,5 +1,5 @@
 /**
- * A memtable: skiplist and hash table in one arena. Owner only; once frozen, the flush thread reads the arena in place
+ * A memtable: skiplist (arena-list.ts) and hash table in one arena. Owner only; once frozen, the flush thread reads the arena in place
  * (its layout is in protocol/arena.ts).
  *
  * The skiplist gives the order that a flush and a scan need; the hash table answers point lookups: a miss touches one
@@ -12,7 +12,6 @@
  * Range tombstones are nodes of neither: reads find them in `rangeTombstones`, beside the arena.
  */
 import { assert } from '../assert.ts';
-import { compareBytes } from '../format/compare.ts';
 import { KIND_RANGE_TOMBSTONE } from '../format/limits.ts';
 import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/range-tombstones.ts';
 import {
@@ -30,11 +29,10 @@ import {
   RANGE_TOMBSTONES_WORD,
   rangeTombstoneAt,
 } from '../protocol/arena.ts';
+import { ArenaList, keyWord } from './arena-list.ts';
 import { copyBytes } from './bytes.ts';
 
 const TWO_32 = 0x1_0000_0000;
-/** Flips the sign bit, so that signed comparison orders unsigned words. */
-const SIGN = 0x8000_0000 | 0;
 /** One slot for so many bytes of arena. */
 const BYTES_PER_SLOT = 64;
 const SLOT_BYTES = 8;
@@ -69,12 +67,8 @@ export class Memtable {
   readonly #slotsAt: number;
   readonly #slotMask: number;
   readonly #nodesEnd: number;
-  /** For each level the last node that an insertion passed. */
-  readonly #previous = new Int32Array(HEIGHT_MAX);
-  /** For each level the last node of all, so that ascending keys are linked without a search. */
-  readonly #last = new Int32Array(HEIGHT_MAX);
+  readonly #list: ArenaList;
   #brk = FIRST_NODE_AT;
-  #height = 1;
   #random = 0x9e37_79b9 | 0;
   /** Those that reads see; null while there are none. */
   rangeTombstones: RangeTombstones | null = null;
@@ -97,7 +91,7 @@ export class Memtable {
     this.#slotMask = slots - 1;
     this.#nodesEnd = buffer.byteLength - slots * SLOT_BYTES;
     this.#slotsAt = this.#nodesEnd >> 2;
-    this.#last.fill(HEAD_OFFSET);
+    this.#list = new ArenaList(this.bytes, this.#words);
   }
 
   /** Bytes of an arena in which a batch of `entries` with `rawBytes` of keys and values has room. */
@@ -114,9 +108,8 @@ export class Memtable {
     const words = this.#words;
     words.fill(0, this.#slotsAt);
     words.fill(0, 0, FIRST_NODE_AT >> 2);
-    this.#last.fill(HEAD_OFFSET);
+    this.#list.reset();
     this.#brk = FIRST_NODE_AT;
-    this.#height = 1;
     this.rangeTombstones = null;
     this.entries = 0;
     this.rawBytes = 0;
@@ -156,8 +149,6 @@ export class Memtable {
     valueLength: number,
   ): void {
     const words = this.#words;
-    const high = keyWord(key, keyStart, keyLength, 0);
-    const low = keyWord(key, keyStart, keyLength, 4);
     const height = this.#randomHeight();
     const node = this.#append(
       height,
@@ -172,10 +163,15 @@ export class Memtable {
     );
     const at = node >> 2;
     words[at + NODE_HASH] = hash;
-    words[at + NODE_PREFIX_HIGH] = high;
-    words[at + NODE_PREFIX_LOW] = low;
+    words[at + NODE_PREFIX_HIGH] = keyWord(key, keyStart, keyLength, 0);
+    words[at + NODE_PREFIX_LOW] = keyWord(key, keyStart, keyLength, 4);
     words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
-    this.#link(node, height, high, low, key, keyStart, keyLength);
+    this.#list.add(node, height);
+  }
+
+  /** Puts all nodes in the order in which the flush thread reads them. */
+  finish(): void {
+    this.#list.link();
   }
 
   /**
@@ -292,16 +288,15 @@ export class Memtable {
 
   /** The first node, 0 if there is none. Nodes are in the order of keys, versions of one key newest first. */
   get firstNode(): number {
-    return this.#words[(HEAD_OFFSET >> 2) - 1];
+    return this.#list.first;
   }
 
   /** The last node, 0 if there is none. */
   get lastNode(): number {
-    const last = this.#last[0];
-    return last === HEAD_OFFSET ? 0 : last;
+    return this.#list.last;
   }
 
-  /** The node behind `node`, 0 at the end. */
+  /** The node behind `node`, 0 at the end; of what was inserted since the way to it was looked for, some may be left out. */
   nodeAfter(node: number): number {
     return this.#words[(node >> 2) - 1];
   }
@@ -333,12 +328,12 @@ export class Memtable {
 
   /** The first node whose key is not before `key`; 0 if there is none. */
   firstNodeFrom(key: Uint8Array, keyLength: number): number {
-    return this.nodeAfter(this.#lastBefore(key, 0, keyLength));
+    return this.nodeAfter(this.#list.lastBefore(key, 0, keyLength));
   }
 
   /** The last node whose key is before `key[keyStart, + keyLength)`; 0 if there is none. */
   lastNodeBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
-    const node = this.#lastBefore(key, keyStart, keyLength);
+    const node = this.#list.lastBefore(key, keyStart, keyLength);
     return node === HEAD_OFFSET ? 0 : node;
   }
 
@@ -354,28 +349,6 @@ export class Memtable {
       visibleSequence,
       found,
     );
-  }
-
-  #lastBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
-    const words = this.#words;
-    const high = keyWord(key, keyStart, keyLength, 0);
-    const low = keyWord(key, keyStart, keyLength, 4);
-    let node = HEAD_OFFSET;
-    let rejected = 0;
-    for (let level = this.#height - 1; level >= 0; level--) {
-      for (;;) {
-        const next = words[(node >> 2) - 1 - level];
-        // A node that was too far on a higher level is not compared again.
-        if (next === 0 || next === rejected) break;
-        if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
-          rejected = next;
-          break;
-        }
-        node = next;
-      }
-      this.#previous[level] = node;
-    }
-    return node;
   }
 
   /** Makes the hash table name `node` for its key; returns the version it named before, or 0. */
@@ -406,53 +379,6 @@ export class Memtable {
     return true;
   }
 
-  /** Puts a node into the list, before older versions of its key. */
-  #link(
-    node: number,
-    height: number,
-    high: number,
-    low: number,
-    key: Uint8Array,
-    keyStart: number,
-    keyLength: number,
-  ): void {
-    const words = this.#words;
-    const last = this.#last;
-    const tail = last[0];
-    const ascending = tail === HEAD_OFFSET || this.#compare(tail, high, low, key, keyStart, keyLength) < 0;
-    const previous = ascending ? last : this.#previous;
-    if (!ascending) this.#lastBefore(key, keyStart, keyLength);
-    for (; this.#height < height; this.#height++) previous[this.#height] = HEAD_OFFSET;
-    for (let level = 0; level < height; level++) {
-      const before = (previous[level] >> 2) - 1 - level;
-      const after = words[before];
-      words[(node >> 2) - 1 - level] = after;
-      words[before] = node;
-      if (after === 0) last[level] = node;
-    }
-  }
-
-  /** A node's key against another: negative, zero or positive. */
-  #compare(
-    node: number,
-    high: number,
-    low: number,
-    key: Uint8Array,
-    keyStart: number,
-    keyLength: number,
-  ): number {
-    const words = this.#words;
-    const at = node >> 2;
-    const nodeHigh = words[at + NODE_PREFIX_HIGH];
-    if (nodeHigh !== high) return nodeHigh < high ? -1 : 1;
-    const nodeLow = words[at + NODE_PREFIX_LOW];
-    if (nodeLow !== low) return nodeLow < low ? -1 : 1;
-    const nodeKeyLength = words[at + NODE_KEY] & 0xffff;
-    if (nodeKeyLength <= 8 || keyLength <= 8) return nodeKeyLength - keyLength;
-    const nodeKeyStart = node + NODE_HEADER_BYTES;
-    return compareBytes(this.bytes, nodeKeyStart + 8, nodeKeyLength - 8, key, keyStart + 8, keyLength - 8);
-  }
-
   /** Each level has a quarter of the one below. */
   #randomHeight(): number {
     let random = this.#random;
@@ -467,12 +393,4 @@ export class Memtable {
     }
     return height;
   }
-}
-
-/** Four bytes of a key from `from` on, big-endian, padded with zeros, so that signed comparison orders them. */
-function keyWord(key: Uint8Array, keyStart: number, keyLength: number, from: number): number {
-  let word = 0;
-  const end = keyLength < from + 4 ? keyLength : from + 4;
-  for (let i = from; i < end; i++) word |= key[keyStart + i] << (24 - 8 * (i - from));
-  return word ^ SIGN;
 }

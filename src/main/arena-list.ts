@@ -1,0 +1,335 @@
+/**
+ * The order of an arena's nodes: a skiplist (Pugh, "Skip lists: a probabilistic alternative to balanced trees", 1990) whose
+ * nodes are linked in lots. Owner only; the flush thread follows its lowest level (protocol/arena.ts).
+ *
+ * Finding the place of one random key among some hundred thousand takes 1.2 µs, most of it memory that is in no cache, and
+ * nobody needs it but scans and the flush: gets go by the hash table. So nodes wait until there is a lot of them, which is sorted
+ * and then linked in one pass, each node from where the one before was put: less than half as long a node. The pass takes a step
+ * with each node that is added, so that none has to wait for all. A key behind all others is linked at once, as long as none waits.
+ *
+ *     add ─► waiting, oldest first ─► (LOT_NODES_MAX) ─► a lot, by key ─► (with each that is added) ─► linked
+ *        └─────────────── (behind all others, none waits) ──────────────────────────────────────────┘
+ *
+ * Whoever asks for the order has all of them linked first. Of one key a lot has the newest version: the others are behind it, along
+ * `older`, as far as they are not older than the lot, so a key that is written again and again is looked for once.
+ */
+import { assert } from '../assert.ts';
+import { commonPrefixLength, compareBytes } from '../format/compare.ts';
+import {
+  HEAD_OFFSET,
+  HEIGHT_MAX,
+  NODE_HEADER_BYTES,
+  NODE_KEY,
+  NODE_OLDER,
+  NODE_PREFIX_HIGH,
+  NODE_PREFIX_LOW,
+} from '../protocol/arena.ts';
+
+/** Flips the sign bit, so that signed comparison orders unsigned words. */
+const SIGN = 0x8000_0000 | 0;
+/** As many as their numbers fit beside HEAD_BYTES in the 53 bits of an exact number; sorting them takes less than a millisecond. */
+const LOT_NODES_MAX = 8192;
+/** Small arenas have small lots. */
+const LOT_NODES_MIN = 32;
+const BYTES_PER_LOT_NODE = 2048;
+/** Bytes of a key, behind what all of a lot have in common, that are sorted by first. */
+const HEAD_BYTES = 5;
+/** So few nodes with equal heads are sorted by insertion. */
+const INSERTION_MAX = 12;
+
+/** In place of the next node: it waits, and a newer version of its key does as well. */
+const SUPERSEDED = -1;
+
+/** For one call each. */
+const heads = new Float64Array(LOT_NODES_MAX);
+const versions = new Int32Array(LOT_NODES_MAX);
+
+export class ArenaList {
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  /** For each level the last node before the one of the lot that was linked last. */
+  readonly #previous = new Int32Array(HEIGHT_MAX);
+  /** For each level the last node of all. */
+  readonly #last = new Int32Array(HEIGHT_MAX);
+  /** Nodes that no lot has yet, oldest first. */
+  readonly #waiting: Int32Array;
+  #waitingCount = 0;
+  /** By key, one of each; those before `lotAt` are linked. */
+  readonly #lot: Int32Array;
+  /** Nodes before this one are older than the lot. */
+  #lotFrom = 0;
+  #lotCount = 0;
+  #lotAt = 0;
+  #height = 1;
+
+  constructor(bytes: Uint8Array, words: Int32Array) {
+    this.#bytes = bytes;
+    this.#words = words;
+    const lotNodes = Math.ceil(bytes.length / BYTES_PER_LOT_NODE);
+    this.#waiting = new Int32Array(Math.min(Math.max(lotNodes, LOT_NODES_MIN), LOT_NODES_MAX));
+    this.#lot = new Int32Array(this.#waiting.length);
+    this.#last.fill(HEAD_OFFSET);
+  }
+
+  reset(): void {
+    this.#last.fill(HEAD_OFFSET);
+    this.#waitingCount = 0;
+    this.#lotCount = this.#lotAt = 0;
+    this.#height = 1;
+  }
+
+  /** HOT. Adds a node that is filled in. REQUIRES: it is newer than all others. */
+  add(node: number, height: number): void {
+    const isLotLinked = this.#lotAt === this.#lotCount;
+    if (isLotLinked && this.#waitingCount === 0 && this.#isBehindAll(node)) {
+      this.#insert(node, height, this.#last);
+      return;
+    }
+    if (!isLotLinked) this.#linkNext();
+    const words = this.#words;
+    const older = words[(node >> 2) + NODE_OLDER];
+    if (this.#waitingCount > 0 && older >= this.#waiting[0]) words[(older >> 2) - 1] = SUPERSEDED;
+    words[(node >> 2) - 1] = 0;
+    this.#waiting[this.#waitingCount++] = node;
+    // The lot before had as many, and is linked by now.
+    if (this.#waitingCount === this.#waiting.length) this.#makeLot();
+  }
+
+  /** Links whatever is not. */
+  link(): void {
+    while (this.#lotAt < this.#lotCount) this.#linkNext();
+    if (this.#waitingCount === 0) return;
+    this.#makeLot();
+    while (this.#lotAt < this.#lotCount) this.#linkNext();
+  }
+
+  #makeLot(): void {
+    assert(this.#lotAt === this.#lotCount, 'a lot is linked before the next is made');
+    this.#lotFrom = this.#waiting[0];
+    this.#lotCount = this.#keepNewest();
+    this.#sort(this.#lotCount);
+    this.#lotAt = 0;
+    this.#waitingCount = 0;
+    this.#previous.fill(HEAD_OFFSET);
+  }
+
+  /** Of what waits the newest version of each key, the others taken out; how many there are. */
+  #keepNewest(): number {
+    const waiting = this.#waiting;
+    let kept = 0;
+    for (let i = 0; i < this.#waitingCount; i++) {
+      const node = waiting[i];
+      if (this.#words[(node >> 2) - 1] !== SUPERSEDED) waiting[kept++] = node;
+    }
+    return kept;
+  }
+
+  /** HOT. With all versions of the key that the lot has. */
+  #linkNext(): void {
+    const words = this.#words;
+    const newest = this.#lot[this.#lotAt++];
+    this.#goOnTo(newest);
+    let count = 0;
+    for (let node = newest; node >= this.#lotFrom; node = words[(node >> 2) + NODE_OLDER])
+      versions[count++] = node;
+    // Each is put before those of its key.
+    while (count > 0) {
+      const node = versions[--count];
+      this.#insert(node, words[(node >> 2) + NODE_KEY] >>> 24, this.#previous);
+    }
+  }
+
+  /** The first node, 0 if there is none. Nodes are in the order of keys, versions of one key newest first. */
+  get first(): number {
+    this.link();
+    return this.#words[(HEAD_OFFSET >> 2) - 1];
+  }
+
+  /** The last node, 0 if there is none. */
+  get last(): number {
+    this.link();
+    const last = this.#last[0];
+    return last === HEAD_OFFSET ? 0 : last;
+  }
+
+  /** The last node whose key is before `key[keyStart, + keyLength)`; HEAD_OFFSET if there is none. */
+  lastBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
+    this.link();
+    const words = this.#words;
+    const high = keyWord(key, keyStart, keyLength, 0);
+    const low = keyWord(key, keyStart, keyLength, 4);
+    let node = HEAD_OFFSET;
+    let rejected = 0;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[(node >> 2) - 1 - level];
+        // A node that was too far on a higher level is not compared again.
+        if (next === 0 || next === rejected) break;
+        if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
+          rejected = next;
+          break;
+        }
+        node = next;
+      }
+    }
+    return node;
+  }
+
+  #isBehindAll(node: number): boolean {
+    const tail = this.#last[0];
+    return tail === HEAD_OFFSET || this.#compareNodes(tail, node) < 0;
+  }
+
+  /**
+   * HOT. Moves `previous` on to the node's key, which is not before the one that it was at: up from the lowest level as long as
+   * the next node is before the key, then down again (a finger search).
+   */
+  #goOnTo(node: number): void {
+    const words = this.#words;
+    const previous = this.#previous;
+    const at = node >> 2;
+    const high = words[at + NODE_PREFIX_HIGH];
+    const low = words[at + NODE_PREFIX_LOW];
+    const keyLength = words[at + NODE_KEY] & 0xffff;
+    const keyStart = node + NODE_HEADER_BYTES;
+    const bytes = this.#bytes;
+    const height = this.#height;
+    let level = 0;
+    let rejected = 0;
+    for (; level < height; level++) {
+      const next = words[(previous[level] >> 2) - 1 - level];
+      if (next === 0 || next === rejected) break;
+      if (this.#compare(next, high, low, bytes, keyStart, keyLength) >= 0) {
+        rejected = next;
+        break;
+      }
+      previous[level] = next;
+    }
+    // Above, nothing lies between. On this level and below the place is at or behind what was found highest.
+    if (level === 0) return;
+    let from = previous[level - 1];
+    for (level--; level >= 0; level--) {
+      for (;;) {
+        const next = words[(from >> 2) - 1 - level];
+        if (next === 0 || next === rejected) break;
+        if (this.#compare(next, high, low, bytes, keyStart, keyLength) >= 0) {
+          rejected = next;
+          break;
+        }
+        from = next;
+      }
+      previous[level] = from;
+    }
+  }
+
+  /** Behind `previous`, and so before older versions of its key. */
+  #insert(node: number, height: number, previous: Int32Array): void {
+    const words = this.#words;
+    const last = this.#last;
+    for (; this.#height < height; this.#height++) previous[this.#height] = HEAD_OFFSET;
+    for (let level = 0; level < height; level++) {
+      const before = (previous[level] >> 2) - 1 - level;
+      const after = words[before];
+      words[(node >> 2) - 1 - level] = after;
+      words[before] = node;
+      if (after === 0) last[level] = node;
+    }
+  }
+
+  /** Puts the first `count` nodes of those that wait into the lot. */
+  #sort(count: number): void {
+    const waiting = this.#waiting;
+    const sorted = this.#lot;
+    const skip = this.#commonLength(count);
+    for (let i = 0; i < count; i++) heads[i] = this.#headOf(waiting[i], skip) * LOT_NODES_MAX + i;
+    heads.subarray(0, count).sort();
+    let begin = 0;
+    let head = -1;
+    for (let i = 0; i < count; i++) {
+      const ofThis = Math.floor(heads[i] / LOT_NODES_MAX);
+      sorted[i] = waiting[heads[i] - ofThis * LOT_NODES_MAX];
+      if (ofThis === head) continue;
+      this.#sortEqualHeads(begin, i);
+      begin = i;
+      head = ofThis;
+    }
+    this.#sortEqualHeads(begin, count);
+  }
+
+  #sortEqualHeads(begin: number, end: number): void {
+    const sorted = this.#lot;
+    if (end - begin > INSERTION_MAX) {
+      sorted.subarray(begin, end).sort((a, b) => this.#compareNodes(a, b));
+      return;
+    }
+    for (let i = begin + 1; i < end; i++) {
+      const node = sorted[i];
+      let at = i;
+      for (; at > begin && this.#compareNodes(sorted[at - 1], node) > 0; at--) sorted[at] = sorted[at - 1];
+      sorted[at] = node;
+    }
+  }
+
+  /** How many bytes the keys of the first `count` that wait have in common. */
+  #commonLength(count: number): number {
+    const first = this.#waiting[0] + NODE_HEADER_BYTES;
+    let common = this.#keyLengthOf(this.#waiting[0]);
+    for (let i = 1; i < count && common > 0; i++) {
+      const node = this.#waiting[i];
+      const length = this.#keyLengthOf(node);
+      common = commonPrefixLength(this.#bytes, first, common, this.#bytes, node + NODE_HEADER_BYTES, length);
+    }
+    return common;
+  }
+
+  /** HEAD_BYTES of the key as a number that sorts like them. */
+  #headOf(node: number, skip: number): number {
+    const bytes = this.#bytes;
+    const start = node + NODE_HEADER_BYTES;
+    const end = start + this.#keyLengthOf(node);
+    let head = 0;
+    for (let i = start + skip, to = i + HEAD_BYTES; i < to; i++) head = head * 256 + (i < end ? bytes[i] : 0);
+    return head;
+  }
+
+  #keyLengthOf(node: number): number {
+    return this.#words[(node >> 2) + NODE_KEY] & 0xffff;
+  }
+
+  #compareNodes(a: number, b: number): number {
+    const words = this.#words;
+    const at = b >> 2;
+    const high = words[at + NODE_PREFIX_HIGH];
+    const low = words[at + NODE_PREFIX_LOW];
+    return this.#compare(a, high, low, this.#bytes, b + NODE_HEADER_BYTES, this.#keyLengthOf(b));
+  }
+
+  /** A node's key against another: negative, zero or positive. */
+  #compare(
+    node: number,
+    high: number,
+    low: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+  ): number {
+    const words = this.#words;
+    const at = node >> 2;
+    const nodeHigh = words[at + NODE_PREFIX_HIGH];
+    if (nodeHigh !== high) return nodeHigh < high ? -1 : 1;
+    const nodeLow = words[at + NODE_PREFIX_LOW];
+    if (nodeLow !== low) return nodeLow < low ? -1 : 1;
+    const nodeKeyLength = words[at + NODE_KEY] & 0xffff;
+    if (nodeKeyLength <= 8 || keyLength <= 8) return nodeKeyLength - keyLength;
+    const nodeKeyStart = node + NODE_HEADER_BYTES;
+    return compareBytes(this.#bytes, nodeKeyStart + 8, nodeKeyLength - 8, key, keyStart + 8, keyLength - 8);
+  }
+}
+
+/** Four bytes of a key from `from` on, big-endian, padded with zeros, so that signed comparison orders them. */
+export function keyWord(key: Uint8Array, keyStart: number, keyLength: number, from: number): number {
+  let word = 0;
+  const end = keyLength < from + 4 ? keyLength : from + 4;
+  for (let i = from; i < end; i++) word |= key[keyStart + i] << (24 - 8 * (i - from));
+  return word ^ SIGN;
+}
