@@ -24,7 +24,8 @@ const seekKey = new KeyScratch();
 
 /**
  * The entries of a range, in order, as the database was when the cursor was made. `next` goes to the first entry, and to the
- * next. All else is about the entry that the cursor stands at, and throws NO_ENTRY where there is none, or CLOSED.
+ * next. What is said of the entry that the cursor stands at throws NO_ENTRY where there is none, and CLOSED once the cursor is
+ * closed, or the database is and the cursor stands nowhere.
  */
 export class EntryCursor implements Disposable {
   readonly #scan: Scan;
@@ -56,7 +57,7 @@ export class EntryCursor implements Disposable {
 
   /**
    * Goes to the next entry; false at the end. A block that is not cached is read while this thread waits. Throws CLOSED,
-   * TABLE_CORRUPT, IO_ERROR or WORKER_FAILED.
+   * TABLE_CORRUPT, IO_ERROR, WORKER_FAILED or OVERLOADED.
    */
   next(): boolean {
     const at = this.#at + 1;

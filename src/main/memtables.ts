@@ -14,6 +14,11 @@ import { Memtable } from './memtable.ts';
 const OVERSIZE_ARENAS_MAX = 4;
 const REGION_FIRST_OVERSIZE = 8;
 
+/** Whether it was made for one batch that fits none of the crew's arenas. */
+export function hasOwnArena({ region }: Memtable): boolean {
+  return region >= REGION_FIRST_OVERSIZE;
+}
+
 export class Memtables {
   #active: Memtable;
   /** Frozen, oldest first. */
@@ -89,7 +94,7 @@ export class Memtables {
   /** The oldest frozen memtable is in a table that reads can see: its arena is free again. */
   releaseOldest(): void {
     const memtable = must(this.#frozen.shift(), 'a frozen memtable');
-    if (memtable.region < REGION_FIRST_OVERSIZE) {
+    if (!hasOwnArena(memtable)) {
       memtable.reset();
       this.#free.push(memtable);
       return;
@@ -102,7 +107,7 @@ export class Memtables {
   /** Leaves the arenas as the next database may find them. REQUIRES: nothing is being flushed. */
   resetAll(): void {
     for (const memtable of this.newestFirst()) {
-      if (memtable.region >= REGION_FIRST_OVERSIZE) this.#attach(memtable.region, new SharedArrayBuffer(0));
+      if (hasOwnArena(memtable)) this.#attach(memtable.region, new SharedArrayBuffer(0));
       else memtable.reset();
     }
   }

@@ -47,9 +47,12 @@ export class MergeTree {
     return passed === undefined || this.#pass(passed, passed.length);
   }
 
-  /** Nothing that was given before counts any more. */
+  /** Nothing that was given before counts any more, and no cursor is known. */
   reset(): void {
     this.#passed = undefined;
+    this.#cursors = [];
+    this.#losers = NO_LOSERS;
+    this.#heads = NO_HEADS;
   }
 
   /** HOT. The cursor at the next key; undefined when all have come to their ends. */

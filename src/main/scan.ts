@@ -19,7 +19,7 @@ import { KIND_PUT } from '../format/limits.ts';
 import { FAILED, PAUSED, READY, WAITING, type Cursor } from './cursor.ts';
 import type { EntryBatch } from './entry-batch.ts';
 import type { Memtable } from './memtable.ts';
-import type { Memtables } from './memtables.ts';
+import { hasOwnArena, type Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
 import { MergeTree } from './merge-tree.ts';
 import type { KeyRange } from './range.ts';
@@ -40,8 +40,7 @@ const FILL_BYTES_MAX = 1 << 20;
 
 /** Entries that are taken one by one after a run was short. */
 const SINGLY_AFTER_SHORT_RUN = 16;
-/** A run of fewer is short. */
-const RUN_ENTRIES_MIN = 8;
+const SHORT_RUN_ENTRIES_MAX = 7;
 
 /** What a scan gives its entries to. */
 export interface EntrySink {
@@ -209,7 +208,7 @@ export class Scan {
         const { length } = batch;
         if (top.takeRun(batch, tree.runnerUp, wanted - length)) {
           bytes += batch.used - before;
-          if (batch.length - length < RUN_ENTRIES_MIN) singly = SINGLY_AFTER_SHORT_RUN;
+          if (batch.length - length <= SHORT_RUN_ENTRIES_MAX) singly = SINGLY_AFTER_SHORT_RUN;
           if (tree.moved()) continue;
           this.#isTreeBuilt = false;
           break;
@@ -271,7 +270,6 @@ export class Scan {
   /** Begins anew with another range; `givenBack` entries that were given do not count. */
   restart(range: KeyRange, givenBack: number): void {
     this.#closeCursors();
-    this.#tree.reset();
     this.#range = range;
     this.#remaining += givenBack;
   }
@@ -369,9 +367,12 @@ export class Scan {
     for (const cursor of this.#cursors ?? []) {
       cursor.close();
       if (cursor instanceof TableCursor) lastClosed.tableCursor = cursor;
-      else lastClosed.memtableCursor = cursor;
+      // An arena of its own is to go with its memtable.
+      else if (cursor instanceof MemtableCursor && !hasOwnArena(cursor.memtable))
+        lastClosed.memtableCursor = cursor;
     }
     this.#cursors = undefined;
+    this.#tree.reset();
     this.#deletions = undefined;
     this.#isTreeBuilt = false;
     for (const held of this.#held.splice(0)) held.letGo();

@@ -33,6 +33,7 @@ const NO_RUN: TableRun = {
   blocksPerEntry: 0,
   hasRangeTombstones: false,
 };
+const NO_BYTES = new Uint8Array(0);
 const NO_WORDS = new Uint16Array(0);
 /** Of a block or two much is copied that nobody asked for, and the memory for it costs more than the copying. */
 const IN_PLACE_BLOCKS_MAX = 2;
@@ -73,8 +74,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
   readonly #readsInPlace: boolean;
   /** Begins with the first block that is not here. */
   #readAhead: ReadAhead | undefined;
-  /** Of the next table, once nothing more is to be read ahead in this one. */
+  /** Of the next table, once nothing more is to be read ahead in this one, and its index. */
   #nextReadAhead: ReadAhead | undefined;
+  #nextAt = -1;
   readonly #entry = new BlockCursor();
   /** Blocks of the range; the scan goes from one end to the other. */
   #lowest = 0;
@@ -160,7 +162,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
     if (this.table.index.memoryPagesOf(this.#block) * PAGE_BYTES > BATCH_BYTES_MAX) return false;
     const entry = this.#entry;
     const begin = this.#ordinal;
-    let end = Math.min(this.#end, begin + count);
+    // Keys are put together: a long prefix is there as often as there are keys.
+    const most = Math.min(count, Math.floor(BATCH_BYTES_MAX / (entry.prefixLength + 1)));
+    let end = Math.min(this.#end, begin + most);
     if (bound !== undefined && end - begin >= RUN_ENTRIES_MIN) {
       const { key, keyLength } = bound;
       end = Math.min(end, lowerBoundInBlock(entry.bytes, this.#words, this.#base, key, keyLength));
@@ -187,6 +191,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#run = NO_RUN;
     this.#copy = undefined;
     this.#otherCopy = undefined;
+    this.#copyWords = this.#words = NO_WORDS;
+    this.bytes = this.#entry.bytes = NO_BYTES;
     this.#readAhead?.close();
     this.#nextReadAhead?.close();
   }
@@ -297,27 +303,38 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#hasTaken = true;
   }
 
-  /** Goes to the first of the tables from `at` on that has blocks of the range; false when there is none. */
-  #enterTable(at: number): boolean {
+  /** Goes to the first of the tables from `at` on that the scan may find something in; false when there is none. */
+  #enterTable(from: number): boolean {
+    const at = this.#tableFrom(from);
+    if (at < 0) return false;
+    const { isReverse } = this.#options;
+    this.#readAhead?.close();
+    if (at !== this.#nextAt) this.#nextReadAhead?.close();
+    this.#readAhead = at === this.#nextAt ? this.#nextReadAhead : undefined;
+    this.#nextReadAhead = undefined;
+    this.#nextAt = -1;
+    this.#at = at;
+    this.table = this.#run.tables[at];
+    const [lowest, highest] = this.#blocksOf(this.table);
+    this.#lowest = lowest;
+    this.#highest = highest;
+    this.#block = isReverse ? highest : lowest;
+    this.#lastBlock = isReverse ? lowest : highest;
+    return true;
+  }
+
+  /** Index of the first of the tables from `at` on, in the scan's direction, that has blocks of the range; −1: none has. */
+  #tableFrom(at: number): number {
     const { tables, first, last } = this.#run;
-    const { isReverse, visibleSequence } = this.#options;
     for (; at >= first && at <= last; at += this.#tableStep) {
       const table = tables[at];
-      if (table.description.smallestSequence > visibleSequence || !table.mayHold(this.#range)) continue;
+      // All of it may be newer than what the scan sees.
+      if (table.description.smallestSequence > this.#options.visibleSequence) continue;
+      if (!table.mayHold(this.#range)) continue;
       const [lowest, highest] = this.#blocksOf(table);
-      if (highest < lowest) continue;
-      this.#readAhead?.close();
-      this.#readAhead = at === this.#at + this.#tableStep ? this.#nextReadAhead : undefined;
-      this.#nextReadAhead = undefined;
-      this.#at = at;
-      this.table = table;
-      this.#lowest = lowest;
-      this.#highest = highest;
-      this.#block = isReverse ? highest : lowest;
-      this.#lastBlock = isReverse ? lowest : highest;
-      return true;
+      if (lowest <= highest) return at;
     }
-    return false;
+    return -1;
   }
 
   /** The first and the last block of the range in a table; the last before the first where there is none. */
@@ -364,16 +381,17 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   /** The end of this table is on its way: a scan without a limit has the beginning of the next one read too. */
   #readAheadOfNext(): void {
-    const at = this.#at + this.#tableStep;
-    const next = at < this.#run.first || at > this.#run.last ? undefined : this.#run.tables[at];
-    if (next === undefined || this.#nextReadAhead !== undefined || this.#expectedBlocks !== Infinity) return;
+    if (this.#nextReadAhead !== undefined || this.#expectedBlocks !== Infinity) return;
+    const at = this.#tableFrom(this.#at + this.#tableStep);
+    if (at < 0) return;
     const { budget, fillCache, isReverse } = this.#options;
+    const next = this.#run.tables[at];
     const [lowest, highest] = this.#blocksOf(next);
-    if (highest < lowest) return;
     const [first, last] = isReverse ? [highest, lowest] : [lowest, highest];
     const range = { first, last, fillCache, expectedBlocks: Infinity };
     this.#nextReadAhead = new ReadAhead(budget, next, range);
     this.#nextReadAhead.begin();
+    this.#nextAt = at;
   }
 
   /** Copies the block that was entered, and finds the part of it that belongs to the range. */
@@ -431,11 +449,12 @@ export class TableCursor extends Cursor implements BlockWaiter {
     if (this.#options.isReverse && this.bytes === this.#copy) {
       this.#copy = this.#otherCopy;
       this.#otherCopy = this.bytes;
+      this.#copyWords = NO_WORDS;
     }
     if (this.#copy === undefined || this.#copy.length < length) {
       this.#copy = Buffer.allocUnsafeSlow(length);
-      this.#copyWords = new Uint16Array(this.#copy.buffer);
     }
+    if (this.#copyWords.buffer !== this.#copy.buffer) this.#copyWords = new Uint16Array(this.#copy.buffer);
     return this.#copy;
   }
 }
