@@ -78,6 +78,7 @@ export class Workload {
       this.#coldRanges(),
       ...DEPTHS.map((depth) => this.#durablePuts(depth)),
       this.#durablePuts(1000),
+      this.#durableBatches(),
       this.#quickPuts('ordered', 1),
       this.#quickPuts('random', 1),
       this.#quickPuts('random', 1000),
@@ -309,6 +310,24 @@ export class Workload {
       steps,
       depth === 1 ? ['spinning', 'bare-writes'] : [],
     );
+  }
+
+  /** What an engine without several puts under way does in their place, done by all. */
+  #durableBatches(): Group {
+    const puts = this.#puts('random', this.#main, this.#times(600_000));
+    const steps: StepDefinition[] = [
+      { step: 'settle' },
+      {
+        ...RUN,
+        row: 'durable-batch',
+        trace: puts,
+        warmUp: share(puts, 0.25, BATCH_ENTRIES),
+        group: BATCH_ENTRIES,
+        form: 'promise',
+        millisecondsMax: MILLISECONDS_MAX / 2,
+      },
+    ];
+    return this.#empty('durable-batches', this.#main, true, steps);
   }
 
   #quickPuts(order: 'random' | 'ordered', depth: number): Group {

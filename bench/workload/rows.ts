@@ -89,6 +89,7 @@ export const ROWS: readonly RowDescription[] = [
       { curve: byDepth('durable puts', depth) },
     ),
   ),
+  row('durable-batch', 'durable batches of 1000, entries', '/s', [times('RocksDB', 1), timesBinding(1)]),
   row('quick-put-ordered-1', 'put, not durable, one at a time, in key order', '/s', [timesBinding(5)]),
   row('quick-put-random-1', 'put, not durable, one at a time, random keys', '/s', [
     timesBinding(5),
