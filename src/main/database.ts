@@ -62,7 +62,7 @@ export class Database implements AsyncDisposable {
   readonly #key = new KeyScratch();
   readonly #reads: Reads;
   readonly #batches = new EntryBatches();
-  /** Undefined while a call uses it. */
+  /** Undefined while a call, or a batch that is filled, uses it. */
   #idleEncoder: BatchEncoder | undefined;
   #closing: Promise<void> | undefined;
 
@@ -342,9 +342,13 @@ export class Database implements AsyncDisposable {
   batch(operations?: readonly BatchOperation[], options?: WriteOptions): WriteBatch | Promise<void> {
     if (arguments.length === 0) {
       this.#checkOpen();
-      return new WriteBatch(new BatchEncoder(this.#key), (batch, writeOptions) =>
-        this.#writeBatch(batch, writeOptions),
-      );
+      return new WriteBatch(this.#takeEncoder(), (encoder, writeOptions) => {
+        try {
+          return this.#writeBatch(encoder, writeOptions);
+        } finally {
+          this.#idleEncoder = encoder;
+        }
+      });
     }
     try {
       return this.#encodeAndWrite(
@@ -445,15 +449,20 @@ export class Database implements AsyncDisposable {
   /** A call from within this one, by a getter of an argument, has an encoder of its own. */
   #encodeAndWrite(encode: (encoder: BatchEncoder) => void, options: WriteOptions | undefined): Promise<void> {
     this.#checkWritable(options);
-    const encoder = this.#idleEncoder ?? new BatchEncoder(this.#key);
-    this.#idleEncoder = undefined;
+    const encoder = this.#takeEncoder();
     try {
-      encoder.clear();
       encode(encoder);
       return this.#writeBatch(encoder, options);
     } finally {
       this.#idleEncoder = encoder;
     }
+  }
+
+  #takeEncoder(): BatchEncoder {
+    const encoder = this.#idleEncoder ?? new BatchEncoder(this.#key);
+    this.#idleEncoder = undefined;
+    encoder.clear();
+    return encoder;
   }
 
   #writeBatch(batch: EncodedWrites, options: WriteOptions | undefined): Promise<void> {

@@ -137,13 +137,15 @@ export interface WriteOptions {
 
 /** A chained batch: `database.batch().put(…).del(…).deleteRange(…).write()`. Atomic; can be written once. */
 export class WriteBatch {
-  readonly #encoder: BatchEncoder;
-  readonly #write: (batch: EncodedWrites, options: WriteOptions | undefined) => Promise<void>;
-  #written = false;
+  /** Undefined once it has been written: others use it. */
+  #encoder: BatchEncoder | undefined;
+  readonly #write: (encoder: BatchEncoder, options: WriteOptions | undefined) => Promise<void>;
+  #writtenLength = 0;
 
+  /** `write` has the encoder from then on. */
   constructor(
     encoder: BatchEncoder,
-    write: (batch: EncodedWrites, options: WriteOptions | undefined) => Promise<void>,
+    write: (encoder: BatchEncoder, options: WriteOptions | undefined) => Promise<void>,
   ) {
     this.#encoder = encoder;
     this.#write = write;
@@ -151,43 +153,43 @@ export class WriteBatch {
 
   /** How many operations it has. */
   get length(): number {
-    return this.#encoder.count;
+    return this.#encoder?.count ?? this.#writtenLength;
   }
 
   put(key: Bytes, value: Bytes): this {
-    this.#check();
-    this.#encoder.put(key, value);
+    this.#checked().put(key, value);
     return this;
   }
 
   del(key: Bytes): this {
-    this.#check();
-    this.#encoder.del(key);
+    this.#checked().del(key);
     return this;
   }
 
   /** As `Database.deleteRange`. */
   deleteRange(range: Range): this {
-    this.#check();
-    this.#encoder.deleteRange(range);
+    this.#checked().deleteRange(range);
     return this;
   }
 
   /** Forgets all operations. */
   clear(): this {
-    this.#check();
-    this.#encoder.clear();
+    this.#checked().clear();
     return this;
   }
 
   /** Rejects as `Database.put` does. */
   write(options?: WriteOptions): Promise<void> {
-    if (this.#written) return Promise.reject(new QuadringError('CLOSED', 'the batch has been written'));
-    this.#written = true;
-    return this.#write(this.#encoder, options);
+    const encoder = this.#encoder;
+    if (encoder === undefined)
+      return Promise.reject(new QuadringError('CLOSED', 'the batch has been written'));
+    this.#writtenLength = encoder.count;
+    this.#encoder = undefined;
+    return this.#write(encoder, options);
   }
 
-  #check(): void {
-    if (this.#written) throw new QuadringError('CLOSED', 'the batch has been written');
+  #checked(): BatchEncoder {
+    if (this.#encoder !== undefined) return this.#encoder;
+    throw new QuadringError('CLOSED', 'the batch has been written');
   }
 }
