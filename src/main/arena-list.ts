@@ -27,21 +27,31 @@ import {
 
 /** Flips the sign bit, so that signed comparison orders unsigned words. */
 const SIGN = 0x8000_0000 | 0;
-/** As many as their numbers fit beside HEAD_BYTES in the 53 bits of an exact number; sorting them takes less than a millisecond. */
-const LOT_NODES_MAX = 8192;
+/**
+ * Who asks for the order waits for two lots at most, some milliseconds. Their numbers fit beside HEAD_BYTES in the 53 bits of an
+ * exact number.
+ */
+const LOT_NODES_MAX = 4096;
+/** Of a lot's keys, which are compared to their ends where they begin alike. */
+const LOT_KEY_BYTES_MAX = 262_144;
 /** Small arenas have small lots. */
 const LOT_NODES_MIN = 32;
 const BYTES_PER_LOT_NODE = 2048;
-/** Bytes of a key, behind what all of a lot have in common, that are sorted by first. */
+/** Bytes of a key, behind what all that are sorted have in common, that are sorted by first. */
 const HEAD_BYTES = 5;
-/** So few nodes with equal heads are sorted by insertion. */
+/** Where heads are equal it is done again with what comes behind them, but no more often; then whole keys are compared. */
+const HEAD_SORTS_MAX = 2;
+/** So few nodes are sorted by insertion. */
 const INSERTION_MAX = 12;
 
 /** In place of the next node: it waits, and a newer version of its key does as well. */
 const SUPERSEDED = -1;
 
 /** For one call each. */
-const heads = new Float64Array(LOT_NODES_MAX);
+const headSorts = Array.from({ length: HEAD_SORTS_MAX }, () => ({
+  heads: new Float64Array(LOT_NODES_MAX),
+  nodes: new Int32Array(LOT_NODES_MAX),
+}));
 const versions = new Int32Array(LOT_NODES_MAX);
 
 export class ArenaList {
@@ -54,6 +64,7 @@ export class ArenaList {
   /** Nodes that no lot has yet, oldest first. */
   readonly #waiting: Int32Array;
   #waitingCount = 0;
+  #waitingKeyBytes = 0;
   /** By key, one of each; those before `lotAt` are linked. */
   readonly #lot: Int32Array;
   /** Nodes before this one are older than the lot. */
@@ -73,7 +84,7 @@ export class ArenaList {
 
   reset(): void {
     this.#last.fill(HEAD_OFFSET);
-    this.#waitingCount = 0;
+    this.#waitingCount = this.#waitingKeyBytes = 0;
     this.#lotCount = this.#lotAt = 0;
     this.#height = 1;
   }
@@ -91,25 +102,38 @@ export class ArenaList {
     if (this.#waitingCount > 0 && older >= this.#waiting[0]) words[(older >> 2) - 1] = SUPERSEDED;
     words[(node >> 2) - 1] = 0;
     this.#waiting[this.#waitingCount++] = node;
-    // The lot before had as many, and is linked by now.
-    if (this.#waitingCount === this.#waiting.length) this.#makeLot();
+    this.#waitingKeyBytes += this.#keyLengthOf(node);
+    if (this.#waitingCount < this.#waiting.length && this.#waitingKeyBytes < LOT_KEY_BYTES_MAX) return;
+    // The lot before had as many, and is linked by now, unless these keys are the longer ones.
+    this.#linkLot(LOT_NODES_MAX);
+    this.#makeLot();
   }
 
   /** Links whatever is not. */
   link(): void {
-    while (this.#lotAt < this.#lotCount) this.#linkNext();
-    if (this.#waitingCount === 0) return;
-    this.#makeLot();
-    while (this.#lotAt < this.#lotCount) this.#linkNext();
+    while (!this.linkSome(LOT_NODES_MAX));
+  }
+
+  /** Links about as many keys, and says whether all are linked. */
+  linkSome(count: number): boolean {
+    if (this.#lotAt === this.#lotCount && this.#waitingCount > 0) this.#makeLot();
+    this.#linkLot(count);
+    return this.#lotAt === this.#lotCount && this.#waitingCount === 0;
+  }
+
+  #linkLot(count: number): void {
+    const to = Math.min(this.#lotAt + count, this.#lotCount);
+    while (this.#lotAt < to) this.#linkNext();
   }
 
   #makeLot(): void {
     assert(this.#lotAt === this.#lotCount, 'a lot is linked before the next is made');
     this.#lotFrom = this.#waiting[0];
     this.#lotCount = this.#keepNewest();
-    this.#sort(this.#lotCount);
+    this.#lot.set(this.#waiting.subarray(0, this.#lotCount));
+    this.#sort(0, this.#lotCount, 0);
     this.#lotAt = 0;
-    this.#waitingCount = 0;
+    this.#waitingCount = this.#waitingKeyBytes = 0;
     this.#previous.fill(HEAD_OFFSET);
   }
 
@@ -236,48 +260,59 @@ export class ArenaList {
     }
   }
 
-  /** Puts the first `count` nodes of those that wait into the lot. */
-  #sort(count: number): void {
-    const waiting = this.#waiting;
-    const sorted = this.#lot;
-    const skip = this.#commonLength(count);
-    for (let i = 0; i < count; i++) heads[i] = this.#headOf(waiting[i], skip) * LOT_NODES_MAX + i;
+  /** Sorts [begin, end) of the lot by key. No two nodes there have the same key. */
+  #sort(begin: number, end: number, headSortsBefore: number): void {
+    const lot = this.#lot;
+    if (end - begin <= INSERTION_MAX) {
+      this.#sortByInsertion(begin, end);
+    } else if (headSortsBefore === HEAD_SORTS_MAX) {
+      lot.subarray(begin, end).sort((a, b) => this.#compareNodes(a, b));
+    } else {
+      this.#sortByHeads(begin, end, headSortsBefore);
+    }
+  }
+
+  #sortByHeads(begin: number, end: number, headSortsBefore: number): void {
+    const { heads, nodes } = headSorts[headSortsBefore];
+    const lot = this.#lot;
+    const count = end - begin;
+    const skip = this.#commonLength(begin, end);
+    for (let i = 0; i < count; i++) {
+      nodes[i] = lot[begin + i];
+      heads[i] = this.#headOf(nodes[i], skip) * LOT_NODES_MAX + i;
+    }
     heads.subarray(0, count).sort();
-    let begin = 0;
+    let group = begin;
     let head = -1;
     for (let i = 0; i < count; i++) {
       const ofThis = Math.floor(heads[i] / LOT_NODES_MAX);
-      sorted[i] = waiting[heads[i] - ofThis * LOT_NODES_MAX];
+      lot[begin + i] = nodes[heads[i] - ofThis * LOT_NODES_MAX];
       if (ofThis === head) continue;
-      this.#sortEqualHeads(begin, i);
-      begin = i;
+      this.#sort(group, begin + i, headSortsBefore + 1);
+      group = begin + i;
       head = ofThis;
     }
-    this.#sortEqualHeads(begin, count);
+    this.#sort(group, end, headSortsBefore + 1);
   }
 
-  #sortEqualHeads(begin: number, end: number): void {
-    const sorted = this.#lot;
-    if (end - begin > INSERTION_MAX) {
-      sorted.subarray(begin, end).sort((a, b) => this.#compareNodes(a, b));
-      return;
-    }
+  #sortByInsertion(begin: number, end: number): void {
+    const lot = this.#lot;
     for (let i = begin + 1; i < end; i++) {
-      const node = sorted[i];
+      const node = lot[i];
       let at = i;
-      for (; at > begin && this.#compareNodes(sorted[at - 1], node) > 0; at--) sorted[at] = sorted[at - 1];
-      sorted[at] = node;
+      for (; at > begin && this.#compareNodes(lot[at - 1], node) > 0; at--) lot[at] = lot[at - 1];
+      lot[at] = node;
     }
   }
 
-  /** How many bytes the keys of the first `count` that wait have in common. */
-  #commonLength(count: number): number {
-    const first = this.#waiting[0] + NODE_HEADER_BYTES;
-    let common = this.#keyLengthOf(this.#waiting[0]);
-    for (let i = 1; i < count && common > 0; i++) {
-      const node = this.#waiting[i];
-      const length = this.#keyLengthOf(node);
-      common = commonPrefixLength(this.#bytes, first, common, this.#bytes, node + NODE_HEADER_BYTES, length);
+  /** How many bytes the keys of [begin, end) of the lot have in common. */
+  #commonLength(begin: number, end: number): number {
+    const first = this.#lot[begin];
+    let common = this.#keyLengthOf(first);
+    for (let i = begin + 1; i < end && common > 0; i++) {
+      const node = this.#lot[i];
+      const [a, b] = [first + NODE_HEADER_BYTES, node + NODE_HEADER_BYTES];
+      common = commonPrefixLength(this.#bytes, a, common, this.#bytes, b, this.#keyLengthOf(node));
     }
     return common;
   }

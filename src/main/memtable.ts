@@ -169,9 +169,9 @@ export class Memtable {
     this.#list.add(node, height);
   }
 
-  /** Puts all nodes in the order in which the flush thread reads them. */
-  finish(): void {
-    this.#list.link();
+  /** Puts about as many nodes in the order in which the flush thread reads them, and says whether all are. */
+  finish(count: number): boolean {
+    return this.#list.linkSome(count);
   }
 
   /**

@@ -20,6 +20,8 @@ const SHAPES: Readonly<Record<string, (random: Random, at: number) => Buffer>> =
   'a long prefix, and little behind it': (random) => Buffer.from(`${'p'.repeat(40)}${random.below(5000)}`),
   'groups with long prefixes of their own': (random) =>
     Buffer.from(`${random.below(3)}${'-'.repeat(12)}${random.below(100_000)}`),
+  'long keys in two groups': (random) =>
+    Buffer.from(`${random.below(2)}${'g'.repeat(random.below(50))}${random.below(900)}`),
   'in order, now and then late': (random, at) =>
     Buffer.from(String(random.oneIn(50) ? at - random.below(at + 1) : at).padStart(9, '0')),
 };
@@ -75,7 +77,7 @@ for (const [shape, keyOf] of Object.entries(SHAPES)) {
           t.is(Buffer.compare(memtable.keyOf(memtable.lastNode), versions.at(-1)!.key), 0);
           if (random.oneIn(2)) t.deepEqual(orderOf(memtable), textsOf(versions));
         }
-        memtable.finish();
+        while (!memtable.finish(random.between(1, 3000)));
         const flushed: string[] = [];
         const cursor = new ArenaCursor(new Int32Array(memtable.buffer));
         while (cursor.next()) {
