@@ -116,8 +116,15 @@ export class ArenaList {
 
   /** Links about as many keys, and says whether all are linked. */
   linkSome(count: number): boolean {
-    if (this.#lotAt === this.#lotCount && this.#waitingCount > 0) this.#makeLot();
-    this.#linkLot(count);
+    for (let left = count; left > 0;) {
+      if (this.#lotAt === this.#lotCount) {
+        if (this.#waitingCount === 0) return true;
+        this.#makeLot();
+      }
+      const before = this.#lotAt;
+      this.#linkLot(left);
+      left -= this.#lotAt - before;
+    }
     return this.#lotAt === this.#lotCount && this.#waitingCount === 0;
   }
 

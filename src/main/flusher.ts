@@ -208,7 +208,7 @@ export class Flusher {
   async #flush(memtable: Memtable): Promise<void> {
     const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
     // Nothing is added to it any more.
-    while (!memtable.finish(FINISHED_AT_ONCE)) await new Promise((resolve) => setImmediate(resolve));
+    while (!memtable.finish(FINISHED_AT_ONCE)) await this.#options.scheduler.nextTurn();
     if (this.#stopped !== undefined) throw this.#stopped;
     const description = await this.#writeTable(memtable);
     const table = await this.#openTable(description);

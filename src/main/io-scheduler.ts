@@ -197,6 +197,11 @@ export class IoScheduler {
     this.#outstanding--;
   }
 
+  /** Resolves when the event loop has had its turn. */
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#crew.inNextTurn(resolve));
+  }
+
   /** `request` as a promise; it never rejects. */
   ask(role: RoleId, opcode: number, ...args: [number?, number?, number?, number?, number?]): Promise<Answer> {
     return new Promise((resolve) => {
