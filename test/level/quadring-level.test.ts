@@ -2,6 +2,7 @@
 import { cpSync, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
+import type * as Quadring from '../../src/index.ts';
 import { QuadringError } from '../../src/index.ts';
 import { QuadringLevel } from '../../src/level.ts';
 import { testBackends } from '../support/backends.ts';
@@ -238,7 +239,7 @@ testBackends(
 test('the package exports it as quadring/level, over the database that it exports as quadring', async (t) => {
   // Names that the compiler does not know: it would look for the declarations that it is about to write.
   const [main, level]: string[] = ['quadring', 'quadring/level'];
-  const { Database, QuadringError } = (await import(main)) as typeof import('../../src/index.ts');
+  const { Database, QuadringError } = (await import(main)) as typeof Quadring;
   const exported = (await import(level)) as { QuadringLevel: typeof QuadringLevel };
   const directory = temporaryDirectory(t);
   const opened = new exported.QuadringLevel(directory, SMALL);
