@@ -126,12 +126,9 @@ export class ScanCheck implements EntryCheck {
     valueLength: number,
   ): void {
     if (this.#isChecked) {
-      const isRight =
-        keyLength === KEY_BYTES &&
-        numberAt(memory, keyStart + KEY_NUMBER_AT) === this.#next &&
-        valueLength === this.#valueBytes &&
-        isValueIn(memory, valueStart, valueLength, this.#next);
-      if (!isRight) this.#refuse();
+      const isWhole = keyLength === KEY_BYTES && valueLength === this.#valueBytes;
+      const isKey = numberAt(memory, keyStart + KEY_NUMBER_AT) === this.#next;
+      if (!isWhole || !isKey || !isValueIn(memory, valueStart, valueLength, this.#next)) this.#refuse();
     }
     this.#advance();
   }

@@ -57,7 +57,7 @@ const versions = new Int32Array(LOT_NODES_MAX);
 export class ArenaList {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
-  /** For each level the last node before the one of the lot that was linked last. */
+  /** For each level the last node before the one of the lot that was linked last, or before what was looked for. */
   readonly #previous = new Int32Array(HEIGHT_MAX);
   /** For each level the last node of all. */
   readonly #last = new Int32Array(HEIGHT_MAX);
@@ -186,24 +186,9 @@ export class ArenaList {
   /** The last node whose key is before `key[keyStart, + keyLength)`; HEAD_OFFSET if there is none. */
   lastBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
     this.link();
-    const words = this.#words;
     const high = keyWord(key, keyStart, keyLength, 0);
     const low = keyWord(key, keyStart, keyLength, 4);
-    let node = HEAD_OFFSET;
-    let rejected = 0;
-    for (let level = this.#height - 1; level >= 0; level--) {
-      for (;;) {
-        const next = words[(node >> 2) - 1 - level];
-        // A node that was too far on a higher level is not compared again.
-        if (next === 0 || next === rejected) break;
-        if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
-          rejected = next;
-          break;
-        }
-        node = next;
-      }
-    }
-    return node;
+    return this.#descend(HEAD_OFFSET, this.#height - 1, 0, high, low, key, keyStart, keyLength);
   }
 
   #isBehindAll(node: number): boolean {
@@ -229,7 +214,7 @@ export class ArenaList {
     let rejected = 0;
     for (; level < height; level++) {
       const next = words[(previous[level] >> 2) - 1 - level];
-      if (next === 0 || next === rejected) break;
+      if (next === 0) break;
       if (this.#compare(next, high, low, bytes, keyStart, keyLength) >= 0) {
         rejected = next;
         break;
@@ -237,20 +222,41 @@ export class ArenaList {
       previous[level] = next;
     }
     // Above, nothing lies between. On this level and below the place is at or behind what was found highest.
-    if (level === 0) return;
-    let from = previous[level - 1];
-    for (level--; level >= 0; level--) {
+    if (level > 0)
+      this.#descend(previous[level - 1], level - 1, rejected, high, low, bytes, keyStart, keyLength);
+  }
+
+  /**
+   * HOT. From a node before the key on to the last one before it, level by level, and notes it of each as `previous`; that of
+   * the lowest. `rejected` is not before the key.
+   */
+  #descend(
+    from: number,
+    fromLevel: number,
+    rejected: number,
+    high: number,
+    low: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+  ): number {
+    const words = this.#words;
+    let node = from;
+    let tooFar = rejected;
+    for (let level = fromLevel; level >= 0; level--) {
       for (;;) {
-        const next = words[(from >> 2) - 1 - level];
-        if (next === 0 || next === rejected) break;
-        if (this.#compare(next, high, low, bytes, keyStart, keyLength) >= 0) {
-          rejected = next;
+        const next = words[(node >> 2) - 1 - level];
+        // A node that was too far on a higher level is not compared again.
+        if (next === 0 || next === tooFar) break;
+        if (this.#compare(next, high, low, key, keyStart, keyLength) >= 0) {
+          tooFar = next;
           break;
         }
-        from = next;
+        node = next;
       }
-      previous[level] = from;
+      this.#previous[level] = node;
     }
+    return node;
   }
 
   /** Behind `previous`, and so before older versions of its key. */

@@ -1,5 +1,6 @@
 /** What a single call may be told, checked. Owner only; pure. */
 import { QuadringError } from '../errors.ts';
+import { isByteArray } from './bytes.ts';
 import type { Encoding } from './materialize.ts';
 import { RANGE_OPTION_NAMES, type Range } from './range.ts';
 import { Snapshot } from './snapshots.ts';
@@ -95,6 +96,17 @@ function encodingOf(name: string, encoding: Encoding | undefined): Encoding {
   if (encoding === undefined) return 'buffer';
   if (encoding === 'buffer' || encoding === 'utf8' || encoding === 'latin1') return encoding;
   throw new QuadringError('INVALID_ARGUMENT', `${name} must be 'buffer', 'utf8' or 'latin1'`);
+}
+
+/** Throws INVALID_ARGUMENT for what nothing can be copied to. */
+export function checkTarget(target: Uint8Array): void {
+  if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+}
+
+/** Throws INVALID_ARGUMENT for what no string is made by. */
+export function checkStringEncoding(encoding: 'utf8' | 'latin1'): void {
+  if (encoding === 'utf8' || encoding === 'latin1') return;
+  throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
 }
 
 /** Throws INVALID_ARGUMENT. `what` is the argument that they are the fields of. */

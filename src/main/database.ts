@@ -8,12 +8,14 @@
 import { QuadringError, rejected } from '../errors.ts';
 import { Engine } from './engine.ts';
 import { copyWords, forgetCopied } from './copy-words.ts';
-import { isByteArray, KeyScratch, valueBytes, type Bytes } from './bytes.ts';
+import { KeyScratch, valueBytes, type Bytes } from './bytes.ts';
 import {
   checkCursorOptions,
   checkIteratorOptions,
   checkRange,
   checkReadOptions,
+  checkStringEncoding,
+  checkTarget,
   checkWriteOptions,
   type CursorOptions,
   type IteratorOptions,
@@ -157,7 +159,7 @@ export class Database implements AsyncDisposable {
    * `get` rejects with.
    */
   getInto(key: Bytes, target: Uint8Array, options?: ReadOptions): number {
-    if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+    checkTarget(target);
     const sequence = this.#sequenceOf(options);
     const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
@@ -178,9 +180,7 @@ export class Database implements AsyncDisposable {
 
   /** The value as a string, or undefined. Throws what `get` rejects with. */
   getString(key: Bytes, encoding: 'utf8' | 'latin1' = 'utf8', options?: ReadOptions): string | undefined {
-    if (encoding !== 'utf8' && encoding !== 'latin1') {
-      throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
-    }
+    checkStringEncoding(encoding);
     const sequence = this.#sequenceOf(options);
     const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
@@ -263,8 +263,8 @@ export class Database implements AsyncDisposable {
   cursor(options: CursorOptions = {}): EntryCursor {
     checkCursorOptions(options);
     this.#checkOpen();
-    const opened = openScan(this.#engine, options, this.#key, false);
-    return new EntryCursor(opened, this.#reads, this.#batches);
+    const scan = openScan(this.#engine, options, this.#key, false);
+    return new EntryCursor(scan, this.#reads, this.#batches);
   }
 
   /** The database as it is now, for reads to come. Close it when done. Throws CLOSED. */
@@ -432,8 +432,8 @@ export class Database implements AsyncDisposable {
     keepsBlocks: boolean,
   ): ScanIterator<Item> {
     this.#checkOpen();
-    const opened = openScan(this.#engine, options, this.#key, keepsBlocks);
-    return new ScanIterator({ ...opened, materialize, signal: options.signal });
+    const scan = openScan(this.#engine, options, this.#key, keepsBlocks);
+    return new ScanIterator({ scan, materialize, signal: options.signal });
   }
 
   /** HOT. Checks that the database is open, and the options; gives the number to read at. */

@@ -6,21 +6,17 @@
  * read where they lie. Blocks that are not cached are read while the caller's thread waits, those behind them meanwhile.
  */
 import { QuadringError } from '../errors.ts';
-import { KeyScratch, isByteArray, type Bytes } from './bytes.ts';
+import type { Bytes } from './bytes.ts';
+import { checkStringEncoding, checkTarget } from './call-options.ts';
 import { copyWords } from './copy-words.ts';
 import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, type EntryBatch, type EntryBatches } from './entry-batch.ts';
 import { LeakWatch } from './leaks.ts';
 import { copyOf } from './materialize.ts';
-import type { OpenedScan } from './open-scan.ts';
-import { narrowed, type KeyRange } from './range.ts';
 import type { Reads } from './reads.ts';
 import type { Scan } from './scan.ts';
 
 /** Entries of the first batch where no limit says how many are wanted. */
 const BATCH_ENTRIES_FIRST = 8;
-
-/** For `seek`: a scratch is large, and used within one call. */
-const seekKey = new KeyScratch();
 
 /**
  * The entries of a range, in order, as the database was when the cursor was made. `next` goes to the first entry, and to the
@@ -29,9 +25,6 @@ const seekKey = new KeyScratch();
  */
 export class EntryCursor implements Disposable {
   readonly #scan: Scan;
-  readonly #range: KeyRange;
-  readonly #isReverse: boolean;
-  readonly #limit: number;
   readonly #reads: Reads;
   readonly #batches: EntryBatches;
   readonly #leakWatch: LeakWatch;
@@ -43,15 +36,12 @@ export class EntryCursor implements Disposable {
   #isClosed = false;
 
   /** @internal Made by `Database`. */
-  constructor({ scan, range, isReverse, limit }: OpenedScan, reads: Reads, batches: EntryBatches) {
+  constructor(scan: Scan, reads: Reads, batches: EntryBatches) {
     this.#scan = scan;
-    this.#range = range;
-    this.#isReverse = isReverse;
-    this.#limit = limit;
     this.#reads = reads;
     this.#batches = batches;
     this.#batch = batches.take();
-    this.#wanted = firstWanted(limit);
+    this.#wanted = firstWanted(scan);
     this.#leakWatch = new LeakWatch(this, 'a cursor', () => scan.close());
   }
 
@@ -74,10 +64,9 @@ export class EntryCursor implements Disposable {
    */
   seek(target: Bytes): void {
     this.#checkOpen();
-    const range = narrowed(this.#range, target, this.#isReverse, seekKey);
-    this.#scan.restart(range, Math.max(this.#length - this.#at - 1, 0));
+    this.#scan.seek(target, Math.max(this.#length - this.#at - 1, 0));
     this.#clear();
-    this.#wanted = firstWanted(this.#limit);
+    this.#wanted = firstWanted(this.#scan);
   }
 
   /** The key, in memory of its own. */
@@ -190,15 +179,13 @@ export class EntryCursor implements Disposable {
   }
 
   #copyInto(target: Uint8Array, start: number, length: number): number {
-    if (!isByteArray(target)) throw new QuadringError('INVALID_ARGUMENT', 'the target must be a Uint8Array');
+    checkTarget(target);
     copyWords(this.#batch.memory, start, length < target.length ? length : target.length, target, 0);
     return length;
   }
 
   #stringOf(encoding: 'utf8' | 'latin1', start: number, length: number): string {
-    if (encoding !== 'utf8' && encoding !== 'latin1') {
-      throw new QuadringError('INVALID_ARGUMENT', "the encoding must be 'utf8' or 'latin1'");
-    }
+    checkStringEncoding(encoding);
     return this.#batch.memory.toString(encoding, start, start + length);
   }
 
@@ -213,6 +200,6 @@ export class EntryCursor implements Disposable {
   }
 }
 
-function firstWanted(limit: number): number {
+function firstWanted({ limit }: Scan): number {
   return limit <= BATCH_ENTRIES_MAX ? Math.max(limit, 1) : BATCH_ENTRIES_FIRST;
 }

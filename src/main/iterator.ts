@@ -6,11 +6,10 @@
  * collected: nothing that lives longer refers to it.
  */
 import { QuadringError, rejected } from '../errors.ts';
-import { KeyScratch, type Bytes } from './bytes.ts';
+import type { Bytes } from './bytes.ts';
 import type { Cursor } from './cursor.ts';
 import { LeakWatch } from './leaks.ts';
 import type { Materializer } from './materialize.ts';
-import { narrowed, type KeyRange } from './range.ts';
 import type { EntrySink, FillOutcome, Scan } from './scan.ts';
 
 /** Entries that `next` and `for await` have made at once: few for one who wants few. */
@@ -19,13 +18,8 @@ const BATCH_MAX = 512;
 /** Entries of a batch of `batches`. */
 const BATCH_DEFAULT = 1000;
 
-/** For `seek`: a scratch is large, and used within one call. */
-const seekKey = new KeyScratch();
-
 export interface ScanIteratorOptions<Item> {
   readonly scan: Scan;
-  readonly range: KeyRange;
-  readonly isReverse: boolean;
   readonly materialize: Materializer<Item>;
   readonly signal: AbortSignal | undefined;
 }
@@ -33,8 +27,6 @@ export interface ScanIteratorOptions<Item> {
 /** Keys, values or entries of a range, in order, as the database was when the iterator was made. */
 export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable {
   readonly #scan: Scan;
-  readonly #range: KeyRange;
-  readonly #isReverse: boolean;
   readonly #materialize: Materializer<Item>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
@@ -50,8 +42,6 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
   constructor(options: ScanIteratorOptions<Item>) {
     const { scan, signal } = options;
     this.#scan = scan;
-    this.#range = options.range;
-    this.#isReverse = options.isReverse;
     this.#materialize = options.materialize;
     this.#signal = signal;
     this.#onAbort = () => scan.close();
@@ -99,8 +89,7 @@ export class ScanIterator<Item> implements AsyncIterable<Item>, AsyncDisposable 
    */
   seek(target: Bytes): void {
     this.#check();
-    const range = narrowed(this.#range, target, this.#isReverse, seekKey);
-    this.#scan.restart(range, this.#batch.length - this.#at);
+    this.#scan.seek(target, this.#batch.length - this.#at);
     this.#batch = [];
     this.#at = 0;
     this.#batchSize = BATCH_MIN;

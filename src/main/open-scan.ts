@@ -2,16 +2,8 @@
 import type { KeyScratch } from './bytes.ts';
 import type { CursorOptions } from './call-options.ts';
 import type { Engine } from './engine.ts';
-import { isReverseOf, keyRangeOf, limitOf, type KeyRange } from './range.ts';
+import { isReverseOf, keyRangeOf, limitOf } from './range.ts';
 import { Scan } from './scan.ts';
-
-export interface OpenedScan {
-  readonly scan: Scan;
-  readonly range: KeyRange;
-  readonly isReverse: boolean;
-  /** Infinity: none. */
-  readonly limit: number;
-}
 
 /** Throws INVALID_ARGUMENT, KEY_TOO_LARGE or CLOSED. `keepsBlocks`: see `TableCursorOptions`. */
 export function openScan(
@@ -19,17 +11,13 @@ export function openScan(
   options: CursorOptions,
   key: KeyScratch,
   keepsBlocks: boolean,
-): OpenedScan {
-  const range = keyRangeOf(options, key);
-  const isReverse = isReverseOf(options);
-  const limit = limitOf(options);
-  const scan = new Scan(engine, {
-    range,
-    isReverse,
-    limit,
+): Scan {
+  return new Scan(engine, {
+    range: keyRangeOf(options, key),
+    isReverse: isReverseOf(options),
+    limit: limitOf(options),
     sequence: engine.readableSequenceOf(options.snapshot),
     fillCache: options.fillCache !== false,
     keepsBlocks,
   });
-  return { scan, range, isReverse, limit };
 }

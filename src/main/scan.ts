@@ -16,13 +16,14 @@
 import { assert, must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { KIND_PUT } from '../format/limits.ts';
+import { KeyScratch, type Bytes } from './bytes.ts';
 import { FAILED, PAUSED, READY, WAITING, type Cursor } from './cursor.ts';
 import type { EntryBatch } from './entry-batch.ts';
 import type { Memtable } from './memtable.ts';
 import { hasOwnArena, type Memtables } from './memtables.ts';
 import { MemtableCursor } from './memtable-cursor.ts';
 import { MergeTree } from './merge-tree.ts';
-import type { KeyRange } from './range.ts';
+import { narrowed, type KeyRange } from './range.ts';
 import type { ReadAheadBudget } from './read-ahead.ts';
 import type { ScanDeletions } from './scan-deletions.ts';
 import { findSources } from './scan-sources.ts';
@@ -37,6 +38,9 @@ const STEPS_MAX = 16_384;
 const DELETED_MAX = 64;
 /** Bytes of keys and values that one call gives unless it asks for fewer, at most one entry more. */
 const FILL_BYTES_MAX = 1 << 20;
+
+/** For `seek`: a scratch is large, and used within one call. */
+const seekKey = new KeyScratch();
 
 /** Entries that are taken one by one after a run was short. */
 const SINGLY_AFTER_SHORT_RUN = 16;
@@ -155,6 +159,11 @@ export class Scan {
     return this.#isClosed;
   }
 
+  /** Entries that it gives at most; Infinity: all. */
+  get limit(): number {
+    return this.#options.limit;
+  }
+
   /** For whoever reads the scan. */
   get lastClosed(): LastClosed {
     return this.#ground.scans.lastClosed;
@@ -267,10 +276,14 @@ export class Scan {
     this.#noteSettled();
   }
 
-  /** Begins anew with another range; `givenBack` entries that were given do not count. */
-  restart(range: KeyRange, givenBack: number): void {
+  /**
+   * Begins anew at the first key at or behind `target`, in reverse at the last one at or before it, inside the range that it was
+   * made for; `givenBack` entries that were given do not count. Throws INVALID_ARGUMENT or KEY_TOO_LARGE.
+   */
+  seek(target: Bytes, givenBack: number): void {
+    const { range, isReverse } = this.#options;
+    this.#range = narrowed(range, target, isReverse, seekKey);
     this.#closeCursors();
-    this.#range = range;
     this.#remaining += givenBack;
   }
 

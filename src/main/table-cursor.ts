@@ -11,13 +11,13 @@
  *     forward   versions of a key come newest first: the first visible one counts, the others are passed over
  *     reverse   they come oldest first: the last visible one before another key counts; it may be in the block before
  */
-import { markAsUntransferable } from 'node:worker_threads';
 import { must } from '../assert.ts';
 import type { QuadringError } from '../errors.ts';
 import { BlockCursor } from '../format/block-cursor.ts';
 import { lowerBoundInBlock } from '../format/block.ts';
 import { PAGE_BYTES } from '../format/limits.ts';
 import type { BlockCache, BlockWaiter } from './block-cache.ts';
+import { BlockCopies } from './block-copies.ts';
 import { copyBytes } from './bytes.ts';
 import { Cursor, ENDED, FAILED, PAUSED, WAITING } from './cursor.ts';
 import { BATCH_BYTES_MAX, type EntryBatch } from './entry-batch.ts';
@@ -82,6 +82,9 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #lowest = 0;
   #highest = 0;
   #lastBlock = 0;
+  /** The same of the table that was looked at last. */
+  #foundLowest = 0;
+  #foundHighest = 0;
   #block = 0;
   /** Ordinal of the entry that was read last; the next one in the scan's direction is looked at next. */
   #ordinal = 0;
@@ -99,10 +102,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
   #hasTaken = false;
   #isClosed = false;
   #words: Uint16Array = NO_WORDS;
-  /** Memory for blocks that is used again and again. */
-  #copy: Uint8Array | undefined;
-  #copyWords: Uint16Array = NO_WORDS;
-  #otherCopy: Uint8Array | undefined;
+  readonly #copies: BlockCopies;
 
   /**
    * `expectedEntries`: from these tables; Infinity: no limit is known. REQUIRES: a table; the caller holds them.
@@ -118,6 +118,7 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.headSkip = options.headSkip;
     this.#options = options;
     this.#cache = budget.cache;
+    this.#copies = new BlockCopies(options.keepsBlocks);
     this.#expectedBlocks = blocksPerEntry === 0 ? 0 : expectedEntries * blocksPerEntry;
     this.#isShort = this.#expectedBlocks < 0.5;
     this.#readsInPlace = !options.keepsBlocks || this.#expectedBlocks < IN_PLACE_BLOCKS_MAX;
@@ -189,9 +190,8 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#isClosed = true;
     this.state = ENDED;
     this.#run = NO_RUN;
-    this.#copy = undefined;
-    this.#otherCopy = undefined;
-    this.#copyWords = this.#words = NO_WORDS;
+    this.#copies.forget();
+    this.#words = NO_WORDS;
     this.bytes = this.#entry.bytes = NO_BYTES;
     this.#readAhead?.close();
     this.#nextReadAhead?.close();
@@ -315,11 +315,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
     this.#nextAt = -1;
     this.#at = at;
     this.table = this.#run.tables[at];
-    const [lowest, highest] = this.#blocksOf(this.table);
-    this.#lowest = lowest;
-    this.#highest = highest;
-    this.#block = isReverse ? highest : lowest;
-    this.#lastBlock = isReverse ? lowest : highest;
+    this.#lowest = this.#foundLowest;
+    this.#highest = this.#foundHighest;
+    this.#block = isReverse ? this.#highest : this.#lowest;
+    this.#lastBlock = isReverse ? this.#lowest : this.#highest;
     return true;
   }
 
@@ -331,19 +330,18 @@ export class TableCursor extends Cursor implements BlockWaiter {
       // All of it may be newer than what the scan sees.
       if (table.description.smallestSequence > this.#options.visibleSequence) continue;
       if (!table.mayHold(this.#range)) continue;
-      const [lowest, highest] = this.#blocksOf(table);
-      if (lowest <= highest) return at;
+      if (this.#findBlocks(table)) return at;
     }
     return -1;
   }
 
-  /** The first and the last block of the range in a table; the last before the first where there is none. */
-  #blocksOf({ index }: Table): [lowest: number, highest: number] {
+  /** Finds the first and the last block of the range in a table; false where there is none. */
+  #findBlocks({ index }: Table): boolean {
     const { lower, upper } = this.#range;
-    const lowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
+    this.#foundLowest = lower === undefined ? 0 : Math.max(index.locate(lower, lower.length), 0);
     // A key before all blocks is located at −1: then nothing is before it.
-    const highest = upper === undefined ? index.blockCount - 1 : index.locate(upper, upper.length);
-    return [lowest, highest];
+    this.#foundHighest = upper === undefined ? index.blockCount - 1 : index.locate(upper, upper.length);
+    return this.#foundLowest <= this.#foundHighest;
   }
 
   /** Goes into `block`; false if it has to be waited for. */
@@ -385,11 +383,10 @@ export class TableCursor extends Cursor implements BlockWaiter {
     const at = this.#tableFrom(this.#at + this.#tableStep);
     if (at < 0) return;
     const { budget, fillCache, isReverse } = this.#options;
-    const next = this.#run.tables[at];
-    const [lowest, highest] = this.#blocksOf(next);
+    const [lowest, highest] = [this.#foundLowest, this.#foundHighest];
     const [first, last] = isReverse ? [highest, lowest] : [lowest, highest];
     const range = { first, last, fillCache, expectedBlocks: Infinity };
-    this.#nextReadAhead = new ReadAhead(budget, next, range);
+    this.#nextReadAhead = new ReadAhead(budget, this.#run.tables[at], range);
     this.#nextReadAhead.begin();
     this.#nextAt = at;
   }
@@ -429,32 +426,13 @@ export class TableCursor extends Cursor implements BlockWaiter {
 
   #copyBlock(base: number): void {
     const length = this.table.index.memoryPagesOf(this.#block) * PAGE_BYTES;
-    const copy = this.#copyTarget(length);
+    // In reverse the entry that was taken last may be the one that counts although others of its key are in this block.
+    const copy = this.#copies.take(length, this.#options.isReverse ? this.bytes : undefined);
     copyBytes(this.#entry.bytes, base, length, copy, 0);
     this.#entry.enter(copy, 0);
     this.#base = 0;
-    this.#words = this.#copyWords;
+    this.#words = this.#copies.words;
     this.#isInPlace = false;
     this.isPrivate = true;
-  }
-
-  #copyTarget(length: number): Uint8Array {
-    if (this.#options.keepsBlocks) {
-      const target = Buffer.allocUnsafeSlow(length);
-      // Values are views of it: nobody may send it away with one of them.
-      markAsUntransferable(target.buffer);
-      return target;
-    }
-    // In reverse the entry that was taken last may be the one that counts although others of its key are in this block.
-    if (this.#options.isReverse && this.bytes === this.#copy) {
-      this.#copy = this.#otherCopy;
-      this.#otherCopy = this.bytes;
-      this.#copyWords = NO_WORDS;
-    }
-    if (this.#copy === undefined || this.#copy.length < length) {
-      this.#copy = Buffer.allocUnsafeSlow(length);
-    }
-    if (this.#copyWords.buffer !== this.#copy.buffer) this.#copyWords = new Uint16Array(this.#copy.buffer);
-    return this.#copy;
   }
 }
