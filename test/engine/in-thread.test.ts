@@ -6,6 +6,7 @@
 import test from 'ava';
 import { Database } from '../../src/main/database.ts';
 import type { DatabaseOptions } from '../../src/main/options.ts';
+import { expectCode } from '../support/errors.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import {
   Crash,
@@ -186,5 +187,29 @@ for (const keep of ['durable', 'everything'] as const) {
         `step ${crashAt} again`,
       );
     }
+  });
+}
+
+for (const callerRing of [true, false]) {
+  test(`a machine that stops during a synchronous read is not waited for (the caller’s ring: ${callerRing})`, async (t) => {
+    const disk = new SimulatedDisk();
+    const random = new Random(1);
+    let isStopping = false;
+    const { environment } = simulatedWorld({
+      disk,
+      random: () => random.fraction(),
+      onStep: () => {
+        if (isStopping) throw new Crash();
+      },
+    });
+    const options = { ...OPTIONS, blockCacheBytes: 0, io: { callerRing } };
+    const database = await Database.openIn(environment, SIMULATED_DIRECTORY, options);
+    await database.put('key', 'value');
+    await database.flush();
+    t.is(database.getSync('key')?.toString(), 'value');
+    isStopping = true;
+    await expectCode(t, 'WORKER_FAILED', () => database.getSync('key'));
+    using cursor = database.cursor();
+    await expectCode(t, 'WORKER_FAILED', () => cursor.next());
   });
 }

@@ -58,7 +58,6 @@ async function scanAll(database: Database, reverse = false): Promise<number> {
 }
 
 test.serial('random scans and reads see their moment, whatever becomes of reads ahead', async (t) => {
-  t.timeout(3_600_000);
   const counts = { none: 0, named: 0, kept: 0, short: 0 };
   await expectModelHolds(
     t,

@@ -11,7 +11,6 @@ import { ioOf } from '../support/io-setting.ts';
 import { expectModelHolds } from '../support/scan-model.ts';
 
 testBackends('random scans and reads see their moment and nothing else', async (t, backend) => {
-  t.timeout(3_600_000);
   await expectModelHolds(
     t,
     (settings) => {

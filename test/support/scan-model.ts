@@ -19,6 +19,12 @@ export function modelRuns(usual: number): number {
 /** Makes, for one run, what opens its database again and again. `seed` is the run's own. */
 export type Opener = (settings: DatabaseOptions, seed: number) => () => Promise<Database>;
 
+/** What one database may take, and what a run of the test may beyond that. */
+const MODEL_MS_MAX = 20_000;
+const REST_MS_MAX = 120_000;
+/** Shrinking a failure is worth no more than this. */
+const SHRINKING_MS_MIN = 90_000;
+
 /** Tries so many databases, and expects so many operations in all. */
 export async function expectModelHolds(
   t: ExecutionContext,
@@ -50,11 +56,12 @@ export async function expectModelHolds(
     },
   );
   const count = modelRuns(runs);
+  const interruptAfterTimeLimit = Math.max(SHRINKING_MS_MIN, count * MODEL_MS_MAX);
+  t.timeout(interruptAfterTimeLimit + REST_MS_MAX);
   await fc.assert(holds, {
     seed,
     numRuns: count,
-    // Shrinking a failure is worth no more than this.
-    interruptAfterTimeLimit: Math.max(90_000, count * 20_000),
+    interruptAfterTimeLimit,
     markInterruptAsFailure: false,
   });
   t.log(

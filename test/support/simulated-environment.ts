@@ -78,16 +78,21 @@ class SimulatedCallerRing implements CallerRing {
   }
 
   turn(count: number, waitMicroseconds: number): number {
+    const isWaiting = waitMicroseconds > 0;
+    let completed = 0;
     try {
-      if (this.#machine.crashed) return 0;
-      let completed = this.ring.turn(count);
-      while (completed === 0 && waitMicroseconds > 0 && this.ring.hasPending) completed = this.ring.turn(0);
-      return completed;
+      if (!this.#machine.crashed) completed = this.ring.turn(count);
+      while (completed === 0 && isWaiting && !this.#machine.crashed && this.ring.hasPending) {
+        completed = this.ring.turn(0);
+      }
     } catch (error) {
       if (!(error instanceof Crash)) throw error;
       this.#machine.crashed = true;
-      return 0;
     }
+    // Whoever waits in the call has no event loop that forgets it.
+    if (isWaiting && this.#machine.crashed)
+      throw new QuadringError('WORKER_FAILED', 'the machine has stopped');
+    return completed;
   }
 }
 
