@@ -2,12 +2,13 @@
  * quadring beside what a user would pick instead: the same work for every engine, round by round.
  *
  *     npm run bench [-- --quick] [--rounds 5] [--only text,text] [--arms name,name] [--entries 1000000]
- *                   [--growth 100000,1000000] [--write]
+ *                   [--growth 100000,1000000] [--write] [--samples FILE,FILE]
  *
  * Each engine does each group of rows (`workload/groups.ts`) in a process of its own, on the same opening, from the same file
  * of operations; the arms alternate within each round. Every read is checked. `--only` takes what has a name that begins so,
  * `--growth` does its rows at so many entries each. The report goes to `bench/results/`, with `--write` also into
- * `docs/benchmarks.md`.
+ * `docs/benchmarks.md`. `--samples` measures nothing: the report is of what earlier runs have left there, of one that ended early, or
+ * that was done in parts, of which the later files count first.
  */
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { commandLine, runCommand, UsageError } from '../scripts/command-line.ts'
 import { ARMS, type Arm } from './peers/arms.ts';
 import { installPeers } from './peers/packages.ts';
 import { OWN_ARM } from './report/arms.ts';
+import { readEarlier, writeTimelines } from './report/earlier.ts';
 import { updateDocument, writeReport, writeSamples, type NamedTimeline } from './report/report.ts';
 import type { Machine, RowDescription } from './report/rows.ts';
 import { ComparisonRun, type Part, type RunOptions } from './runner/comparison-run.ts';
@@ -37,6 +39,8 @@ const ENTRIES = 1_000_000;
 /** So many times as many where the disk is meant. */
 const COLD_TIMES = 2;
 const RESULTS = 'bench/results';
+/** Not where the samples of runs are. */
+const REPORTED_AGAIN = 'bench/results/again';
 const DOCUMENT = 'docs/benchmarks.md';
 const CHARTS = 'docs/charts';
 /** Of statfs(2). */
@@ -51,13 +55,20 @@ async function main(): Promise<void> {
     entries: { type: 'string' },
     growth: { type: 'string' },
     write: { type: 'boolean', default: false },
+    samples: { type: 'string' },
   });
+  const sizes = args.growth?.split(',').map(wholeNumber);
+  const kind = sizes === undefined ? 'comparison' : 'growth';
+  const rows = sizes === undefined ? ROWS : growthRows(sizes);
+  if (args.samples !== undefined) {
+    const { samples, machine, timelines } = readEarlier(args.samples.split(','));
+    report(kind, samples, rows, machine, timelines, REPORTED_AGAIN, args.write);
+    return;
+  }
   const isWhole = !args.quick && args.only === undefined && args.arms === undefined;
   if (args.write && !isWhole) throw new UsageError('--write is for a run of everything');
   const rounds = wholeNumber(args.rounds ?? String(args.quick ? QUICK.rounds : ROUNDS));
   const entries = wholeNumber(args.entries ?? String(args.quick ? QUICK.entries : ENTRIES));
-  const sizes = args.growth?.split(',').map(wholeNumber);
-  const kind = sizes === undefined ? 'comparison' : 'growth';
   const notes: string[] = [];
   const options = prepare(chosenArms(args.arms), notes);
   const series = new Series(isWhole ? kind : `${kind}-part`, notes);
@@ -74,7 +85,22 @@ async function main(): Promise<void> {
     }
     series.end(run);
   }
-  series.report(sizes === undefined ? ROWS : growthRows(sizes), args.write);
+  series.report(rows, args.write);
+}
+
+function report(
+  name: string,
+  samples: readonly Sample[],
+  rows: readonly RowDescription[],
+  machine: Machine,
+  timelines: readonly NamedTimeline[],
+  results: string,
+  intoDocument: boolean,
+): void {
+  const charts = intoDocument ? CHARTS : join(results, 'charts');
+  const made = writeReport(name, samples, rows, machine, { results, charts }, timelines);
+  if (intoDocument) updateDocument(DOCUMENT, made, charts);
+  console.log(`written to ${join(results, `${name}.md`)}${intoDocument ? ` and ${DOCUMENT}` : ''}`);
 }
 
 /** What several runs have measured: one, or one for each number of entries. */
@@ -98,6 +124,7 @@ class Series {
     this.#samples = [...this.#earlier, ...run.samples.map(named)];
     for (const [arm, described] of run.described) this.#described.set(arm, described);
     writeSamples(this.#name, this.#samples, this.#machine(run.notes), RESULTS);
+    writeTimelines(this.#name, [...this.#timelines, ...run.timelines], RESULTS);
   }
 
   end(run: ComparisonRun): void {
@@ -108,12 +135,7 @@ class Series {
   }
 
   report(rows: readonly RowDescription[], intoDocument: boolean): void {
-    const charts = intoDocument ? CHARTS : join(RESULTS, 'charts');
-    const folders = { results: RESULTS, charts };
-    const machine = this.#machine([]);
-    const report = writeReport(this.#name, this.#samples, rows, machine, folders, this.#timelines);
-    if (intoDocument) updateDocument(DOCUMENT, report, charts);
-    console.log(`written to ${join(RESULTS, `${this.#name}.md`)}${intoDocument ? ` and ${DOCUMENT}` : ''}`);
+    report(this.#name, this.#samples, rows, this.#machine([]), this.#timelines, RESULTS, intoDocument);
   }
 
   #machine(notes: readonly string[]): Machine {

@@ -23,11 +23,15 @@ export const BATCH_BYTES_MAX = 65_536;
 const MEMORY_BYTES_FIRST = 16_384;
 /** Memory that has grown beyond, for one large value, is not kept. */
 const MEMORY_BYTES_KEPT_MAX = 4 * BATCH_BYTES_MAX;
+/** Keys are put together in whole words: so many bytes may be written behind the last. */
+const OVERRUN_BYTES = 3;
 /** Batches that are kept for cursors to come. */
 const IDLE_MAX = 4;
 
 export class EntryBatch implements EntrySink {
   memory = newMemory(MEMORY_BYTES_FIRST);
+  /** The same memory. */
+  #words = wordsOf(this.memory);
   readonly places = new Int32Array(4 * BATCH_ENTRIES_MAX);
   length = 0;
   /** Bytes of the memory that are taken. */
@@ -69,12 +73,16 @@ export class EntryBatch implements EntrySink {
     const { bytes, prefixStart, prefixLength } = block;
     const base = this.used;
     // Suffixes are among what is copied: no key is longer than prefix and suffix together.
-    const most = base + 2 * length + (end - begin) * prefixLength;
+    const most = base + 2 * length + (end - begin) * prefixLength + OVERRUN_BYTES;
     if (most > this.memory.length) this.#grow(most);
     const { memory, places } = this;
+    const words = this.#words;
     copyBytes(bytes, start, length, memory, base);
     const moved = base - start;
     let at = base + length;
+    // The first key's, and from there each other's.
+    const prefixAt = at;
+    copyBytes(bytes, prefixStart, prefixLength, memory, prefixAt);
     let place = 4 * this.length;
     assert(place + 4 * (end - begin) <= places.length, 'a batch has room for a run that it is given');
     let last = begin;
@@ -90,8 +98,14 @@ export class EntryBatch implements EntrySink {
       last = ordinal;
       if (block.kind !== KIND_PUT) continue;
       const keyStart = at;
-      for (let i = 0; i < prefixLength; i++) memory[at++] = bytes[prefixStart + i];
-      for (let i = 0; i < suffixLength; i++) memory[at++] = bytes[suffixStart + i];
+      const suffixAt = suffixStart + moved;
+      // What is too much of each is written over by what comes next.
+      for (let i = 0; i < prefixLength; i += 4)
+        words.setInt32(at + i, words.getInt32(prefixAt + i, true), true);
+      at += prefixLength;
+      for (let i = 0; i < suffixLength; i += 4)
+        words.setInt32(at + i, words.getInt32(suffixAt + i, true), true);
+      at += suffixLength;
       places[place++] = keyStart;
       places[place++] = at - keyStart;
       places[place++] = block.valueStart + moved;
@@ -105,13 +119,18 @@ export class EntryBatch implements EntrySink {
   clear(): void {
     this.length = 0;
     this.used = 0;
-    if (this.memory.length > MEMORY_BYTES_KEPT_MAX) this.memory = newMemory(MEMORY_BYTES_FIRST);
+    if (this.memory.length > MEMORY_BYTES_KEPT_MAX) this.#replaceMemory(MEMORY_BYTES_FIRST);
   }
 
   #grow(needed: number): void {
-    const memory = newMemory(Math.max(2 * this.memory.length, needed));
-    copyBytes(this.memory, 0, this.used, memory, 0);
-    this.memory = memory;
+    const { memory } = this;
+    this.#replaceMemory(Math.max(2 * memory.length, needed));
+    copyBytes(memory, 0, this.used, this.memory, 0);
+  }
+
+  #replaceMemory(bytes: number): void {
+    this.memory = newMemory(bytes);
+    this.#words = wordsOf(this.memory);
   }
 }
 
@@ -120,6 +139,10 @@ function newMemory(bytes: number): Buffer {
   const memory = Buffer.allocUnsafeSlow(bytes);
   markAsUntransferable(memory.buffer);
   return memory;
+}
+
+function wordsOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length);
 }
 
 /** Batches of cursors that are closed, for the next ones. */

@@ -254,6 +254,8 @@ export class Memtable {
     visibleSequence: number,
     found: MemtableEntry,
   ): boolean {
+    // Most lines of an empty table are in no cache either.
+    if (this.entries === 0) return false;
     const words = this.#words;
     const mask = this.#slotMask;
     const slotsAt = this.#slotsAt;

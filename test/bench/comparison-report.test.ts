@@ -2,12 +2,14 @@
 import test from 'ava';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readEarlier, writeTimelines } from '../../bench/report/earlier.ts';
 import {
   betweenMarkers,
   markersOf,
   reportOf,
   updateDocument,
   writeReport,
+  writeSamples,
   type NamedTimeline,
 } from '../../bench/report/report.ts';
 import type { Machine, RowDescription } from '../../bench/report/rows.ts';
@@ -164,4 +166,34 @@ test('a document without its markers is refused', (t) => {
   t.throws(() => betweenMarkers(BEGIN, MARKERS, 'new'), { message: /<!-- comparison:end --> once, not 0/ });
   t.throws(() => betweenMarkers(BEGIN + BEGIN + END, MARKERS, 'new'), { message: /once, not 2/ });
   t.throws(() => betweenMarkers(END + BEGIN, MARKERS, 'new'), { message: /stands before/ });
+});
+
+test('runs are reported again together, the later one of what both have', (t) => {
+  const folder = temporaryDirectory(t);
+  const rounds = (seconds: number): { seconds: number }[] => [{ seconds }, { seconds }];
+  const first = [...fakeSamples('get1', 'quadring', rounds(1)), ...fakeSamples('get1', 'lmdb', rounds(2))];
+  writeSamples('whole', first, MACHINE, folder);
+  writeTimelines('whole', [TIMELINE], folder);
+  const second = [
+    ...fakeSamples('get1', 'lmdb', [{ seconds: 3 }]),
+    ...fakeSamples('get4', 'lmdb', rounds(4)),
+  ];
+  const later = {
+    ...MACHINE,
+    command: 'npm run something',
+    versions: { lmdb: '9.9.10' },
+    notes: ['another'],
+  };
+  writeSamples('part', second, later, folder);
+  const { samples, machine, timelines } = readEarlier(
+    ['whole', 'part'].map((name) => join(folder, `${name}.jsonl`)),
+  );
+  t.deepEqual(
+    samples.map(({ row, arm, measured }) => `${row} ${arm} ${measured.seconds}`),
+    ['get1 quadring 1', 'get1 quadring 1', 'get1 lmdb 3', 'get4 lmdb 4', 'get4 lmdb 4'],
+  );
+  t.deepEqual(timelines, [TIMELINE]);
+  t.deepEqual(machine.versions, { quadring: '0.0.1', lmdb: '9.9.10' });
+  t.deepEqual(machine.notes.slice(0, 2), ['nobody measured this', 'another']);
+  t.regex(machine.notes[2], /npm run something/);
 });
