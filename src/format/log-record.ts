@@ -20,9 +20,10 @@
 import { compareBytes } from './compare.ts';
 import { FormatError } from './format-error.ts';
 import { KEY_BYTES_MAX, KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE, VALUE_BYTES_MAX } from './limits.ts';
+import { native } from '../native.ts';
 import { varintLength, writeVarint } from './varint.ts';
 
-/** Below this many bytes a plain loop beats `set`, which needs a view made for it. */
+/** Below this many bytes a plain loop beats the addon, and that `set`, which needs a view made for it. */
 const LOOP_BYTES_MAX = 64;
 
 /** Bytes that `writeLogRecord` takes. */
@@ -33,7 +34,7 @@ export function logRecordLength(kind: number, keyLength: number, valueLength: nu
 
 /**
  * HOT. Writes one record at `at` and returns the index after it. A tombstone's value is not looked at.
- * REQUIRES: room for `logRecordLength` bytes; lengths within the limits. Costs two views when key or value are long.
+ * REQUIRES: room for `logRecordLength` bytes; lengths within the limits. Throws a RangeError for an array that has less than it says.
  */
 export function writeLogRecord(
   bytes: Uint8Array,
@@ -54,12 +55,12 @@ export function writeLogRecord(
     else at = writeVarint(bytes, at, valueLength);
   }
   if (keyLength < LOOP_BYTES_MAX) for (let i = 0; i < keyLength; i++) bytes[at + i] = key[keyStart + i];
-  else bytes.set(key.subarray(keyStart, keyStart + keyLength), at);
+  else native.copyBytes(key, keyStart, keyStart + keyLength, bytes, at);
   at += keyLength;
   if (kind === KIND_TOMBSTONE) return at;
   if (valueLength < LOOP_BYTES_MAX)
     for (let i = 0; i < valueLength; i++) bytes[at + i] = value[valueStart + i];
-  else bytes.set(value.subarray(valueStart, valueStart + valueLength), at);
+  else native.copyBytes(value, valueStart, valueStart + valueLength, bytes, at);
   return at + valueLength;
 }
 

@@ -31,6 +31,7 @@ import {
 } from '../protocol/arena.ts';
 import { ArenaList, keyWord } from './arena-list.ts';
 import { copyBytes } from './bytes.ts';
+import { copyWordsTo } from './copy-words.ts';
 
 const TWO_32 = 0x1_0000_0000;
 /** One slot for so many bytes of arena. */
@@ -64,6 +65,8 @@ export class Memtable {
   readonly region: number;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly #words: Int32Array<SharedArrayBuffer>;
+  /** At any place. */
+  readonly #view: DataView<SharedArrayBuffer>;
   readonly #slotsAt: number;
   readonly #slotMask: number;
   readonly #nodesEnd: number;
@@ -87,6 +90,7 @@ export class Memtable {
     this.region = region;
     this.bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer);
+    this.#view = new DataView(buffer);
     const slots = 1 << (31 - Math.clz32(Math.max(buffer.byteLength / BYTES_PER_SLOT, 16)));
     this.#slotMask = slots - 1;
     this.#nodesEnd = buffer.byteLength - slots * SLOT_BYTES;
@@ -226,7 +230,7 @@ export class Memtable {
     words[at + NODE_SEQUENCE_LOW] = sequence % TWO_32;
     words[at + NODE_SEQUENCE_HIGH] = Math.floor(sequence / TWO_32);
     copyBytes(key, keyStart, keyLength, bytes, node + NODE_HEADER_BYTES);
-    copyBytes(value, valueStart, valueLength, bytes, node + NODE_HEADER_BYTES + keyLength);
+    copyWordsTo(bytes, this.#view, node + NODE_HEADER_BYTES + keyLength, value, valueStart, valueLength);
     this.#brk = end;
     if (this.entries === 0) this.firstSequence = sequence;
     this.entries++;

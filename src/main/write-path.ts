@@ -137,12 +137,15 @@ export class WritePath {
     const length = logRecordLength(kind, key.length, valueLength);
     const rawBytes = key.length + valueLength;
     if (this.waiting === 0 && this.#admit(1, rawBytes, length)) {
+      const { pool, position } = this.#writer;
+      // First: it throws for a value that is not as long as it says.
+      const end = writeLogRecord(pool, position, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
       const sequence = ++this.#lastSequence;
       const memtable = this.#memtables.active;
       if (memtable.entries === 0) memtable.firstLog = this.#logs.active.number;
-      memtable.insert(key.bytes, 0, key.length, key.hash, kind, sequence, bytes, 0, valueLength);
-      const { pool, position } = this.#writer;
-      const end = writeLogRecord(pool, position, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
+      // The value from there: what may be changing meanwhile, in shared memory, is looked at once.
+      const valueStart = end - valueLength;
+      memtable.insert(key.bytes, 0, key.length, key.hash, kind, sequence, pool, valueStart, valueLength);
       this.#writer.appended(end, 1, sequence);
       return sync ? this.#durability() : ACCEPTED;
     }
@@ -298,7 +301,7 @@ export class WritePath {
     const memtable = this.#memtables.active;
     if (memtable.entries === 0) memtable.firstLog = this.#logs.active.number;
     pool.set(length === records.length ? records : records.subarray(0, length), position);
-    this.#insert(records, 0, length, this.#lastSequence + 1);
+    this.#insert(pool, position, position + length, this.#lastSequence + 1);
     this.#lastSequence += count;
     this.#writer.appended(position + length, count, this.#lastSequence);
   }

@@ -123,3 +123,31 @@ function imitation(random: Random, salts: readonly number[]): Buffer<ArrayBuffer
   // So that its pages may come to lie on pages of the log.
   return value.subarray(random.below(64));
 }
+
+class Liar extends Uint8Array {
+  override get length(): number {
+    return 100;
+  }
+}
+
+testBackends(
+  'a value that says that it has more bytes than it has is refused, and nothing is written',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const database = await openDatabase(t, directory, backend, OPTIONS);
+    const value = Buffer.alloc(100, 1);
+    await database.put('before', value);
+    await t.throwsAsync(async () => database.put('liar', new Liar(10)), { name: 'RangeError' });
+    t.throws(() => database.batch().put('liar', new Liar(10)), { name: 'RangeError' });
+    await database.put('more', new Liar(1000));
+    await database.put('after', value);
+    await database.close();
+    const reopened = await openDatabase(t, directory, backend, OPTIONS);
+    t.deepEqual(await reopened.getMany(['before', 'liar', 'more', 'after']), [
+      value,
+      undefined,
+      Buffer.alloc(100),
+      value,
+    ]);
+  },
+);
