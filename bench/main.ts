@@ -60,12 +60,14 @@ async function main(): Promise<void> {
   const sizes = args.growth?.split(',').map(wholeNumber);
   const kind = sizes === undefined ? 'comparison' : 'growth';
   const rows = sizes === undefined ? ROWS : growthRows(sizes);
+  const isWhole = !args.quick && args.only === undefined && args.arms === undefined;
   if (args.samples !== undefined) {
+    if (!isWhole || args.rounds !== undefined || args.entries !== undefined)
+      throw new UsageError('--samples measures nothing: of the others only --growth and --write go with it');
     const { samples, machine, timelines } = readEarlier(args.samples.split(','));
     report(kind, samples, rows, machine, timelines, REPORTED_AGAIN, args.write);
     return;
   }
-  const isWhole = !args.quick && args.only === undefined && args.arms === undefined;
   if (args.write && !isWhole) throw new UsageError('--write is for a run of everything');
   const rounds = wholeNumber(args.rounds ?? String(args.quick ? QUICK.rounds : ROUNDS));
   const entries = wholeNumber(args.entries ?? String(args.quick ? QUICK.entries : ENTRIES));

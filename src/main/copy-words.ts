@@ -28,6 +28,9 @@ let otherSource: Uint8Array = NOTHING;
 let otherSourceWords: DataView = sourceWords;
 let lastTarget: Uint8Array = NOTHING;
 let targetWords: DataView = new DataView(NOTHING.buffer);
+/** What writes come from: a frame's memory, beside which gets go on in theirs. */
+let writtenSource: Uint8Array = NOTHING;
+let writtenWords: DataView = sourceWords;
 
 /**
  * HOT. Copies `source[start, start + length)` to `target` at `at`. REQUIRES: both have room for it, and memory that is not
@@ -55,22 +58,19 @@ export function copyWords(
   copyEachWord(source, sourceWords, start, length, target, targetWords, at);
 }
 
-/** HOT. The same to the engine's own memory, whose words the caller has. Fast where the source is one of the last two. */
+/** HOT. The same to the engine's own memory, whose words the caller has. Fast where the source is shared and the last one. */
 export function copyWordsTo(
-  target: Uint8Array,
-  words: DataView,
-  at: number,
   source: Uint8Array,
   start: number,
   length: number,
+  target: Uint8Array,
+  words: DataView,
+  at: number,
 ): void {
-  if (
-    length < WORDS_BYTES_MIN ||
-    length > WORDS_BYTES_MAX ||
-    (source !== lastSource && !rememberSource(source))
-  )
+  const isOdd = length < WORDS_BYTES_MIN || length > WORDS_BYTES_MAX;
+  if (isOdd || (source !== writtenSource && !rememberWritten(source)))
     copyBytes(source, start, length, target, at);
-  else copyEachWord(source, sourceWords, start, length, target, words, at);
+  else copyEachWord(source, writtenWords, start, length, target, words, at);
 }
 
 function copyEachWord(
@@ -97,8 +97,16 @@ function copyEachWord(
 
 /** Lets go of memory that is held on to. */
 export function forgetCopied(): void {
-  lastSource = otherSource = lastTarget = NOTHING;
-  sourceWords = otherSourceWords = targetWords = new DataView(NOTHING.buffer);
+  lastSource = otherSource = lastTarget = writtenSource = NOTHING;
+  sourceWords = otherSourceWords = targetWords = writtenWords = new DataView(NOTHING.buffer);
+}
+
+/** False for what is not the engine's. */
+function rememberWritten(source: Uint8Array): boolean {
+  if (source.buffer instanceof ArrayBuffer) return false;
+  writtenSource = source;
+  writtenWords = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  return true;
 }
 
 /** False for one that is not to be held on to. */

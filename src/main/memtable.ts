@@ -230,7 +230,7 @@ export class Memtable {
     words[at + NODE_SEQUENCE_LOW] = sequence % TWO_32;
     words[at + NODE_SEQUENCE_HIGH] = Math.floor(sequence / TWO_32);
     copyBytes(key, keyStart, keyLength, bytes, node + NODE_HEADER_BYTES);
-    copyWordsTo(bytes, this.#view, node + NODE_HEADER_BYTES + keyLength, value, valueStart, valueLength);
+    copyWordsTo(value, valueStart, valueLength, bytes, this.#view, node + NODE_HEADER_BYTES + keyLength);
     this.#brk = end;
     if (this.entries === 0) this.firstSequence = sequence;
     this.entries++;
