@@ -61,6 +61,7 @@ export class ComparisonRun {
   readonly described = new Map<string, Described>();
   readonly #options: RunOptions;
   readonly #databases: Databases;
+  #areLoadsMeasured = false;
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -81,8 +82,9 @@ export class ComparisonRun {
     this.#databases.removeAll();
   }
 
-  /** What is measured at each number of entries. */
+  /** What is measured at each number of entries; of each engine's load, which is done once, as well. */
   growthParts(): Part[] {
+    this.#areLoadsMeasured = true;
     return this.#partsOf(this.#options.workload.growth());
   }
 
@@ -183,8 +185,10 @@ export class ComparisonRun {
     this.#options.log(`loading ${dataset.entries} entries of ${dataset.valueBytes} bytes: ${arm.engine}`);
     await this.#databases.load(arm, dataset, async (directory) => {
       const steps = this.#options.workload.loading(dataset).map((step) => this.#stepFor(arm, step));
-      const { failure } = await this.#session(arm, dataset, LOADING, steps, directory);
+      const { measured, failure } = await this.#session(arm, dataset, LOADING, steps, directory);
       if (failure !== undefined) throw failure;
+      if (!this.#areLoadsMeasured) return;
+      for (const one of measured) this.#add({ section: 'Writes' }, arm.title, 0, one);
     });
   }
 

@@ -14,6 +14,7 @@ import type { OpenPeer, Peer } from '../peers/peer.ts';
 import { collectGarbage } from '../support/cold.ts';
 import { isValueOf, NumberedEntries, ScanCheck } from '../support/numbered-entries.ts';
 import { ownVersion } from '../support/versions.ts';
+import { UNMEASURED } from '../workload/group.ts';
 import {
   parseSession,
   type Described,
@@ -29,7 +30,6 @@ import { Operations } from './operations.ts';
 import { StepRunner } from './run-step.ts';
 import { Stopwatch } from './stopwatch.ts';
 
-const NO_ROW = '-';
 const OWN_PACKAGE = 'quadring';
 
 class SessionProcess {
@@ -62,7 +62,7 @@ class SessionProcess {
     print(described);
     for (const step of this.#session.steps) {
       const measured = await this.#do(step);
-      if (measured !== null && measured.row !== NO_ROW) print(measured);
+      if (measured !== null && measured.row !== UNMEASURED) print(measured);
     }
     await this.#opened.close();
   }

@@ -85,8 +85,17 @@ export function trace(
   return { name: `${name}-${length}`, length, make };
 }
 
+/** The row of what is done, and not told of. */
+export const UNMEASURED = '-';
+
 /** Fills what caches there are. */
-export const SCAN_UNMEASURED = { step: 'scan', row: '-', form: 'borrowed', repeats: 1, warmUp: 0 } as const;
+export const SCAN_UNMEASURED = {
+  step: 'scan',
+  row: UNMEASURED,
+  form: 'borrowed',
+  repeats: 1,
+  warmUp: 0,
+} as const;
 
 /** So much of a trace, in whole calls. */
 export function share({ length }: TraceDefinition, part: number, group = 1): number {

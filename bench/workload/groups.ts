@@ -8,6 +8,7 @@ import {
   SCAN_UNMEASURED,
   share,
   trace,
+  UNMEASURED,
   type Group,
   type StepDefinition,
   type TraceDefinition,
@@ -94,16 +95,8 @@ export class Workload {
   /** Loads what groups that begin with it find: in random order, compacted, at rest. */
   loading(dataset: Dataset): StepDefinition[] {
     return [
-      {
-        ...RUN,
-        row: '-',
-        trace: this.#loadTrace('random', dataset.entries),
-        warmUp: 0,
-        group: BATCH_ENTRIES,
-        endsDurable: true,
-        millisecondsMax: 0,
-      },
-      { step: 'compact', row: '-' },
+      this.#loadStep('random', dataset.entries),
+      { step: 'compact', row: UNMEASURED },
       { step: 'settle' },
     ];
   }
@@ -338,23 +331,21 @@ export class Workload {
     return this.#empty(`quick-puts-${order}-${depth}`, this.#main, false, steps, ['rocksdb-in-memory']);
   }
 
-  #loadTrace(order: 'random' | 'ordered', entries: number): TraceDefinition {
+  #loadStep(order: 'random' | 'ordered', entries: number): StepDefinition {
     const draw = order === 'random' ? shuffled(entries, 7) : inSequence(entries);
-    return trace(`load-${order}`, entries, OPERATION_PUT, draw);
+    return {
+      ...RUN,
+      row: `load-${order}`,
+      trace: trace(`load-${order}`, entries, OPERATION_PUT, draw),
+      warmUp: 0,
+      group: BATCH_ENTRIES,
+      endsDurable: true,
+      millisecondsMax: 0,
+    };
   }
 
   #load(order: 'random' | 'ordered'): Group {
-    return this.#empty(`load-${order}`, this.#main, false, [
-      {
-        ...RUN,
-        row: `load-${order}`,
-        trace: this.#loadTrace(order, this.#main.entries),
-        warmUp: 0,
-        group: BATCH_ENTRIES,
-        endsDurable: true,
-        millisecondsMax: 0,
-      },
-    ]);
+    return this.#empty(`load-${order}`, this.#main, false, [this.#loadStep(order, this.#main.entries)]);
   }
 
   #ycsb(mix: YcsbMix): Group {
