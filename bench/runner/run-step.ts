@@ -45,8 +45,9 @@ export class StepRunner {
   /** Null where the engine does not have the form. */
   async run(): Promise<Measured | null> {
     const { warmUp, row, endsDurable, group, inFlight, millisecondsMax } = this.#step;
-    const { length } = this.#operations;
+    const { length, keys } = this.#operations;
     assert(warmUp < length, 'something is left to be measured');
+    assert(group > 1 || keys.length === length, 'there are not too many operations one by one');
     if (!this.#hasForm) return null;
     // Not between the warm-up and what is measured: with the last object of a shape goes what was compiled for it.
     collectGarbage();
@@ -55,7 +56,7 @@ export class StepRunner {
     let warmed = half === 0 ? 0 : await this.#work(0, half, warming, null, millisecondsMax / 2);
     const microsecondsEach = (warming.seconds * 1e6 * group) / warmed;
     const isTimed = half === 0 || inFlight > 1 || microsecondsEach > TIMED_MICROSECONDS_MIN;
-    const latencies = isTimed ? new Float64Array(length) : null;
+    const latencies = isTimed ? new Float64Array(Math.ceil(length / group)) : null;
     // The rest as it is measured.
     if (warmed < warmUp)
       warmed += await this.#work(warmed, warmUp, new Stopwatch(), latencies, millisecondsMax / 2);
@@ -232,9 +233,9 @@ export class StepRunner {
     let at = from;
     for (let call = 0; at < to && !limit.isReached; call++) {
       const end = Math.min(at + group, to);
-      const keys = this.#operations.keys.slice(at, end);
       const isRead = trace.operation(at) === OPERATION_GET;
       stopwatch.stop();
+      const keys = this.#operations.keysOf(at, end);
       const values = isRead ? [] : keys.map((_, i) => this.#operations.value(at + i));
       stopwatch.start();
       const before = performance.now();
