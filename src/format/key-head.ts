@@ -2,6 +2,7 @@
 
 /** Whole bytes that a head holds; of one more it holds the upper half. */
 export const HEAD_BYTES = 6;
+export const HEAD_BITS = 52;
 
 /** HOT. The first 52 bits from `at` as a number that sorts like them; what lies beyond `end` counts as zero. */
 export function headOf(bytes: Uint8Array, at: number, end: number): number {

@@ -42,8 +42,6 @@ import type { VersionSet } from './version-set.ts';
 
 /** So many sequence numbers fit the mailbox; where more are read at, every version above the last of these is kept. */
 const SNAPSHOTS_MAX = 8192;
-/** Keys that are put in order before the event loop has its turn: about a millisecond's worth. */
-const FINISHED_AT_ONCE = 1024;
 
 export interface FlusherOptions {
   readonly scheduler: IoScheduler;
@@ -208,7 +206,7 @@ export class Flusher {
   async #flush(memtable: Memtable): Promise<void> {
     const { versions, manifest, memtables, logs, files, currentLog } = this.#options;
     // Nothing is added to it any more.
-    while (!memtable.finish(FINISHED_AT_ONCE)) await this.#options.scheduler.nextTurn();
+    while (!memtable.finish()) await this.#options.scheduler.nextTurn();
     if (this.#stopped !== undefined) throw this.#stopped;
     const description = await this.#writeTable(memtable);
     const table = await this.#openTable(description);

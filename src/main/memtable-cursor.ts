@@ -1,18 +1,17 @@
 /**
  * A scan's way through one memtable, frozen or active. Owner only.
  *
- * It never waits. What is written while it stands somewhere is newer than what the scan sees, and is passed over:
- * nodes never move, and a new one is linked in where the cursor has been or will come by.
+ * It never waits. What is written while it stands somewhere is newer than what the scan sees, and is passed over: nodes never
+ * move, and where new ones have moved its place in the order, it looks for it again.
  */
 import { compareBytes } from '../format/compare.ts';
 import { Cursor, ENDED, PAUSED } from './cursor.ts';
+import type { KeyPosition } from './key-order.ts';
 import type { Memtable, MemtableEntry } from './memtable.ts';
 import type { KeyRange } from './range.ts';
 
-/** Nodes passed over at a time: about a millisecond's worth. */
+/** Versions passed over at a time: about a millisecond's worth. */
 const PASSED_MAX = 8192;
-/** Going back takes a search: as long as so many steps forward. */
-const SEARCH_COST = 16;
 
 export class MemtableCursor extends Cursor {
   /** The arena will be used again. */
@@ -27,8 +26,10 @@ export class MemtableCursor extends Cursor {
     valueLength: 0,
     sequence: Number.MAX_SAFE_INTEGER,
   };
-  /** The node of the entry, in reverse of any version of its key; PAUSED: the one to go on with. */
-  #node = 0;
+  /** At the first version of the entry's key. */
+  readonly #position: KeyPosition = { node: 0, block: 0, at: 0 };
+  /** PAUSED: the version of that key to go on with. */
+  #version = 0;
 
   constructor(
     memtable: Memtable,
@@ -47,37 +48,30 @@ export class MemtableCursor extends Cursor {
     this.#isReverse = isReverse;
     this.#visibleSequence = visibleSequence;
     const { lower, upper } = range;
+    const { order } = memtable;
+    const position = this.#position;
     if (isReverse) {
-      const last = upper === undefined ? memtable.lastNode : memtable.lastNodeBefore(upper, 0, upper.length);
-      this.#settleBackward(last);
+      if (upper === undefined) order.toLast(position);
+      else order.toLastBefore(position, upper, 0, upper.length);
+    } else if (lower === undefined) {
+      order.toFirst(position);
     } else {
-      this.#settleForward(
-        lower === undefined ? memtable.firstNode : memtable.firstNodeFrom(lower, lower.length),
-      );
+      order.toFirstFrom(position, lower, 0, lower.length);
     }
+    this.#settle();
   }
 
   protected step(): void {
-    const { memtable } = this;
-    if (this.#isReverse) {
-      const node = this.#node;
-      this.#settleBackward(
-        memtable.lastNodeBefore(this.bytes, memtable.keyStartOf(node), memtable.keyLengthOf(node)),
-      );
-      return;
-    }
-    // Older versions of the key stand right behind it.
-    let node = this.#node;
-    for (let older = memtable.olderVersion(node); older !== 0; older = memtable.olderVersion(node))
-      node = older;
-    this.#settleForward(memtable.nodeAfter(node));
+    this.#goOn();
+    this.#settle();
   }
 
   skipTo(bound: Uint8Array): void {
-    const { memtable } = this;
-    if (this.#isReverse) this.#settleBackward(memtable.lastNodeBefore(bound, 0, bound.length));
-    else if (bound.length === 0) this.state = ENDED;
-    else this.#settleForward(memtable.firstNodeFrom(bound, bound.length));
+    const { order } = this.memtable;
+    if (this.#isReverse) order.toLastBefore(this.#position, bound, 0, bound.length);
+    else if (bound.length === 0) this.#position.node = 0;
+    else order.toFirstFrom(this.#position, bound, 0, bound.length);
+    this.#settle();
   }
 
   get newestSequence(): number {
@@ -85,13 +79,12 @@ export class MemtableCursor extends Cursor {
   }
 
   resume(): void {
-    if (this.#isReverse) this.#settleBackward(this.#node);
-    else this.#settleForward(this.#node);
+    this.#settleFrom(this.#version);
   }
 
   /** The key from which on nothing has been given; undefined at the end. */
   get position(): Uint8Array | undefined {
-    return this.state === ENDED ? undefined : this.memtable.keyOf(this.#node);
+    return this.state === ENDED ? undefined : this.memtable.keyOf(this.#position.node);
   }
 
   /** An arena stays where it is. */
@@ -103,70 +96,66 @@ export class MemtableCursor extends Cursor {
     this.state = ENDED;
   }
 
-  /** Stands at the first visible version from `first` on, which begins a key or is a version that is too new. */
-  #settleForward(first: number): void {
-    const { memtable } = this;
-    let node = first;
-    for (let passed = 0; node !== 0 && memtable.sequenceOf(node) > this.#visibleSequence; passed++) {
-      if (passed === PASSED_MAX) return this.#pause(node);
-      node = memtable.nodeAfter(node);
-    }
-    if (node === 0) this.state = ENDED;
-    else if (this.#take(node, this.#range.upper, 1)) this.#read(node);
+  /** To the next key, or in reverse to the one before. */
+  #goOn(): void {
+    const { order } = this.memtable;
+    if (this.#isReverse) order.toPrevious(this.#position);
+    else order.toNext(this.#position);
   }
 
-  /** Stands at the last key at or before `last`, any version of it, that has a visible version. */
-  #settleBackward(last: number): void {
+  #settle(): void {
+    const { node } = this.#position;
+    this.#settleFrom(node === 0 ? 0 : this.memtable.newestVersion(node));
+  }
+
+  /** HOT. Stands at the first visible version that it comes by, from a version of the key where it is on. */
+  #settleFrom(first: number): void {
     const { memtable } = this;
-    let node = last;
-    for (let passed = 0; node !== 0; passed += SEARCH_COST) {
-      if (!this.#take(node, this.#range.lower, -1)) return;
-      if (memtable.readVisible(node, this.#visibleSequence, this.#found)) return this.#present(node);
-      if (passed === PASSED_MAX) return this.#pause(node);
-      node = memtable.lastNodeBefore(this.bytes, memtable.keyStartOf(node), memtable.keyLengthOf(node));
+    const position = this.#position;
+    const visibleSequence = this.#visibleSequence;
+    let version = first;
+    let passed = 0;
+    while (position.node !== 0) {
+      for (; version !== 0; version = memtable.olderVersion(version)) {
+        if (memtable.sequenceOf(version) <= visibleSequence) return this.#standAt(version);
+        if (passed++ === PASSED_MAX) return this.#pause(version);
+      }
+      this.#goOn();
+      if (position.node !== 0) version = memtable.newestVersion(position.node);
     }
     this.state = ENDED;
   }
 
-  #pause(node: number): void {
-    this.#node = node;
-    if (this.#take(node, this.#isReverse ? this.#range.lower : this.#range.upper, this.#isReverse ? -1 : 1)) {
-      this.state = PAUSED;
-    }
+  #pause(version: number): void {
+    this.#version = version;
+    this.state = this.#isWithinBound() ? PAUSED : ENDED;
   }
 
-  /** False, and the end, if the node's key lies beyond a bound: not before the upper one, or before the lower one. */
-  #take(node: number, bound: Uint8Array | undefined, direction: number): boolean {
+  /** Whether the key is before the upper bound, or in reverse not before the lower one. */
+  #isWithinBound(): boolean {
+    const bound = this.#isReverse ? this.#range.lower : this.#range.upper;
     if (bound === undefined) return true;
-    const { memtable } = this;
-    const order = compareBytes(
-      this.bytes,
-      memtable.keyStartOf(node),
-      memtable.keyLengthOf(node),
-      bound,
-      0,
-      bound.length,
-    );
-    if (direction > 0 ? order < 0 : order >= 0) return true;
-    this.state = ENDED;
-    return false;
+    const { memtable, bytes } = this;
+    const { node } = this.#position;
+    const start = memtable.keyStartOf(node);
+    const order = compareBytes(bytes, start, memtable.keyLengthOf(node), bound, 0, bound.length);
+    return this.#isReverse ? order >= 0 : order < 0;
   }
 
-  #read(node: number): void {
-    this.memtable.readNode(node, this.#found);
-    this.#present(node);
-  }
-
-  #present(node: number): void {
+  #standAt(version: number): void {
+    if (!this.#isWithinBound()) {
+      this.state = ENDED;
+      return;
+    }
     const { memtable, bytes } = this;
     const found = this.#found;
-    this.#node = node;
+    memtable.readNode(version, found);
     this.kind = found.kind;
     this.sequence = found.sequence;
     this.valueStart = found.valueStart;
     this.valueLength = found.valueLength;
-    const length = memtable.keyLengthOf(node);
-    const start = memtable.keyStartOf(node);
+    const length = memtable.keyLengthOf(version);
+    const start = memtable.keyStartOf(version);
     const key = this.reserveKey(length);
     for (let i = 0; i < length; i++) key[i] = bytes[start + i];
     this.ready();

@@ -1,13 +1,14 @@
 /**
- * A memtable: skiplist (arena-list.ts) and hash table in one arena. Owner only; once frozen, the flush thread reads the arena in place
- * (its layout is in protocol/arena.ts).
+ * A memtable: a hash table over nodes, and the order of their keys (key-order.ts). Owner only; once frozen, the flush thread reads
+ * the arena in place (its layout is in protocol/arena.ts).
  *
- * The skiplist gives the order that a flush and a scan need; the hash table answers point lookups: a miss touches one
- * slot, a hit one slot and the node. Slots are {hash, node} pairs, probed linearly, at most three quarters full:
+ * The hash table answers point lookups: a miss touches one slot, a hit one slot and the node. Slots are {hash, node} pairs, probed
+ * linearly, at most three quarters full, and name the newest version of a key. The order is what a scan and a flush need; when
+ * nothing is added any more, the flush thread finds it behind the nodes:
  *
- *     ┌──────┬──────┬───────────────────────────────┬────────┬──────────────────────────┐
- *     │ null │ head │ nodes, in order of insertion… │  free  │ slots: hash, node; hash… │
- *     └──────┴──────┴───────────────────────────────┴────────┴──────────────────────────┘
+ *     ┌───────┬───────────────────────────────┬──────────────┬────────┬──────────────────────────┐
+ *     │ words │ nodes, in order of insertion… │ nodes by key │  free  │ slots: hash, node; hash… │
+ *     └───────┴───────────────────────────────┴──────────────┴────────┴──────────────────────────┘
  *
  * Range tombstones are nodes of neither: reads find them in `rangeTombstones`, beside the arena.
  */
@@ -15,41 +16,36 @@ import { assert } from '../assert.ts';
 import { KIND_RANGE_TOMBSTONE } from '../format/limits.ts';
 import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/range-tombstones.ts';
 import {
-  HEAD_OFFSET,
-  HEIGHT_MAX,
+  FIRST_NODE_AT,
+  KEYS_WORD,
+  newestVersion,
   NODE_HASH,
   NODE_HEADER_BYTES,
   NODE_KEY,
+  NODE_LINK,
   NODE_OLDER,
-  NODE_PREFIX_HIGH,
-  NODE_PREFIX_LOW,
   NODE_SEQUENCE_HIGH,
   NODE_SEQUENCE_LOW,
   NODE_VALUE_LENGTH,
+  ORDER_WORD,
   RANGE_TOMBSTONES_WORD,
   rangeTombstoneAt,
 } from '../protocol/arena.ts';
-import { ArenaList, keyWord } from './arena-list.ts';
 import { copyBytes } from './bytes.ts';
 import { copyWordsTo } from './copy-words.ts';
+import { KeyOrder } from './key-order.ts';
 
 const TWO_32 = 0x1_0000_0000;
 /** One slot for so many bytes of arena. */
 const BYTES_PER_SLOT = 64;
 const SLOT_BYTES = 8;
-const FIRST_NODE_AT = HEAD_OFFSET + NODE_HEADER_BYTES;
-/** Beside key and value an entry has its fields, padding, and a tower of 1.33 levels on average: two are allowed for. */
-const ENTRY_OVERHEAD = NODE_HEADER_BYTES + 4 + 4 * 2;
-/** Where entries are few their towers may all be of the full height. */
-const TALL_ENTRIES = 64;
+/** Of a key's place among the nodes by key. */
+const ORDER_BYTES = 4;
+/** Beside key and value an entry has its fields, padding, and its key's place in the order. */
+const ENTRY_OVERHEAD = NODE_HEADER_BYTES + 3 + ORDER_BYTES;
 
 /** With so many range tombstones, counted by fragment, a memtable is full: with more each one added or asked costs more. */
 const RANGE_TOMBSTONES_MAX = 8192;
-
-/** Bytes that so many entries take beside keys and values; what exceeds it is asserted against at each insertion. */
-function overheadOf(entries: number): number {
-  return entries * ENTRY_OVERHEAD + Math.min(entries, TALL_ENTRIES) * 4 * HEIGHT_MAX;
-}
 
 /** Where `Memtable.find` found a version. */
 export interface MemtableEntry {
@@ -70,9 +66,10 @@ export class Memtable {
   readonly #slotsAt: number;
   readonly #slotMask: number;
   readonly #nodesEnd: number;
-  readonly #list: ArenaList;
+  /** By key; of each key its first version. */
+  readonly order: KeyOrder;
   #brk = FIRST_NODE_AT;
-  #random = 0x9e37_79b9 | 0;
+  #keys = 0;
   /** Those that reads see; null while there are none. */
   rangeTombstones: RangeTombstones | null = null;
   /** Range tombstones included. */
@@ -95,12 +92,12 @@ export class Memtable {
     this.#slotMask = slots - 1;
     this.#nodesEnd = buffer.byteLength - slots * SLOT_BYTES;
     this.#slotsAt = this.#nodesEnd >> 2;
-    this.#list = new ArenaList(this.bytes, this.#words);
+    this.order = new KeyOrder(this.bytes, this.#words);
   }
 
   /** Bytes of an arena in which a batch of `entries` with `rawBytes` of keys and values has room. */
   static arenaBytesFor(entries: number, rawBytes: number): number {
-    const nodes = FIRST_NODE_AT + rawBytes + overheadOf(entries);
+    const nodes = FIRST_NODE_AT + rawBytes + entries * ENTRY_OVERHEAD;
     // Slots take an eighth; a table of tiny entries needs room for three quarters of its slots.
     const bytes = Math.max(Math.ceil((nodes * 8) / 7), entries * BYTES_PER_SLOT * 3);
     return Math.ceil(bytes / 65_536) * 65_536;
@@ -112,8 +109,9 @@ export class Memtable {
     const words = this.#words;
     words.fill(0, this.#slotsAt);
     words.fill(0, 0, FIRST_NODE_AT >> 2);
-    this.#list.reset();
+    this.order.reset();
     this.#brk = FIRST_NODE_AT;
+    this.#keys = 0;
     this.rangeTombstones = null;
     this.entries = 0;
     this.rawBytes = 0;
@@ -122,19 +120,20 @@ export class Memtable {
     this.firstLog = 0;
   }
 
+  /** Of the nodes, and of what their order will take. */
   get usedBytes(): number {
-    return this.#brk;
+    return this.#brk + this.#keys * ORDER_BYTES;
   }
 
   /** How much of its room is used, 0 to 1. */
   get fill(): number {
-    return Math.max(this.#brk / this.#nodesEnd, (this.entries * 4) / ((this.#slotMask + 1) * 3));
+    return Math.max(this.usedBytes / this.#nodesEnd, (this.entries * 4) / ((this.#slotMask + 1) * 3));
   }
 
   /** Whether `entries` more, with `rawBytes` of keys and values, fit for certain. */
   hasRoom(entries: number, rawBytes: number): boolean {
     return (
-      this.#brk + rawBytes + overheadOf(entries) <= this.#nodesEnd &&
+      this.usedBytes + rawBytes + entries * ENTRY_OVERHEAD <= this.#nodesEnd &&
       (this.entries + entries) * 4 <= (this.#slotMask + 1) * 3 &&
       (this.rangeTombstones === null || this.rangeTombstones.tombstoneCount < RANGE_TOMBSTONES_MAX)
     );
@@ -153,29 +152,35 @@ export class Memtable {
     valueLength: number,
   ): void {
     const words = this.#words;
-    const height = this.#randomHeight();
-    const node = this.#append(
-      height,
-      key,
-      keyStart,
-      keyLength,
-      kind,
-      sequence,
-      value,
-      valueStart,
-      valueLength,
-    );
+    const node = this.#append(key, keyStart, keyLength, kind, sequence, value, valueStart, valueLength);
     const at = node >> 2;
     words[at + NODE_HASH] = hash;
-    words[at + NODE_PREFIX_HIGH] = keyWord(key, keyStart, keyLength, 0);
-    words[at + NODE_PREFIX_LOW] = keyWord(key, keyStart, keyLength, 4);
-    words[at + NODE_OLDER] = this.#index(node, hash, key, keyStart, keyLength);
-    this.#list.add(node, height);
+    const older = this.#index(node, hash, key, keyStart, keyLength);
+    words[at + NODE_OLDER] = older;
+    if (older === 0) {
+      words[at + NODE_LINK] = node;
+      this.#keys++;
+      this.order.add(node);
+      return;
+    }
+    const olderAt = older >> 2;
+    const first = words[olderAt + NODE_OLDER] === 0 ? older : words[olderAt + NODE_LINK];
+    words[at + NODE_LINK] = first;
+    words[(first >> 2) + NODE_LINK] = node;
   }
 
-  /** Puts about as many nodes in the order in which the flush thread reads them, and says whether all are. */
-  finish(count: number): boolean {
-    return this.#list.linkSome(count);
+  /**
+   * Puts a part of the nodes in the order in which the flush thread reads them, some milliseconds' worth at most, and says
+   * whether all are. REQUIRES: nothing is added any more.
+   */
+  finish(): boolean {
+    if (!this.order.settleSome()) return false;
+    const words = this.#words;
+    assert(this.usedBytes <= this.#nodesEnd, 'the order has room below the slots');
+    words[ORDER_WORD] = this.#brk;
+    words[KEYS_WORD] = this.order.writeTo(words, this.#brk >> 2);
+    assert(words[KEYS_WORD] === this.#keys, 'each key is once in the order');
+    return true;
   }
 
   /**
@@ -192,7 +197,7 @@ export class Memtable {
   ): RangeTombstone {
     const words = this.#words;
     const kind = KIND_RANGE_TOMBSTONE;
-    const node = this.#append(0, records, start, startLength, kind, sequence, records, end, endLength);
+    const node = this.#append(records, start, startLength, kind, sequence, records, end, endLength);
     words[(node >> 2) + NODE_OLDER] = words[RANGE_TOMBSTONES_WORD];
     words[RANGE_TOMBSTONES_WORD] = node;
     return rangeTombstoneAt(node, this.bytes, words);
@@ -206,9 +211,8 @@ export class Memtable {
     }
   }
 
-  /** Takes memory for a node, fills it but for what the list and the hash table need, and counts it. */
+  /** Takes memory for a node, fills it but for what the order and the hash table need, and counts it. */
   #append(
-    height: number,
     key: Uint8Array,
     keyStart: number,
     keyLength: number,
@@ -221,11 +225,11 @@ export class Memtable {
     assert(sequence > this.lastSequence, 'sequence numbers grow');
     const words = this.#words;
     const bytes = this.bytes;
-    const node = this.#brk + 4 * height;
+    const node = this.#brk;
     const end = (node + NODE_HEADER_BYTES + keyLength + valueLength + 3) & ~3;
     assert(end <= this.#nodesEnd, 'an entry has room below the slots');
     const at = node >> 2;
-    words[at + NODE_KEY] = keyLength | (kind << 16) | (height << 24);
+    words[at + NODE_KEY] = keyLength | (kind << 16);
     words[at + NODE_VALUE_LENGTH] = valueLength;
     words[at + NODE_SEQUENCE_LOW] = sequence % TWO_32;
     words[at + NODE_SEQUENCE_HIGH] = Math.floor(sequence / TWO_32);
@@ -247,17 +251,6 @@ export class Memtable {
     visibleSequence: number,
     found: MemtableEntry,
   ): boolean {
-    return this.#findVersion(key, 0, keyLength, hash, visibleSequence, found);
-  }
-
-  #findVersion(
-    key: Uint8Array,
-    keyStart: number,
-    keyLength: number,
-    hash: number,
-    visibleSequence: number,
-    found: MemtableEntry,
-  ): boolean {
     // Most lines of an empty table are in no cache either.
     if (this.entries === 0) return false;
     const words = this.#words;
@@ -266,7 +259,7 @@ export class Memtable {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const node = words[slotsAt + 2 * slot + 1];
       if (node === 0) return false;
-      if (words[slotsAt + 2 * slot] === hash && this.#hasKey(node, key, keyStart, keyLength)) {
+      if (words[slotsAt + 2 * slot] === hash && this.#hasKey(node, key, 0, keyLength)) {
         return this.#readVersion(node, visibleSequence, found);
       }
     }
@@ -286,28 +279,18 @@ export class Memtable {
     const words = this.#words;
     const at = node >> 2;
     const keyWordOf = words[at + NODE_KEY];
-    found.kind = (keyWordOf >>> 16) & 0xff;
+    found.kind = keyWordOf >>> 16;
     found.valueStart = node + NODE_HEADER_BYTES + (keyWordOf & 0xffff);
     found.valueLength = words[at + NODE_VALUE_LENGTH]!;
     found.sequence = this.sequenceOf(node);
   }
 
-  /** The first node, 0 if there is none. Nodes are in the order of keys, versions of one key newest first. */
-  get firstNode(): number {
-    return this.#list.first;
+  /** The newest version of the key whose first version is `first`. */
+  newestVersion(first: number): number {
+    return newestVersion(this.#words, first);
   }
 
-  /** The last node, 0 if there is none. */
-  get lastNode(): number {
-    return this.#list.last;
-  }
-
-  /** The node behind `node`, 0 at the end; of what was inserted since the way to it was looked for, some may be left out. */
-  nodeAfter(node: number): number {
-    return this.#words[(node >> 2) - 1];
-  }
-
-  /** The previous version of the node's key, which is also the node behind it; 0 if there is none. */
+  /** The previous version of the node's key; 0 if there is none. */
   olderVersion(node: number): number {
     return this.#words[(node >> 2) + NODE_OLDER];
   }
@@ -330,31 +313,6 @@ export class Memtable {
   keyOf(node: number): Uint8Array {
     const start = this.keyStartOf(node);
     return this.bytes.subarray(start, start + this.keyLengthOf(node));
-  }
-
-  /** The first node whose key is not before `key`; 0 if there is none. */
-  firstNodeFrom(key: Uint8Array, keyLength: number): number {
-    return this.nodeAfter(this.#list.lastBefore(key, 0, keyLength));
-  }
-
-  /** The last node whose key is before `key[keyStart, + keyLength)`; 0 if there is none. */
-  lastNodeBefore(key: Uint8Array, keyStart: number, keyLength: number): number {
-    const node = this.#list.lastBefore(key, keyStart, keyLength);
-    return node === HEAD_OFFSET ? 0 : node;
-  }
-
-  /** The newest version at or below `visibleSequence` of the node's key; false if there is none. */
-  readVisible(node: number, visibleSequence: number, found: MemtableEntry): boolean {
-    const words = this.#words;
-    const hash = words[(node >> 2) + NODE_HASH];
-    return this.#findVersion(
-      this.bytes,
-      this.keyStartOf(node),
-      this.keyLengthOf(node),
-      hash,
-      visibleSequence,
-      found,
-    );
   }
 
   /** Makes the hash table name `node` for its key; returns the version it named before, or 0. */
@@ -383,20 +341,5 @@ export class Memtable {
     const start = node + NODE_HEADER_BYTES;
     for (let i = 0; i < keyLength; i++) if (bytes[start + i] !== key[keyStart + i]) return false;
     return true;
-  }
-
-  /** Each level has a quarter of the one below. */
-  #randomHeight(): number {
-    let random = this.#random;
-    random ^= random << 13;
-    random ^= random >>> 17;
-    random ^= random << 5;
-    this.#random = random;
-    let height = 1;
-    while (height < HEIGHT_MAX && (random & 3) === 0) {
-      height++;
-      random >>>= 2;
-    }
-    return height;
   }
 }

@@ -79,8 +79,8 @@ function commonPrefixOf(
     if (largest === undefined || compareKeys(last, largest) > 0) largest = last;
   };
   for (const memtable of memtables) {
-    const { firstNode, lastNode } = memtable;
-    if (firstNode !== 0) widen(memtable.keyOf(firstNode), memtable.keyOf(lastNode));
+    const { first, last } = memtable.order;
+    if (first !== 0) widen(memtable.keyOf(first), memtable.keyOf(last));
   }
   for (const { tables, first, last } of runs) {
     const { largestKey, largestKeyIsExclusive } = tables[last].description;

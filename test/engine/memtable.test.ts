@@ -1,4 +1,4 @@
-/** The order of a memtable's nodes, linked in lots, at any moment: against a sorted array. Seeds as in support/random.ts. */
+/** The order of a memtable's keys, merged in lots, at any moment: against a sorted array. Seeds as in support/random.ts. */
 import test from 'ava';
 import { hashBytes } from '../../src/format/hash.ts';
 import { KIND_PUT } from '../../src/format/limits.ts';
@@ -39,20 +39,41 @@ function textOf(key: Uint8Array, sequence: number): string {
   return `${Buffer.from(key).toString('latin1')} ${sequence}`;
 }
 
+/** All versions, by walking the keys forward. */
 function orderOf(memtable: Memtable): string[] {
   const order: string[] = [];
-  for (let node = memtable.firstNode; node !== 0; node = memtable.nodeAfter(node)) {
-    order.push(textOf(memtable.keyOf(node), memtable.sequenceOf(node)));
+  const position = { node: 0, block: 0, at: 0 };
+  for (memtable.order.toFirst(position); position.node !== 0; memtable.order.toNext(position)) {
+    let node = memtable.newestVersion(position.node);
+    for (; node !== 0; node = memtable.olderVersion(node)) {
+      order.push(textOf(memtable.keyOf(node), memtable.sequenceOf(node)));
+    }
   }
   return order;
+}
+
+/** All keys, backward. */
+function keysBackward(memtable: Memtable): string[] {
+  const keys: string[] = [];
+  const position = { node: 0, block: 0, at: 0 };
+  for (memtable.order.toLast(position); position.node !== 0; memtable.order.toPrevious(position)) {
+    keys.push(Buffer.from(memtable.keyOf(position.node)).toString('latin1'));
+  }
+  return keys;
 }
 
 const textsOf = (versions: readonly Version[]): string[] =>
   versions.map(({ key, sequence }) => textOf(key, sequence));
 
+/** Each once. */
+const keysOf = (versions: readonly Version[]): string[] => [
+  ...new Set(versions.map(({ key }) => key.toString('latin1'))),
+];
+
 for (const [shape, keyOf] of Object.entries(SHAPES)) {
   for (const [arenaBytes, entries] of [
     [65_536, 400],
+    [2 << 20, 8000],
     [24 << 20, 30_000],
   ] as const) {
     test(`${entries} nodes are in order: ${shape}`, (t) => {
@@ -69,15 +90,21 @@ for (const [shape, keyOf] of Object.entries(SHAPES)) {
           if (!random.oneIn(entries / 6)) continue;
           versions = versions.toSorted(byKeyNewestFirst);
           const from = versions[random.below(versions.length)].key;
-          const first = memtable.firstNodeFrom(from, from.length);
-          t.is(Buffer.compare(memtable.keyOf(first), from), 0);
+          const position = { node: 0, block: 0, at: 0 };
+          memtable.order.toFirstFrom(position, from, 0, from.length);
+          t.is(Buffer.compare(memtable.keyOf(position.node), from), 0);
           const before = versions.findLast(({ key }) => Buffer.compare(key, from) < 0);
-          const last = memtable.lastNodeBefore(from, 0, from.length);
-          t.deepEqual(last === 0 ? undefined : Buffer.from(memtable.keyOf(last)), before?.key);
-          t.is(Buffer.compare(memtable.keyOf(memtable.lastNode), versions.at(-1)!.key), 0);
-          if (random.oneIn(2)) t.deepEqual(orderOf(memtable), textsOf(versions));
+          memtable.order.toLastBefore(position, from, 0, from.length);
+          t.deepEqual(
+            position.node === 0 ? undefined : Buffer.from(memtable.keyOf(position.node)),
+            before?.key,
+          );
+          t.is(Buffer.compare(memtable.keyOf(memtable.order.last), versions.at(-1)!.key), 0);
+          if (!random.oneIn(2)) continue;
+          t.deepEqual(orderOf(memtable), textsOf(versions));
+          t.deepEqual(keysBackward(memtable), keysOf(versions).toReversed());
         }
-        while (!memtable.finish(random.between(1, 3000)));
+        while (!memtable.finish());
         const flushed: string[] = [];
         const cursor = new ArenaCursor(new Int32Array(memtable.buffer));
         while (cursor.next()) {
@@ -88,8 +115,37 @@ for (const [shape, keyOf] of Object.entries(SHAPES)) {
         t.deepEqual(flushed, textsOf(versions));
         t.deepEqual(orderOf(memtable), flushed, 'and nothing is there twice');
         memtable.reset();
-        t.is(memtable.firstNode, 0);
+        t.is(memtable.order.first, 0);
       }
     });
   }
 }
+
+test('who stands at a key goes on from there while keys are added', (t) => {
+  const seed = testSeed();
+  t.log(`seed ${seed}`);
+  const random = new Random(seed);
+  for (const isReverse of [false, true]) {
+    const memtable = new Memtable(new SharedArrayBuffer(8 << 20), 1);
+    let sequence = 0;
+    const add = (key: Buffer): void => insert(memtable, { key, sequence: ++sequence });
+    const keyOf = (): Buffer => Buffer.from(`key ${random.below(1_000_000)}`);
+    const initial = Array.from({ length: 8000 }, keyOf);
+    initial.forEach(add);
+    const expected = [...new Set(initial.toSorted(Buffer.compare).map(String))];
+    const known = new Set(expected);
+    const seen: string[] = [];
+    const position = { node: 0, block: 0, at: 0 };
+    if (isReverse) memtable.order.toLast(position);
+    else memtable.order.toFirst(position);
+    while (position.node !== 0) {
+      const key = String(Buffer.from(memtable.keyOf(position.node)));
+      if (known.has(key)) seen.push(key);
+      for (let i = random.below(8); i > 0 && sequence < 3 * initial.length; i--) add(keyOf());
+      if (isReverse) memtable.order.toPrevious(position);
+      else memtable.order.toNext(position);
+    }
+    t.true(sequence > 2 * initial.length, 'enough was added for several lots');
+    t.deepEqual(seen, isReverse ? expected.toReversed() : expected);
+  }
+});
