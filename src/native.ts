@@ -154,7 +154,8 @@ export interface Native {
   crc32cPortable(bytes: Uint8Array, start: number, end: number, seed: number): number;
   /**
    * Copies `source[start, end)` to `target` at `at`; the two may overlap. `set` copies shared memory in steps of a word. Throws
-   * a RangeError where the target has no room. Nobody else may be writing to either meanwhile.
+   * a RangeError where the source has less or the target no room. Of what somebody writes to the source meanwhile any bytes may be
+   * copied.
    */
   copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void;
   /** How long an LZ4 block of `length` bytes (0 to 2,113,929,216) may be at most. */

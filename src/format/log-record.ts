@@ -34,7 +34,7 @@ export function logRecordLength(kind: number, keyLength: number, valueLength: nu
 
 /**
  * HOT. Writes one record at `at` and returns the index after it. A tombstone's value is not looked at.
- * REQUIRES: room for `logRecordLength` bytes; lengths within the limits. Throws a RangeError for an array that has less than it says.
+ * REQUIRES: room for `logRecordLength` bytes; lengths within the limits, of bytes that are there.
  */
 export function writeLogRecord(
   bytes: Uint8Array,

@@ -8,6 +8,7 @@ import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts';
 import { hashBytes } from '../format/hash.ts';
+import { byteLengthOf, isUint8Array } from './typed-arrays.ts';
 
 /** A string stands for its UTF-8 bytes. */
 export type Bytes = Uint8Array | string;
@@ -46,7 +47,7 @@ export class KeyScratch {
         `a key must be a Uint8Array or a string, not ${nameOf(key)}`,
       );
     }
-    const length = key.length;
+    const length = byteLengthOf(key);
     if (length > KEY_BYTES_MAX) refuseKey(length);
     const bytes = this.bytes;
     if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) bytes[i] = key[i]!;
@@ -73,11 +74,11 @@ export class KeyScratch {
 }
 
 /**
- * HOT. Whether it is a Uint8Array for real, which `instanceof` alone does not say: it is content with the prototype. And
- * whether its memory is there: a view of memory that went to another thread, or shrank, has no bytes, but is not empty.
+ * HOT. Whether it is a Uint8Array whose memory is there: a view of memory that went to another thread, or shrank, has no
+ * bytes, but is not empty.
  */
 export function isByteArray(value: unknown): value is Uint8Array {
-  if (!ArrayBuffer.isView(value) || !(value instanceof Uint8Array)) return false;
+  if (!isUint8Array(value)) return false;
   // Not the length: where optimized code knows the view for a constant, V8 11 takes the one that it had.
   return value[0] !== undefined || hasMemory(value);
 }
@@ -92,7 +93,7 @@ function hasMemory(view: Uint8Array): boolean {
   }
 }
 
-/** A value as bytes. A string is encoded; bytes are returned as they are, not copied. Throws VALUE_TOO_LARGE. */
+/** A value as bytes. A string is encoded; bytes are returned as they are, not copied. Throws INVALID_ARGUMENT. */
 export function valueBytes(value: Bytes): Uint8Array {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
   if (!isByteArray(bytes)) {
@@ -101,13 +102,19 @@ export function valueBytes(value: Bytes): Uint8Array {
       `a value must be a Uint8Array or a string, not ${nameOf(value)}`,
     );
   }
-  if (bytes.length > VALUE_BYTES_MAX) {
-    throw new QuadringError(
-      'VALUE_TOO_LARGE',
-      `the value has ${bytes.length} bytes, at most ${VALUE_BYTES_MAX} are allowed`,
-    );
-  }
   return bytes;
+}
+
+/**
+ * How many bytes of a value are to be stored. To be asked once: memory that is shared may be growing. Throws VALUE_TOO_LARGE.
+ */
+export function valueLengthOf(bytes: Uint8Array): number {
+  const length = byteLengthOf(bytes);
+  if (length <= VALUE_BYTES_MAX) return length;
+  throw new QuadringError(
+    'VALUE_TOO_LARGE',
+    `the value has ${length} bytes, at most ${VALUE_BYTES_MAX} are allowed`,
+  );
 }
 
 /** Copies between two kinds of memory; `source[start, start + length)` to `target` at `at`. */
@@ -130,6 +137,6 @@ function refuseKey(length: number): never {
 }
 
 function nameOf(value: unknown): string {
-  if (ArrayBuffer.isView(value) && value instanceof Uint8Array) return 'one whose memory is gone';
+  if (isUint8Array(value)) return 'one whose memory is gone';
   return value === null ? 'null' : typeof value;
 }

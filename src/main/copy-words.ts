@@ -1,5 +1,5 @@
 /**
- * Copies out of the engine's memory: of little in words of 32 bits, of more by the addon. Owner only.
+ * Copies out of the engine's memory, and within it: of little in words of 32 bits, of more by the addon. Owner only.
  *
  * `set` wants a view to be made of what it copies, and copies shared memory, which others might be writing to, in small
  * steps of its own. Out of a shared WebAssembly memory that is not in the processor's cache (Node 20), nanoseconds:
@@ -10,15 +10,14 @@
  *     the addon                                                         86     78    226    446    1,178
  */
 import { copyBytes } from './bytes.ts';
+import { byteLengthOf, byteOffsetOf, memoryOf } from './typed-arrays.ts';
 
 const NOTHING = new Uint8Array(0);
-/** Where typed arrays have the parts of their views from. */
-const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
 /** Fewer than these are a loop over bytes. */
 const WORDS_BYTES_MIN = 12;
 /** More than these are the addon's. */
 const WORDS_BYTES_MAX = 160;
-/** Larger memory is not held on to unless it is shared, which is the engine's: somebody may have let go of it. */
+/** Larger memory is not held on to unless it is shared, which is the engine's, who says when it lets go of some. */
 const HELD_BYTES_MAX = 1 << 20;
 
 /** Two: gets that find now a memtable and now a block go back and forth. */
@@ -124,18 +123,12 @@ function rememberSource(source: Uint8Array): boolean {
 
 /** The target may be the caller's: what it says of itself is not asked. */
 function rememberTarget(target: Uint8Array): boolean {
-  const buffer = partOf(target, 'buffer') as ArrayBufferLike;
+  const buffer = memoryOf(target);
   const isFixed = buffer instanceof ArrayBuffer && !isResizable(buffer);
   if (!isFixed || buffer.byteLength > HELD_BYTES_MAX) return false;
-  const [start, length] = [partOf(target, 'byteOffset'), partOf(target, 'byteLength')] as [number, number];
-  targetWords = new DataView(buffer, start, length);
+  targetWords = new DataView(buffer, byteOffsetOf(target), byteLengthOf(target));
   lastTarget = target;
   return true;
-}
-
-/** As the language has it, whatever properties the object has been given. */
-function partOf(view: Uint8Array, name: 'buffer' | 'byteOffset' | 'byteLength'): unknown {
-  return Reflect.get(TYPED_ARRAY, name, view);
 }
 
 /** Newer than the library that this is compiled with. */

@@ -45,6 +45,7 @@ import { collectStats, type DatabaseStats } from './statistics.ts';
 import { repairDatabase, type RepairOptions } from './repair.ts';
 import { nodeRepairFiles } from './repair-files.ts';
 import type { RepairReport } from './repair-report.ts';
+import { byteLengthOf } from './typed-arrays.ts';
 import { verifyDatabase, type VerifyOptions } from './verify.ts';
 import type { VerifyReport } from './verify-report.ts';
 import {
@@ -163,16 +164,17 @@ export class Database implements AsyncDisposable {
     const sequence = this.#sequenceOf(options);
     const keep = options?.fillCache !== false;
     const outcome = this.#reads.search(key, sequence);
+    const room = byteLengthOf(target);
     if (outcome === FOUND) {
       const { bytes, entry } = this.#engine.reader;
       const length = entry.valueLength;
-      copyWords(bytes, entry.valueStart, length < target.length ? length : target.length, target, 0);
+      copyWords(bytes, entry.valueStart, length < room ? length : room, target, 0);
       return length;
     }
     if (outcome !== BLOCK_NEEDED) return -1;
     let found = -1;
     this.#reads.lookupSync(sequence, keep, (bytes, start, length) => {
-      copyWords(bytes, start, Math.min(length, target.length), target, 0);
+      copyWords(bytes, start, Math.min(length, room), target, 0);
       found = length;
     });
     return found;
@@ -293,9 +295,8 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Stores a value. Durable when it resolves, unless `{ sync: false }`. Rejects with INVALID_ARGUMENT, KEY_TOO_LARGE,
-   * VALUE_TOO_LARGE, CLOSED, ABORTED, NO_SPACE, TOO_MANY_FILES, OVERLOADED or FAILED. Key and value are copied before it
-   * returns.
+   * Stores a value, copying it and the key in the call. Durable when it resolves, unless `{ sync: false }`. Rejects with
+   * INVALID_ARGUMENT, KEY_TOO_LARGE, VALUE_TOO_LARGE, CLOSED, ABORTED, NO_SPACE, TOO_MANY_FILES, OVERLOADED or FAILED.
    */
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
@@ -346,7 +347,7 @@ export class Database implements AsyncDisposable {
         try {
           return this.#writeBatch(encoder, writeOptions);
         } finally {
-          this.#idleEncoder = encoder;
+          this.#giveBack(encoder);
         }
       });
     }
@@ -454,15 +455,20 @@ export class Database implements AsyncDisposable {
       encode(encoder);
       return this.#writeBatch(encoder, options);
     } finally {
-      this.#idleEncoder = encoder;
+      this.#giveBack(encoder);
     }
   }
 
   #takeEncoder(): BatchEncoder {
     const encoder = this.#idleEncoder ?? new BatchEncoder(this.#key);
     this.#idleEncoder = undefined;
-    encoder.clear();
     return encoder;
+  }
+
+  /** A large batch's memory is not held on to. */
+  #giveBack(encoder: BatchEncoder): void {
+    encoder.clear();
+    this.#idleEncoder = encoder;
   }
 
   #writeBatch(batch: EncodedWrites, options: WriteOptions | undefined): Promise<void> {

@@ -8,6 +8,7 @@
 import { assert, must } from '../assert.ts';
 import { QuadringError } from '../errors.ts';
 import { REGION_FIRST_ARENA } from '../protocol/crew-layout.ts';
+import { forgetCopied } from './copy-words.ts';
 import { Memtable } from './memtable.ts';
 
 /** Arenas that belong to one oversize batch each; more than this and the next such batch waits. */
@@ -99,15 +100,20 @@ export class Memtables {
       this.#free.push(memtable);
       return;
     }
-    // Lets the flush thread drop its view of the arena, so that the memory can go.
-    this.#attach(memtable.region, new SharedArrayBuffer(0));
+    this.#letGo(memtable);
     this.#freeRegions.push(memtable.region);
+  }
+
+  /** Has nobody hold on to an arena of its own any more. */
+  #letGo({ region }: Memtable): void {
+    this.#attach(region, new SharedArrayBuffer(0));
+    forgetCopied();
   }
 
   /** Leaves the arenas as the next database may find them. REQUIRES: nothing is being flushed. */
   resetAll(): void {
     for (const memtable of this.newestFirst()) {
-      if (hasOwnArena(memtable)) this.#attach(memtable.region, new SharedArrayBuffer(0));
+      if (hasOwnArena(memtable)) this.#letGo(memtable);
       else memtable.reset();
     }
   }

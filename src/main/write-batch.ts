@@ -15,7 +15,7 @@ import {
 } from '../format/limits.ts';
 import { logRecordLength, writeLogRecord } from '../format/log-record.ts';
 import type { KeyScratch } from './bytes.ts';
-import { valueBytes, type Bytes } from './bytes.ts';
+import { valueBytes, valueLengthOf, type Bytes } from './bytes.ts';
 import { checkDeletedRange } from './call-options.ts';
 import { deletedKeysOf, keyRangeOf, type Range } from './range.ts';
 
@@ -62,12 +62,12 @@ export class BatchEncoder implements EncodedWrites {
   put(key: Bytes, value: Bytes): void {
     this.#key.load(key);
     const bytes = valueBytes(value);
-    this.#add(KIND_PUT, this.#key.bytes, this.#key.length, bytes);
+    this.#add(KIND_PUT, this.#key.bytes, this.#key.length, bytes, valueLengthOf(bytes));
   }
 
   del(key: Bytes): void {
     this.#key.load(key);
-    this.#add(KIND_TOMBSTONE, this.#key.bytes, this.#key.length, NO_VALUE);
+    this.#add(KIND_TOMBSTONE, this.#key.bytes, this.#key.length, NO_VALUE, 0);
   }
 
   /** A range without keys adds nothing. */
@@ -81,7 +81,7 @@ export class BatchEncoder implements EncodedWrites {
         `a batch deletes at most ${BATCH_RANGE_DELETIONS_MAX} ranges`,
       );
     }
-    this.#add(KIND_RANGE_TOMBSTONE, keys.start, keys.start.length, keys.end);
+    this.#add(KIND_RANGE_TOMBSTONE, keys.start, keys.start.length, keys.end, keys.end.length);
     this.#rangeDeletions++;
   }
 
@@ -104,8 +104,8 @@ export class BatchEncoder implements EncodedWrites {
     this.deleteRange(range);
   }
 
-  #add(kind: number, key: Uint8Array, keyLength: number, value: Uint8Array): void {
-    const end = this.length + logRecordLength(kind, keyLength, value.length);
+  #add(kind: number, key: Uint8Array, keyLength: number, value: Uint8Array, valueLength: number): void {
+    const end = this.length + logRecordLength(kind, keyLength, valueLength);
     if (end > BATCH_BYTES_MAX) {
       throw new QuadringError(
         'BATCH_TOO_LARGE',
@@ -116,9 +116,9 @@ export class BatchEncoder implements EncodedWrites {
       throw new QuadringError('BATCH_TOO_LARGE', `a batch has at most ${BATCH_OPERATIONS_MAX} operations`);
     }
     if (end > this.bytes.length) this.#grow(end);
-    this.length = writeLogRecord(this.bytes, this.length, kind, key, 0, keyLength, value, 0, value.length);
+    this.length = writeLogRecord(this.bytes, this.length, kind, key, 0, keyLength, value, 0, valueLength);
     this.count++;
-    this.rawBytes += keyLength + value.length;
+    this.rawBytes += keyLength + valueLength;
   }
 
   #grow(needed: number): void {

@@ -17,7 +17,7 @@ import { hashBytes } from '../format/hash.ts';
 import { KIND_PUT, KIND_RANGE_TOMBSTONE, KIND_TOMBSTONE } from '../format/limits.ts';
 import { logRecordLength, LogRecordReader, writeLogRecord } from '../format/log-record.ts';
 import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/range-tombstones.ts';
-import type { KeyScratch } from './bytes.ts';
+import { valueLengthOf, type KeyScratch } from './bytes.ts';
 import type { Environment, Timer } from './environment.ts';
 import { Fifo } from './fifo.ts';
 import type { LogFiles } from './log-files.ts';
@@ -34,6 +34,7 @@ const WAITING_BYTES_MAX = 1 << 30;
 /** Whether it is the next write's turn is looked at so often, at least. */
 const TURN_MS_MAX = 1000;
 const ACCEPTED = Promise.resolve();
+const NOTHING = new Uint8Array(0);
 
 interface WaitingWrite {
   readonly bytes: Uint8Array;
@@ -133,12 +134,11 @@ export class WritePath {
   ): Promise<void> {
     const kind = value === null ? KIND_TOMBSTONE : KIND_PUT;
     const bytes = value ?? key.bytes;
-    const valueLength = value === null ? 0 : value.length;
+    const valueLength = value === null ? 0 : valueLengthOf(value);
     const length = logRecordLength(kind, key.length, valueLength);
     const rawBytes = key.length + valueLength;
     if (this.waiting === 0 && this.#admit(1, rawBytes, length)) {
       const { pool, position } = this.#writer;
-      // First: it throws for a value that is not as long as it says.
       const end = writeLogRecord(pool, position, kind, key.bytes, 0, key.length, bytes, 0, valueLength);
       const sequence = ++this.#lastSequence;
       const memtable = this.#memtables.active;
@@ -319,6 +319,8 @@ export class WritePath {
       if (tombstone !== undefined) (ranges ??= new RangeTombstones()).add(tombstone, () => false);
     }
     if (ranges !== undefined) memtable.showRanges(ranges, this.#isSeen);
+    // A large batch's memory is not held on to.
+    reader.reset(NOTHING, 0, 0);
   }
 
   #durability(): Promise<void> {

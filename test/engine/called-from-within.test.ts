@@ -57,6 +57,49 @@ test('a read that options make while a write looks at them leaves the write its 
   await database.close();
 });
 
+test('what a key or a value would do when it is asked what it is, it is not asked', async (t) => {
+  const database = await new HeldWorld().open();
+  let asked = 0;
+  const interfere = (): void => {
+    asked++;
+    database.getSync('another');
+    void database.put('written within', 'x');
+  };
+  class Asking extends Uint8Array {
+    override get length(): number {
+      interfere();
+      return super.length;
+    }
+  }
+  const askedForItsPrototype = (): Uint8Array =>
+    Object.setPrototypeOf(
+      new Uint8Array([1, 2, 3]),
+      new Proxy(Uint8Array.prototype, {
+        getPrototypeOf: () => {
+          interfere();
+          return Object.prototype;
+        },
+      }),
+    ) as Uint8Array;
+  for (const bytes of [new Asking([1, 2, 3]), askedForItsPrototype()]) {
+    await database.put('put', bytes);
+    await database.put(bytes, 'key');
+    await database.batch([{ type: 'put', key: 'batch', value: bytes }]);
+    await database.batch().put('chained', bytes).write();
+    for (const key of ['put', 'batch', 'chained']) {
+      t.deepEqual(database.getSync(key), Buffer.from([1, 2, 3]));
+      await database.del(key);
+    }
+    t.is(database.getString(Buffer.from([1, 2, 3])), 'key');
+    t.is(database.getInto(Buffer.from([1, 2, 3]), bytes), 3);
+    t.deepEqual(Buffer.from(bytes.buffer), Buffer.from('key'));
+    bytes.set([1, 2, 3]);
+  }
+  t.is(asked, 0);
+  t.is(database.getString('written within'), undefined);
+  await database.close();
+});
+
 test('a synchronous read that was given up wrote into the caller’s memory when its answer came', async (t) => {
   const world = new HeldWorld();
   const { environment } = world;

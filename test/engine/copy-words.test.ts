@@ -1,10 +1,10 @@
 /** Copies in words: every length and place, each kind of memory, and what is not to be held on to. */
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { randomFillSync } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { copyWords, forgetCopied } from '../../src/main/copy-words.ts';
+import { copyWords, copyWordsTo, forgetCopied } from '../../src/main/copy-words.ts';
 
 const MEMORY_BYTES = 300;
 const UNTOUCHED = 0xee;
@@ -25,29 +25,45 @@ const TARGETS = {
   'large memory': () => new Uint8Array(new ArrayBuffer(2 << 20), 1 << 20, MEMORY_BYTES),
 };
 
+/** Every length at every alignment, and nothing beside it. */
+function copiesAll(
+  t: ExecutionContext,
+  source: Uint8Array,
+  target: Uint8Array,
+  copy: (start: number, length: number, at: number) => void,
+): void {
+  source.set(randomFillSync(Buffer.alloc(MEMORY_BYTES)));
+  for (let length = 0; length <= 200; length++) {
+    for (const [start, at] of [
+      [0, 0],
+      [1, 2],
+      [3, 5],
+      [MEMORY_BYTES - length, MEMORY_BYTES - length],
+    ]) {
+      target.fill(UNTOUCHED);
+      copy(start, length, at);
+      const expected = Buffer.alloc(MEMORY_BYTES, UNTOUCHED);
+      expected.set(source.subarray(start, start + length), at);
+      if (!expected.equals(target)) t.fail(`${length} bytes from ${start} to ${at}`);
+    }
+  }
+  t.pass();
+}
+
 for (const [sourceName, makeSource] of Object.entries(SOURCES)) {
   for (const [targetName, makeTarget] of Object.entries(TARGETS)) {
     test(`every length at every alignment, from ${sourceName} to ${targetName}`, (t) => {
-      const source = makeSource();
-      source.set(randomFillSync(Buffer.alloc(MEMORY_BYTES)));
-      const target = makeTarget();
-      for (let length = 0; length <= 200; length++) {
-        for (const [start, at] of [
-          [0, 0],
-          [1, 2],
-          [3, 5],
-          [MEMORY_BYTES - length, MEMORY_BYTES - length],
-        ]) {
-          target.fill(UNTOUCHED);
-          copyWords(source, start, length, target, at);
-          const expected = Buffer.alloc(MEMORY_BYTES, UNTOUCHED);
-          expected.set(source.subarray(start, start + length), at);
-          if (!expected.equals(target)) t.fail(`${length} bytes from ${start} to ${at}`);
-        }
-      }
-      t.pass();
+      const [source, target] = [makeSource(), makeTarget()];
+      copiesAll(t, source, target, (start, length, at) => copyWords(source, start, length, target, at));
     });
   }
+  test(`every length at every alignment, from ${sourceName} to memory whose words are at hand`, (t) => {
+    const [source, target] = [makeSource(), sharedMemory(MEMORY_BYTES)];
+    const words = new DataView(target.buffer, target.byteOffset, MEMORY_BYTES);
+    copiesAll(t, source, target, (start, length, at) =>
+      copyWordsTo(source, start, length, target, words, at),
+    );
+  });
 }
 
 test('source and target may be others each time', (t) => {
@@ -58,6 +74,13 @@ test('source and target may be others each time', (t) => {
       copyWords(source, 0, 64, target, 0);
       t.deepEqual(target, source);
     }
+  }
+  const written = [1, 2].map((byte) => sharedMemory(64).fill(byte));
+  const target = sharedMemory(64);
+  const words = new DataView(target.buffer, target.byteOffset, 64);
+  for (const source of [...written, ...written]) {
+    copyWordsTo(source, 0, 64, target, words, 0);
+    t.deepEqual(target, source);
   }
 });
 
@@ -88,17 +111,23 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 test('memory is let go of when it is forgotten', async (t) => {
-  const isThere = ((): WeakRef<Uint8Array> => {
+  const areThere = ((): WeakRef<Uint8Array>[] => {
+    const source = sharedMemory(64);
     const target = new Uint8Array(64);
-    copyWords(Buffer.alloc(64), 0, 64, target, 0);
-    return new WeakRef(target);
+    const written = sharedMemory(64);
+    copyWords(source, 0, 64, target, 0);
+    copyWordsTo(written, 0, 64, target, new DataView(target.buffer), 0);
+    return [source, target, written].map((memory) => new WeakRef(memory));
   })();
   // A WeakRef keeps its target until the end of the turn.
   await setImmediate();
   collectGarbage();
-  t.truthy(isThere.deref(), 'the last target is held on to');
+  t.true(
+    areThere.every((memory) => memory.deref() !== undefined),
+    'the last ones are held on to',
+  );
   forgetCopied();
   await setImmediate();
   collectGarbage();
-  t.is(isThere.deref(), undefined);
+  t.true(areThere.every((memory) => memory.deref() === undefined));
 });
