@@ -2,27 +2,25 @@
  * Sorts nodes of an arena by their keys. Owner only.
  *
  * What keys begin with, behind what all of them have in common, is put into one number with the node's place, and the numbers are
- * sorted: no key is read twice. Where two begin alike that far it is done again with what comes behind, but no more often than
- * HEAD_SORTS_MAX times; then whole keys are compared.
+ * sorted. Those that begin alike that far are sorted again by what comes behind, but no more often than HEAD_SORTS_MAX times; then
+ * whole keys are compared.
  */
 import { assert } from '../assert.ts';
 import { commonPrefixLength, compareBytes } from '../format/compare.ts';
 import { HEAD_BITS, headOf } from '../format/key-head.ts';
 import { NODE_HEADER_BYTES, NODE_KEY } from '../protocol/arena.ts';
 
-/** More are not sorted at a time. */
-export const SORTED_NODES_MAX = 65_536;
+/** More are not sorted at a time: it takes a millisecond or two. */
+export const SORTED_NODES_MAX = 16_384;
 /** Of a number that is exact. */
 const EXACT_BITS = 53;
-const HEAD_SORTS_MAX = 2;
+/** Keys of many parts, of which each is shared by some, take one for each. */
+const HEAD_SORTS_MAX = 6;
 /** So few nodes are sorted by insertion. */
 const INSERTION_MAX = 12;
 
-/** For one call each. */
-const scratches = Array.from({ length: HEAD_SORTS_MAX }, () => ({
-  heads: new Float64Array(SORTED_NODES_MAX),
-  nodes: new Int32Array(SORTED_NODES_MAX),
-}));
+/** For one call each, made when it is needed first. */
+const scratches: { readonly heads: Float64Array; readonly nodes: Int32Array }[] = [];
 
 /** An arena, as bytes and as words. */
 export interface NodeMemory {
@@ -79,7 +77,10 @@ function sortByHeads(
   end: number,
   headSortsBefore: number,
 ): void {
-  const scratch = scratches[headSortsBefore];
+  const scratch = (scratches[headSortsBefore] ??= {
+    heads: new Float64Array(SORTED_NODES_MAX),
+    nodes: new Int32Array(SORTED_NODES_MAX),
+  });
   const count = end - begin;
   const placeBits = 32 - Math.clz32(count - 1);
   const places = 2 ** placeBits;

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { hashBytes } from '../../src/format/hash.ts';
 import { KIND_PUT } from '../../src/format/limits.ts';
+import type { KeyPosition } from '../../src/main/key-order.ts';
 import { Memtable } from '../../src/main/memtable.ts';
 import { ArenaCursor } from '../../src/protocol/arena.ts';
 import { Random, testSeed } from '../support/random.ts';
@@ -24,7 +25,43 @@ const SHAPES: Readonly<Record<string, (random: Random, at: number) => Buffer>> =
     Buffer.from(`${random.below(2)}${'g'.repeat(random.below(50))}${random.below(900)}`),
   'in order, now and then late': (random, at) =>
     Buffer.from(String(random.oneIn(50) ? at - random.below(at + 1) : at).padStart(9, '0')),
+  'in decreasing order': (_random, at) => Buffer.from(String(1e8 - at)),
+  'between two keys that were there first': (random, at) =>
+    Buffer.from(at < 300 ? `${'az'[at % 2]}${at}` : `m${random.below(1_000_000)}`),
+  'a long prefix that a few do not have': (random) =>
+    Buffer.from(random.oneIn(300) ? `${random.below(1e9)}` : `${'5'.repeat(20)}${random.below(1e9)}`),
+  'parts, each shared by some': (random) =>
+    Buffer.from(`tenant0${random.below(10)}/table0${random.below(10)}/part0${random.below(9)}/row${random.below(1e6)}`),
 };
+
+/** Behind, before or beside a key that is there, or nowhere near one. */
+function probeNear(random: Random, key: Buffer): Buffer {
+  switch (random.below(6)) {
+    case 0:
+      return Buffer.concat([key, Buffer.from([random.below(256)])]);
+    case 1:
+      return key.subarray(0, random.below(key.length + 1));
+    case 2: {
+      const other = Buffer.from(key);
+      if (other.length > 0) other[random.below(other.length)] = random.below(256);
+      return other;
+    }
+    case 3:
+      return Buffer.alloc(random.below(9), 0xff);
+    case 4:
+      return Buffer.alloc(0);
+    default:
+      return key;
+  }
+}
+
+function nowhere(): KeyPosition {
+  return { node: 0, block: 0, at: 0 };
+}
+
+function keyAt(memtable: Memtable, { node }: KeyPosition): string | undefined {
+  return node === 0 ? undefined : Buffer.from(memtable.keyOf(node)).toString('latin1');
+}
 
 function byKeyNewestFirst(a: Version, b: Version): number {
   return Buffer.compare(a.key, b.key) || b.sequence - a.sequence;
@@ -42,7 +79,7 @@ function textOf(key: Uint8Array, sequence: number): string {
 /** All versions, by walking the keys forward. */
 function orderOf(memtable: Memtable): string[] {
   const order: string[] = [];
-  const position = { node: 0, block: 0, at: 0 };
+  const position = nowhere();
   for (memtable.order.toFirst(position); position.node !== 0; memtable.order.toNext(position)) {
     let node = memtable.newestVersion(position.node);
     for (; node !== 0; node = memtable.olderVersion(node)) {
@@ -52,10 +89,21 @@ function orderOf(memtable: Memtable): string[] {
   return order;
 }
 
+/** What the flush thread reads. */
+function flushedFrom(memtable: Memtable): string[] {
+  const flushed: string[] = [];
+  const cursor = new ArenaCursor(new Int32Array(memtable.buffer));
+  while (cursor.next()) {
+    const key = memtable.bytes.slice(cursor.keyStart, cursor.keyStart + cursor.keyLength);
+    flushed.push(textOf(key, cursor.sequence));
+  }
+  return flushed;
+}
+
 /** All keys, backward. */
 function keysBackward(memtable: Memtable): string[] {
   const keys: string[] = [];
-  const position = { node: 0, block: 0, at: 0 };
+  const position = nowhere();
   for (memtable.order.toLast(position); position.node !== 0; memtable.order.toPrevious(position)) {
     keys.push(Buffer.from(memtable.keyOf(position.node)).toString('latin1'));
   }
@@ -89,31 +137,31 @@ for (const [shape, keyOf] of Object.entries(SHAPES)) {
           versions.push(version);
           if (!random.oneIn(entries / 6)) continue;
           versions = versions.toSorted(byKeyNewestFirst);
-          const from = versions[random.below(versions.length)].key;
-          const position = { node: 0, block: 0, at: 0 };
-          memtable.order.toFirstFrom(position, from, 0, from.length);
-          t.is(Buffer.compare(memtable.keyOf(position.node), from), 0);
-          const before = versions.findLast(({ key }) => Buffer.compare(key, from) < 0);
-          memtable.order.toLastBefore(position, from, 0, from.length);
-          t.deepEqual(
-            position.node === 0 ? undefined : Buffer.from(memtable.keyOf(position.node)),
-            before?.key,
-          );
+          for (let probes = 0; probes < 20; probes++) {
+            const key = probeNear(random, versions[random.below(versions.length)].key);
+            const position = nowhere();
+            memtable.order.toFirstFrom(position, key, 0, key.length);
+            const from = versions.find((version) => Buffer.compare(version.key, key) >= 0);
+            t.is(keyAt(memtable, position), from?.key.toString('latin1'));
+            memtable.order.toLastBefore(position, key, 0, key.length);
+            const before = versions.findLast((version) => Buffer.compare(version.key, key) < 0);
+            t.is(keyAt(memtable, position), before?.key.toString('latin1'));
+          }
           t.is(Buffer.compare(memtable.keyOf(memtable.order.last), versions.at(-1)!.key), 0);
           if (!random.oneIn(2)) continue;
           t.deepEqual(orderOf(memtable), textsOf(versions));
           t.deepEqual(keysBackward(memtable), keysOf(versions).toReversed());
         }
-        while (!memtable.finish());
-        const flushed: string[] = [];
-        const cursor = new ArenaCursor(new Int32Array(memtable.buffer));
-        while (cursor.next()) {
-          const key = memtable.bytes.slice(cursor.keyStart, cursor.keyStart + cursor.keyLength);
-          flushed.push(textOf(key, cursor.sequence));
-        }
         versions = versions.toSorted(byKeyNewestFirst);
-        t.deepEqual(flushed, textsOf(versions));
-        t.deepEqual(orderOf(memtable), flushed, 'and nothing is there twice');
+        // Somebody stands there while it is finished.
+        const standing = nowhere();
+        memtable.order.toFirst(standing);
+        while (!memtable.finish()) memtable.order.toNext(standing);
+        t.deepEqual(flushedFrom(memtable), textsOf(versions));
+        // A flush that was refused is tried again.
+        while (!memtable.finish());
+        t.deepEqual(flushedFrom(memtable), textsOf(versions));
+        t.deepEqual(orderOf(memtable), textsOf(versions), 'and nothing is there twice');
         memtable.reset();
         t.is(memtable.order.first, 0);
       }
@@ -135,7 +183,7 @@ test('who stands at a key goes on from there while keys are added', (t) => {
     const expected = [...new Set(initial.toSorted(Buffer.compare).map(String))];
     const known = new Set(expected);
     const seen: string[] = [];
-    const position = { node: 0, block: 0, at: 0 };
+    const position = nowhere();
     if (isReverse) memtable.order.toLast(position);
     else memtable.order.toFirst(position);
     while (position.node !== 0) {
@@ -147,5 +195,65 @@ test('who stands at a key goes on from there while keys are added', (t) => {
     }
     t.true(sequence > 2 * initial.length, 'enough was added for several lots');
     t.deepEqual(seen, isReverse ? expected.toReversed() : expected);
+  }
+});
+
+test('an order without keys has no places', (t) => {
+  const memtable = new Memtable(new SharedArrayBuffer(65_536), 1);
+  const key = Buffer.from('k');
+  const position = nowhere();
+  memtable.order.toFirst(position);
+  t.is(position.node, 0);
+  memtable.order.toLast(position);
+  t.is(position.node, 0);
+  memtable.order.toFirstFrom(position, key, 0, 1);
+  t.is(position.node, 0);
+  memtable.order.toLastBefore(position, key, 0, 1);
+  t.is(position.node, 0);
+  // Range tombstones are no keys.
+  memtable.insertRange(Buffer.from('az'), 0, 1, 1, 1, 1);
+  while (!memtable.finish());
+  t.deepEqual(flushedFrom(memtable), []);
+  t.is(memtable.order.first, 0);
+});
+
+test('keys of tens of thousands of bytes that differ at their ends are in order', (t) => {
+  const seed = testSeed();
+  t.log(`seed ${seed}`);
+  const random = new Random(seed);
+  const memtable = new Memtable(new SharedArrayBuffer(64 << 20), 1);
+  const prefixes = ['a', 'b', 'c'].map((letter) => letter.repeat(60_000));
+  const nothing = new Uint8Array(0);
+  const keys = new Set<string>();
+  for (let sequence = 1; sequence <= 800; sequence++) {
+    const text = `${prefixes[random.below(3)]}${random.below(1e6)}`;
+    keys.add(text);
+    const key = Buffer.from(text);
+    memtable.insert(key, 0, key.length, hashBytes(key, 0, key.length), KIND_PUT, sequence, nothing, 0, 0);
+  }
+  t.deepEqual(keysBackward(memtable), [...keys].sort().toReversed());
+});
+
+test('the order has room behind the nodes of a memtable that is full', (t) => {
+  const seed = testSeed();
+  t.log(`seed ${seed}`);
+  const random = new Random(seed);
+  for (const arenaBytes of [65_536, Memtable.arenaBytesFor(5000, 5000 * 22)]) {
+    const memtable = new Memtable(new SharedArrayBuffer(arenaBytes), 1);
+    const value = new Uint8Array(21);
+    let sequence = 0;
+    for (;;) {
+      // One byte more than whole words, the most padding.
+      const length = 1 + 4 * random.below(5);
+      const key = Buffer.alloc(4);
+      key.writeUInt32BE(random.below(2 ** 32));
+      if (!memtable.hasRoom(1, key.length + length)) break;
+      sequence++;
+      memtable.insert(key, 0, 4, hashBytes(key, 0, 4), KIND_PUT, sequence, value, 0, length);
+    }
+    const slots = memtable.bytes.slice(arenaBytes - arenaBytes / 16);
+    while (!memtable.finish());
+    t.is(flushedFrom(memtable).length, sequence);
+    t.deepEqual(memtable.bytes.slice(arenaBytes - arenaBytes / 16), slots);
   }
 });
