@@ -143,8 +143,9 @@ export function rowAtEntries(row: string, entries: number): string {
 /** All rows at each size, drawn over the sizes. */
 export function growthRows(sizes: readonly number[]): RowDescription[] {
   return sizes.flatMap((entries) =>
-    ROWS.map(({ row: id, title, figure }) =>
+    ROWS.map(({ row: id, title, figure, goals: _, ...more }) =>
       row(rowAtEntries(id, entries), `${title}, ${entries.toLocaleString('en')} entries`, figure, [], {
+        ...more,
         curve: { across: 'entries', panel: title, at: entries },
       }),
     ),

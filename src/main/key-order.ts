@@ -11,6 +11,7 @@
  */
 import { assert } from '../assert.ts';
 import { NODE_HEADER_BYTES, NODE_KEY } from '../protocol/arena.ts';
+import { copyBytes } from './bytes.ts';
 import { BLOCK_NODES, compareToKey, KeyBlock } from './key-block.ts';
 import { compareNodes, SORTED_NODES_MAX, sortNodes, type NodeMemory } from './node-sort.ts';
 
@@ -21,6 +22,7 @@ const LOT_NODES_MIN = 32;
 const BYTES_PER_LOT_NODE = 2048;
 /** Of a lot's keys, which are compared to their ends where they begin alike. */
 const LOT_KEY_BYTES_MAX = 1024 * 1024;
+const WORD_BYTES = 4;
 /** So many blocks' worth is merged before the event loop has its turn, where nobody waits for it: a millisecond or two. */
 const MERGED_AT_ONCE = 64;
 
@@ -87,15 +89,16 @@ export class KeyOrder {
     return this.#lotAt === this.#lotCount && this.#waitingCount === 0;
   }
 
-  /** Writes all nodes to `target` from `at` on, by key; how many. */
-  writeTo(target: Int32Array, at: number): number {
+  /** Writes all nodes to `target` from `at` on, by key, as words; how many. */
+  writeTo(target: Uint8Array, at: number): number {
     this.#settle();
-    let end = at;
+    let written = 0;
     for (const { nodes, count } of this.#blocks) {
-      target.set(count === nodes.length ? nodes : nodes.subarray(0, count), end);
-      end += count;
+      // By the addon: `set` copies to shared memory in small steps.
+      copyBytes(new Uint8Array(nodes.buffer), 0, count * WORD_BYTES, target, at + written * WORD_BYTES);
+      written += count;
     }
-    return end - at;
+    return written;
   }
 
   /** The node of the first key; 0 if there is none. */
@@ -181,8 +184,7 @@ export class KeyOrder {
   #find(position: KeyPosition, key: Uint8Array, keyStart: number, keyLength: number): void {
     const blocks = this.#blocks;
     const index = this.#lastBlockBefore(0, blocks.length, key, keyStart, keyLength);
-    const at =
-      blocks.length === 0 ? 0 : blocks[index].firstFrom(this.#memory, key, keyStart, keyLength);
+    const at = blocks.length === 0 ? 0 : blocks[index].firstFrom(this.#memory, key, keyStart, keyLength);
     this.#goTo(position, index, at);
   }
 
@@ -209,17 +211,17 @@ export class KeyOrder {
   }
 
   #isBehindAll(node: number): boolean {
-    const last = this.#blocks.at(-1);
-    return last === undefined || compareNodes(this.#memory, last.nodes[last.count - 1], node) < 0;
+    const blocks = this.#blocks;
+    if (blocks.length === 0) return true;
+    const last = blocks[blocks.length - 1];
+    return compareNodes(this.#memory, last.nodes[last.count - 1], node) < 0;
   }
 
   #append(node: number): void {
-    let block = this.#blocks.at(-1);
-    if (block === undefined || block.count === BLOCK_NODES) {
-      block = this.#makeBlock();
-      this.#blocks.push(block);
-    }
-    block.append(node);
+    const blocks = this.#blocks;
+    if (blocks.length === 0 || blocks[blocks.length - 1].count === BLOCK_NODES)
+      blocks.push(this.#makeBlock());
+    blocks[blocks.length - 1].append(node);
   }
 
   #makeLot(): void {

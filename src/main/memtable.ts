@@ -178,7 +178,7 @@ export class Memtable {
     const words = this.#words;
     assert(this.usedBytes <= this.#nodesEnd, 'the order has room below the slots');
     words[ORDER_WORD] = this.#brk;
-    words[KEYS_WORD] = this.order.writeTo(words, this.#brk >> 2);
+    words[KEYS_WORD] = this.order.writeTo(this.bytes, this.#brk);
     assert(words[KEYS_WORD] === this.#keys, 'each key is once in the order');
     return true;
   }
