@@ -5,10 +5,10 @@
  *     nodes │ n₀ n₁ n₂ … │      searching and merging look at the heads, which lie side by side, and at keys, which lie
  *     heads │ h₀ h₁ h₂ … │      anywhere in the arena, only where two heads are equal
  */
-import { commonPrefixLength, compareBytes } from '../format/compare.ts';
+import { commonPrefixLength } from '../format/compare.ts';
 import { headOf } from '../format/key-head.ts';
-import { NODE_HEADER_BYTES, NODE_KEY } from '../protocol/arena.ts';
-import { commonPrefixOfNodes, headOfNode, type NodeMemory } from './node-sort.ts';
+import { keyLengthOf, NODE_HEADER_BYTES } from '../protocol/arena.ts';
+import { commonPrefixOfNodes, compareToKey, headOfNode, type NodeMemory } from './node-sort.ts';
 
 export const BLOCK_NODES = 512;
 /** What has no room in a block is split into some that have so many nodes, or somewhat fewer: with room for more. */
@@ -102,24 +102,28 @@ export class KeyBlock {
 
   /** Into `merged`; how many. */
   #mergeAside(memory: NodeMemory, lot: Int32Array, from: number, end: number): number {
-    const { nodes, count } = this;
-    const heads = this.#heads;
     let to = 0;
     let taken = 0;
-    for (let inLot = from; inLot <= end; inLot++) {
-      const node = inLot === end ? 0 : lot[inLot];
-      const head = inLot === end ? 0 : headOfNode(memory, node, this.#skip);
-      const place = inLot === end ? count : this.#placeOf(memory, node, head, taken, count);
-      for (; taken < place; taken++, to++) {
-        merged.nodes[to] = nodes[taken];
-        merged.heads[to] = heads[taken];
-      }
-      if (inLot === end) break;
+    for (let inLot = from; inLot < end; inLot++, to++) {
+      const node = lot[inLot];
+      const head = headOfNode(memory, node, this.#skip);
+      const place = this.#placeOf(memory, node, head, taken, this.count);
+      this.#copyAside(taken, place, to);
+      to += place - taken;
+      taken = place;
       merged.nodes[to] = node;
       merged.heads[to] = head;
-      to++;
     }
-    return to;
+    this.#copyAside(taken, this.count, to);
+    return to + this.count - taken;
+  }
+
+  /** Into `merged` from `to` on what this block has in [from, end). */
+  #copyAside(from: number, end: number, to: number): void {
+    for (let i = from; i < end; i++) {
+      merged.nodes[to + i - from] = this.nodes[i];
+      merged.heads[to + i - from] = this.#heads[i];
+    }
   }
 
   /** Puts what has been merged, `count` nodes, into this block and new ones, which are returned. */
@@ -179,8 +183,9 @@ export class KeyBlock {
 
   /** HOT. The place in [begin, end) before which a node belongs. */
   #placeOf(memory: NodeMemory, node: number, head: number, begin: number, end: number): number {
-    const length = memory.words[(node >> 2) + NODE_KEY] & 0xffff;
-    return this.#firstByHead(memory, begin, end, head, memory.bytes, node + NODE_HEADER_BYTES, length);
+    const keyStart = node + NODE_HEADER_BYTES;
+    const keyLength = keyLengthOf(memory.words, node);
+    return this.#firstByHead(memory, begin, end, head, memory.bytes, keyStart, keyLength);
   }
 
   /** HOT. As `firstFrom` in [begin, end): by heads, and by keys where they are equal; `end` if there is none. */
@@ -216,16 +221,4 @@ export class KeyBlock {
     }
     return from;
   }
-}
-
-/** HOT. Negative, zero or positive as a node's key sorts before, with or after `key[keyStart, + keyLength)`. */
-export function compareToKey(
-  { bytes, words }: NodeMemory,
-  node: number,
-  key: Uint8Array,
-  keyStart: number,
-  keyLength: number,
-): number {
-  const length = words[(node >> 2) + NODE_KEY] & 0xffff;
-  return compareBytes(bytes, node + NODE_HEADER_BYTES, length, key, keyStart, keyLength);
 }

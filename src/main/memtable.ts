@@ -18,6 +18,7 @@ import { RangeTombstones, type IsSeen, type RangeTombstone } from '../format/ran
 import {
   FIRST_NODE_AT,
   KEYS_WORD,
+  keyLengthOf,
   newestVersion,
   NODE_HASH,
   NODE_HEADER_BYTES,
@@ -306,7 +307,7 @@ export class Memtable {
   }
 
   keyLengthOf(node: number): number {
-    return this.#words[(node >> 2) + NODE_KEY] & 0xffff;
+    return keyLengthOf(this.#words, node);
   }
 
   /** A view of the node's key. */
@@ -336,7 +337,7 @@ export class Memtable {
   }
 
   #hasKey(node: number, key: Uint8Array, keyStart: number, keyLength: number): boolean {
-    if ((this.#words[(node >> 2) + NODE_KEY] & 0xffff) !== keyLength) return false;
+    if (keyLengthOf(this.#words, node) !== keyLength) return false;
     const bytes = this.bytes;
     const start = node + NODE_HEADER_BYTES;
     for (let i = 0; i < keyLength; i++) if (bytes[start + i] !== key[keyStart + i]) return false;

@@ -8,9 +8,9 @@
 import { assert } from '../assert.ts';
 import { commonPrefixLength, compareBytes } from '../format/compare.ts';
 import { HEAD_BITS, headOf } from '../format/key-head.ts';
-import { NODE_HEADER_BYTES, NODE_KEY } from '../protocol/arena.ts';
+import { keyLengthOf, NODE_HEADER_BYTES } from '../protocol/arena.ts';
 
-/** More are not sorted at a time: it takes a millisecond or two. */
+/** More are not sorted at a time: it takes up to two milliseconds. */
 export const SORTED_NODES_MAX = 16_384;
 /** Of a number that is exact. */
 const EXACT_BITS = 53;
@@ -28,24 +28,35 @@ export interface NodeMemory {
   readonly words: Int32Array;
 }
 
+/** HOT. Negative, zero or positive as a node's key sorts before, with or after `key[keyStart, + keyLength)`. */
+export function compareToKey(
+  memory: NodeMemory,
+  node: number,
+  key: Uint8Array,
+  keyStart: number,
+  keyLength: number,
+): number {
+  const length = keyLengthOf(memory.words, node);
+  return compareBytes(memory.bytes, node + NODE_HEADER_BYTES, length, key, keyStart, keyLength);
+}
+
 /** HOT. Negative, zero or positive as the key of node a sorts before, with or after that of node b. */
-export function compareNodes({ bytes, words }: NodeMemory, a: number, b: number): number {
-  const aLength = words[(a >> 2) + NODE_KEY] & 0xffff;
-  const bLength = words[(b >> 2) + NODE_KEY] & 0xffff;
-  return compareBytes(bytes, a + NODE_HEADER_BYTES, aLength, bytes, b + NODE_HEADER_BYTES, bLength);
+export function compareNodes(memory: NodeMemory, a: number, b: number): number {
+  return compareToKey(memory, a, memory.bytes, b + NODE_HEADER_BYTES, keyLengthOf(memory.words, b));
 }
 
 /** HOT. How many bytes the keys of two nodes have in common at their beginning. */
-export function commonPrefixOfNodes({ bytes, words }: NodeMemory, a: number, b: number): number {
-  const aLength = words[(a >> 2) + NODE_KEY] & 0xffff;
-  const bLength = words[(b >> 2) + NODE_KEY] & 0xffff;
+export function commonPrefixOfNodes(memory: NodeMemory, a: number, b: number): number {
+  const { bytes, words } = memory;
+  const aLength = keyLengthOf(words, a);
+  const bLength = keyLengthOf(words, b);
   return commonPrefixLength(bytes, a + NODE_HEADER_BYTES, aLength, bytes, b + NODE_HEADER_BYTES, bLength);
 }
 
 /** HOT. The head of a node's key behind its first `skip` bytes, of which it has at least as many. */
-export function headOfNode({ bytes, words }: NodeMemory, node: number, skip: number): number {
+export function headOfNode(memory: NodeMemory, node: number, skip: number): number {
   const start = node + NODE_HEADER_BYTES;
-  return headOf(bytes, start + skip, start + (words[(node >> 2) + NODE_KEY] & 0xffff));
+  return headOf(memory.bytes, start + skip, start + keyLengthOf(memory.words, node));
 }
 
 /** Sorts `nodes[begin, end)`, SORTED_NODES_MAX at most. REQUIRES: no two have the same key. */
@@ -118,11 +129,11 @@ function sortByInsertion(memory: NodeMemory, nodes: Int32Array, begin: number, e
 function commonLength(memory: NodeMemory, nodes: Int32Array, begin: number, end: number): number {
   const { bytes, words } = memory;
   const first = nodes[begin] + NODE_HEADER_BYTES;
-  let common = words[(nodes[begin] >> 2) + NODE_KEY] & 0xffff;
+  let common = keyLengthOf(words, nodes[begin]);
   for (let i = begin + 1; i < end && common > 0; i++) {
     const node = nodes[i];
-    const length = words[(node >> 2) + NODE_KEY] & 0xffff;
-    common = commonPrefixLength(bytes, first, common, bytes, node + NODE_HEADER_BYTES, length);
+    const start = node + NODE_HEADER_BYTES;
+    common = commonPrefixLength(bytes, first, common, bytes, start, keyLengthOf(words, node));
   }
   return common;
 }

@@ -80,6 +80,11 @@ export class ArenaCursor {
   }
 }
 
+/** HOT. How many bytes a node's key has. */
+export function keyLengthOf(words: Int32Array, node: number): number {
+  return words[(node >> 2) + NODE_KEY] & 0xffff;
+}
+
 /** HOT. The newest version of the key whose first version is `first`. */
 export function newestVersion(words: Int32Array, first: number): number {
   return words[(first >> 2) + NODE_LINK];
@@ -98,7 +103,7 @@ export function rangeTombstonesIn(bytes: Uint8Array, words: Int32Array): RangeTo
 export function rangeTombstoneAt(node: number, bytes: Uint8Array, words: Int32Array): RangeTombstone {
   const at = node >> 2;
   const start = node + NODE_HEADER_BYTES;
-  const end = start + (words[at + NODE_KEY] & 0xffff);
+  const end = start + keyLengthOf(words, node);
   return {
     start: bytes.slice(start, end),
     end: bytes.slice(end, end + words[at + NODE_VALUE_LENGTH]),
