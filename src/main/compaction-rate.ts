@@ -4,7 +4,7 @@
  *
  * The automatic rate is what the writes of late ask of compactions, and enough more to work off what has piled up within
  * some seconds: no faster, so that reads meet an even load instead of bursts; and no limit at all once writes would have
- * to be slowed down.
+ * to be slowed down, or while somebody waits for a compaction that was asked for.
  */
 import type { SharedWords } from '../atomics-sync/words.ts';
 import { COMPACTION_RATE_WORD } from '../protocol/crew-layout.ts';
@@ -33,6 +33,7 @@ export class CompactionRate {
   readonly #now: () => number;
   #setting: RateSetting;
   #load: Load = { pendingBytes: 0, isPressing: false };
+  #isAwaited = false;
   /** Bytes a second that were flushed of late, as of the last flush. */
   #flushedRate = 0;
   #lastFlushAt = 0;
@@ -56,9 +57,15 @@ export class CompactionRate {
   get bytesPerSecond(): number {
     if (this.#setting !== 'auto') return this.#setting;
     const { pendingBytes, isPressing } = this.#load;
-    if (isPressing) return 0;
+    if (isPressing || this.#isAwaited) return 0;
     const asked = this.#flushedRateNow() * TRAFFIC_PER_BYTE + (2 * pendingBytes) / CATCH_UP_SECONDS;
     return Math.max(AUTOMATIC_MIN, asked);
+  }
+
+  /** Whether somebody waits for a compaction that was asked for. */
+  set isAwaited(isAwaited: boolean) {
+    this.#isAwaited = isAwaited;
+    this.#publish();
   }
 
   noteFlush(bytes: number): void {

@@ -152,6 +152,7 @@ export class Compactor {
     return new Promise((resolve, reject) => {
       const sequence = this.#options.lastSequence();
       this.#ranges.push({ range, createdBefore: undefined, sequence, resolve, reject });
+      this.rate.isAwaited = true;
       this.#cancelRetry();
       this.#begin();
     });
@@ -214,7 +215,7 @@ export class Compactor {
       const { range, createdBefore, sequence } = waiter;
       const picked = pickRange(view, policy, { ...range, createdBefore, sequence });
       if (picked !== undefined) return picked;
-      this.#ranges.shift();
+      this.#dequeueRange();
       waiter.resolve();
     }
     if (!isAutomatic || this.#retryTimer !== undefined) return undefined;
@@ -222,6 +223,12 @@ export class Compactor {
     const oldestSnapshot = snapshots()[0] ?? Infinity;
     const isIdle = this.#idleSequence === lastSequence();
     return pickCompaction(view, policy, { pointers, oldestSnapshot, isIdle });
+  }
+
+  #dequeueRange(): RangeWaiter | undefined {
+    const waiter = this.#ranges.shift();
+    this.rate.isAwaited = this.#ranges.length > 0;
+    return waiter;
   }
 
   #view(): LevelsView {
@@ -347,7 +354,7 @@ export class Compactor {
       this.#options.onFailure(failure);
       return;
     }
-    if (wasAskedFor) this.#ranges.shift()?.reject(failure);
+    if (wasAskedFor) this.#dequeueRange()?.reject(failure);
     this.#options.onRefused(failure);
     this.#cancelRetry();
     this.#retryTimer = this.#options.environment.after(this.#retryMs, false, () => {

@@ -382,8 +382,8 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as writes ask for. Takes
-   * effect within a tenth of a second. Throws INVALID_ARGUMENT or CLOSED.
+   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as writes ask for, and
+   * no limit while `compactRange` is awaited. Takes effect within a tenth of a second. Throws INVALID_ARGUMENT or CLOSED.
    */
   setCompactionRate(bytesPerSecond: number | 'auto'): void {
     this.#checkOpen();

@@ -61,7 +61,8 @@ export interface CompactionOptions {
   /** Whether tables are compacted without being asked to; if not, writes wait at `l0Stop` for `compactRange`. Default true. */
   readonly automatic?: boolean;
   /**
-   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as fast as writes ask for.
+   * Bytes a second that compactions read and write at most, from 1 MiB on; 0: no limit; 'auto': as fast as writes ask for,
+   * and without a limit while somebody waits for `compactRange`.
    * `Database.setCompactionRate` changes it. Default 'auto'.
    */
   readonly rateBytesPerSecond?: number | 'auto';

@@ -212,6 +212,21 @@ testBackends(
   },
 );
 
+testBackends('what somebody waits for is not held back to the automatic rate', async (t, backend) => {
+  const { database } = await opened(t, backend);
+  const rate = (): number => database.stats().compactions.bytesPerSecond;
+  const automatic = rate();
+  t.true(automatic > 0);
+  await write(database, 1);
+  const first = database.compactRange({ lt: keyOf(100) });
+  const second = database.compactRange();
+  await database.flush();
+  while (database.stats().compactions.running === null) await new Promise((resolve) => setImmediate(resolve));
+  t.is(rate(), 0);
+  await Promise.all([first, second]);
+  t.true(rate() >= automatic);
+});
+
 testBackends('arguments that are refused, and a database that is closed', async (t, backend) => {
   const { database } = await opened(t, backend);
   await write(database, 1);

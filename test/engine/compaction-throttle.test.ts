@@ -263,6 +263,17 @@ test('a rate that is set is what the thread reads, whatever piles up', (t) => {
   t.deepEqual([rate.bytesPerSecond, word()], [2 ** 40, 2 ** 30]);
 });
 
+test('a compaction that is waited for has no automatic limit', (t) => {
+  const { rate, word } = rateOf('auto');
+  rate.isAwaited = true;
+  t.deepEqual([rate.bytesPerSecond, word()], [0, 0]);
+  rate.setting = 5 * MEBIBYTE;
+  t.is(word(), 5 * KIBIBYTE, 'one that is set holds');
+  rate.setting = 'auto';
+  rate.isAwaited = false;
+  t.is(word(), 64 * KIBIBYTE);
+});
+
 test('the automatic rate follows what is flushed and what is pending, and has no limit under pressure', (t) => {
   const { rate, clock, word } = rateOf('auto');
   t.is(rate.bytesPerSecond, 64 * MEBIBYTE);
