@@ -6,9 +6,12 @@
  * here: reads of single blocks (caller-reads.ts) and frames of the log (caller-frames.ts). Its completion wakes the event
  * loop, or the call that waits for it.
  *
- *     push ─► record ─► (microtask, or a wait) ─► ring ─► readable ─► handler
+ *     push ─► record ─► (microtask, or a wait) ─► ring ─► readable ─► results ─► (some at a time) ─► handler
  *
- * Bound: `ring.entries` operations at once.
+ * Many complete together. What the first of their results lead to is handed over before the last ones are told of, so that the
+ * disk has something to do meanwhile: some handlers run, then the microtasks that wait for them, then some more.
+ *
+ * Bound: `ring.entries` operations at once, those whose results have not been told among them.
  */
 import { constants } from 'node:fs';
 import { assert, must } from '../assert.ts';
@@ -39,6 +42,7 @@ import {
   STATISTIC_TURNS,
 } from '../protocol/ring-statistics.ts';
 import type { CallerRing } from './crew.ts';
+import { Fifo } from './fifo.ts';
 
 export interface CallerIoOptions {
   readonly ring: CallerRing;
@@ -59,6 +63,14 @@ export interface CallerIoOptions {
  */
 export type OperationHandler = (result: number) => void;
 
+interface Answer {
+  readonly slot: number;
+  readonly handler: OperationHandler;
+  readonly result: number;
+}
+
+/** So many results are told before what they have led to is handed over, where nobody sits waiting. */
+const ANSWERS_AT_ONCE = 4;
 const TWO_32 = 0x1_0000_0000;
 
 export class CallerIo {
@@ -69,6 +81,8 @@ export class CallerIo {
   readonly #free: number[] = [];
   /** Handles that wait for room to be closed. */
   readonly #closing: number[] = [];
+  /** Results that have come and have not been told. */
+  readonly #answers = new Fifo<Answer>();
   /** Records that are filled in, and operations that the ring has. */
   #queued = 0;
   #inFlight = 0;
@@ -98,9 +112,14 @@ export class CallerIo {
     return this.#options.ring.fixedFiles;
   }
 
-  /** Whether anything is to be handed over, or under way. */
+  /** Whether anything is to be handed over, under way, or to be told. */
   get isBusy(): boolean {
-    return this.#inFlight > 0 || this.#queued > 0;
+    return this.#inFlight > 0 || this.#queued > 0 || this.hasAnswers;
+  }
+
+  /** Whether results wait for `answer`. */
+  get hasAnswers(): boolean {
+    return this.#answers.length > 0;
   }
 
   /** Opens a file of the directory, and no link, with O_DIRECT where the database does; the result is a handle. REQUIRES: room. */
@@ -153,19 +172,40 @@ export class CallerIo {
     this.#options.onBegun();
   }
 
-  /** Hands over what has gathered, and runs the handlers of what could be answered at once; how many there were. */
-  submit(): number {
-    return this.#queued > 0 ? this.#turn(0) : 0;
+  /** Hands over what has gathered. */
+  submit(): void {
+    if (this.#queued > 0) this.#turn(0);
   }
 
-  /** The same of everything that has completed. */
+  /** The same, and takes everything that has completed, of which it tells some; how much has completed. */
   drain(): number {
-    return this.isBusy ? this.#turn(0) : 0;
+    const completed = this.#inFlight > 0 || this.#queued > 0 ? this.#turn(0) : 0;
+    this.answer();
+    return completed;
   }
 
-  /** The same, asleep until something completes or the time is over. */
+  /** Tells some results: their handlers run. How many. */
+  answer(): number {
+    return this.#answer(ANSWERS_AT_ONCE);
+  }
+
+  /** Tells all results there are; without one, asleep until something completes or the time is over. How many there were. */
   wait(microseconds: number): number {
-    return this.#turn(microseconds);
+    if (!this.hasAnswers) this.#turn(microseconds);
+    return this.#answer(this.#answers.length);
+  }
+
+  #answer(most: number): number {
+    const handlers: (() => void)[] = [];
+    while (handlers.length < most && this.hasAnswers) {
+      const { slot, handler, result } = this.#answers.shift();
+      this.#free.push(slot);
+      this.#options.onEnded();
+      handlers.push(() => handler(result));
+    }
+    runAll(handlers);
+    this.#closeNext();
+    return handlers.length;
   }
 
   /** Nothing is done here any more, and whatever is under way is given up; how many operations that were. */
@@ -174,11 +214,15 @@ export class CallerIo {
     this.#queued = 0;
     this.#inFlight = 0;
     this.#closing.length = 0;
-    const handlers = this.#handlers.filter((handler) => handler !== undefined);
+    let givenUp = 0;
+    for (const [slot, handler] of this.#handlers.entries()) {
+      if (handler === undefined) continue;
+      this.#answers.push({ slot, handler, result: RESULT_WORKER_FAILED });
+      givenUp++;
+    }
     this.#handlers.fill(undefined);
-    for (let i = 0; i < handlers.length; i++) this.#options.onEnded();
-    runAll(handlers.map((handler) => () => handler(RESULT_WORKER_FAILED)));
-    return handlers.length;
+    this.#answer(this.#answers.length);
+    return givenUp;
   }
 
   #turn(waitMicroseconds: number): number {
@@ -199,7 +243,7 @@ export class CallerIo {
       return this.stop();
     }
     this.statistics[STATISTIC_TURNS] += 1;
-    if (completed > 0) this.#settle(completed);
+    this.#take(completed);
     return completed;
   }
 
@@ -213,12 +257,11 @@ export class CallerIo {
     this.statistics[STATISTIC_SUBMITTING_TURNS] += 1;
   }
 
-  /** All is accounted for before the first handler runs: one may throw, or lead to another turn. */
-  #settle(completed: number): void {
-    const { ring, now, onEnded } = this.#options;
+  #take(completed: number): void {
+    if (completed === 0) return;
+    const { ring, now } = this.#options;
     const { completions } = ring;
     const endedAt = now();
-    const handlers: (() => void)[] = [];
     for (let i = 0; i < completed; i++) {
       const at = i * COMPLETION_WORDS;
       const slot = completions[at + COMPLETION_USER_DATA];
@@ -226,13 +269,9 @@ export class CallerIo {
       const handler = must(this.#handlers[slot], 'a completion belongs to an operation');
       recordLatency(this.statistics, (endedAt - this.#submittedAt[slot]) * 1000);
       this.#handlers[slot] = undefined;
-      this.#free.push(slot);
       this.#inFlight--;
-      onEnded();
-      handlers.push(() => handler(result));
+      this.#answers.push({ slot, handler, result });
     }
-    runAll(handlers);
-    this.#closeNext();
   }
 }
 

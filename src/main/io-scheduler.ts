@@ -2,9 +2,10 @@
  * The owner's side of the four request queues: hands requests out, publishes once per turn of the event loop, takes
  * completions. Owner only.
  *
- * A request is written into its role's queue at once and published in a microtask, with at most one wake per ring
- * thread. Completion handlers run inside `drain`, `publish` and `waitUntil`: they do bookkeeping and resolve promises (whose callbacks run later,
- * as microtasks), and never call user code.
+ * A request is written into its role's queue at once and published in a microtask, a step, with at most one wake per ring
+ * thread. Steps also tell results of the owner's own ring, some in each (caller-io.ts). Completion handlers run inside
+ * steps, `drain`, `publish` and `waitUntil`: they do bookkeeping and resolve promises (whose callbacks run later, as
+ * microtasks), and never call user code.
  *
  * Bounds: OUTSTANDING_MAX requests of each role; what is more waits in a backlog whose length its callers bound (block
  * reads by the cache's slots, writes by the queue of waiting writes, a constant number from the rest).
@@ -44,6 +45,8 @@ const OUTSTANDING_MAX = QUEUE_CAPACITY;
 const POLLED_REQUESTS_MAX = 2;
 /** A poll ends after so many turns, also where its clock stands still. */
 const POLL_TURNS_MAX = 10_000;
+/** Steps with results of the owner's own ring that follow one another as microtasks: then the event loop has its turn. */
+const STEPS_MAX = 32;
 /** One slice of a synchronous wait; after it the crew's health is looked at. */
 const WAIT_SLICE_MS = 100;
 /** The same where the owner's own ring has something under way, but what is waited for may come from a thread. */
@@ -89,16 +92,16 @@ export class IoScheduler {
   #callerOutstanding = 0;
   /** Something is outstanding, or has just been answered. */
   #isAwaited = false;
-  #publishScheduled = false;
+  /** A step is to come. */
+  #isStepScheduled = false;
+  /** Steps that have told results since the event loop was seen to have a turn. */
+  #stepsOfTurn = 0;
   #failure: Error | undefined;
   #idleWaiters: (() => void)[] = [];
-  readonly #publishInMicrotask = (): void => {
-    this.#publishScheduled = false;
-    try {
-      this.publish();
-    } finally {
-      this.#rest();
-    }
+  readonly #stepInMicrotask = (): void => this.#step();
+  readonly #stepInTurn = (): void => {
+    this.#stepsOfTurn = 0;
+    this.#step();
   };
   readonly #pollInTurn = (): void => this.#poll();
   readonly #hasCompletions = (): boolean => {
@@ -181,9 +184,30 @@ export class IoScheduler {
       this.#isAwaited = true;
       this.#crew.keepAlive(true);
     }
-    if (this.#publishScheduled) return;
-    this.#publishScheduled = true;
-    queueMicrotask(this.#publishInMicrotask);
+    this.#scheduleStep();
+  }
+
+  /**
+   * A step comes behind what waits for the results of the one before, and hands over what that asks for. Without end where the
+   * disk is as fast as this thread, or the page cache has it all: so some steps wait for the event loop's next turn.
+   */
+  #scheduleStep(): void {
+    if (this.#isStepScheduled) return;
+    this.#isStepScheduled = true;
+    if (this.#stepsOfTurn < STEPS_MAX) queueMicrotask(this.#stepInMicrotask);
+    else this.#crew.inNextTurn(this.#stepInTurn);
+  }
+
+  #step(): void {
+    this.#isStepScheduled = false;
+    try {
+      this.publish();
+      if (this.callerIo?.hasAnswers === true) this.#stepsOfTurn++;
+      this.callerIo?.answer();
+    } finally {
+      this.#noteSettled();
+      this.#rest();
+    }
   }
 
   /** An operation of the owner's own ring has begun, which is to be published and awaited like requests. */
@@ -247,7 +271,7 @@ export class IoScheduler {
 
   /** The same before this turn of the event loop ends, if anything has gathered. */
   publishGathered(): void {
-    if (this.#publishScheduled) this.publish();
+    if (this.#isStepScheduled) this.publish();
   }
 
   /** Makes requests visible to the ring threads and wakes those that sleep. */
@@ -273,6 +297,7 @@ export class IoScheduler {
 
   #noteSettled(): void {
     if (this.#outstanding === 0 && this.#isAwaited) this.#becomeIdle();
+    if (this.callerIo?.hasAnswers === true) this.#scheduleStep();
   }
 
   /** Resolves when every request has been answered. */
@@ -316,6 +341,7 @@ export class IoScheduler {
 
   /** The crew's signal: take what has come, publish what that led to, and ask for the next signal. */
   onWake(): void {
+    this.#stepsOfTurn = 0;
     try {
       this.drain();
       this.publish();
@@ -396,6 +422,7 @@ export class IoScheduler {
   #poll(): void {
     const poll = must(this.#polling, 'a poll has been begun');
     this.#polling = undefined;
+    this.#stepsOfTurn = 0;
     try {
       const drained = this.drain();
       this.publish();

@@ -20,6 +20,8 @@ const TWO_32 = 0x1_0000_0000;
 /** Of a look into a table, where it does not end with a block that has to be read. */
 const FOUND = -1;
 const NOT_THERE = -2;
+/** So many blocks are on their way before more are asked for: the disk need not wait for the last of them. */
+const BLOCKS_AT_ONCE = 8;
 
 export interface MultiGetHandler {
   /**
@@ -40,6 +42,8 @@ export interface MultiGetGround {
   /** Whether blocks that are read stay in the cache. */
   readonly keep: boolean;
   readonly handler: MultiGetHandler;
+  /** Puts what was asked for on its way at once. */
+  readonly handOver: () => void;
 }
 
 interface WantedKey {
@@ -122,7 +126,10 @@ export class MultiGet {
     const blocks = [...this.#wanted.values()];
     this.#pending = blocks.length;
     this.#ground.version.hold();
-    for (const wanted of blocks) this.#load(wanted);
+    for (const [i, wanted] of blocks.entries()) {
+      if (i > 0 && i % BLOCKS_AT_ONCE === 0) this.#ground.handOver();
+      this.#load(wanted);
+    }
   }
 
   onBlock(

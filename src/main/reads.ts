@@ -129,6 +129,7 @@ export class Reads {
         },
         onDone: (error) => settle(error),
       },
+      handOver: () => this.handOver(),
     });
     for (let place = 0; place < keys.length; place++) {
       this.#key.load(keys[place]);

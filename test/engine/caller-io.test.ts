@@ -122,7 +122,8 @@ test('a ring that cannot go on gives up everything once, whatever is done when t
   t.false(rig.io.isBusy);
   t.is(rig.io.room, 0);
   const { turns } = rig.ring;
-  t.is(rig.io.drain() + rig.io.submit() + rig.io.wait(1), 0);
+  rig.io.submit();
+  t.is(rig.io.drain() + rig.io.wait(1), 0);
   t.is(rig.ring.turns, turns, 'it is not asked again');
 });
 
@@ -138,4 +139,53 @@ test('files are closed as soon as there is room', (t) => {
   rig.ring.completes = ENTRIES;
   while (rig.io.isBusy) rig.io.drain();
   t.is(rig.outstanding, 0);
+});
+
+test('what results lead to begins before all that came with them are told', (t) => {
+  const rig = new Rig();
+  for (let i = 0; i < ENTRIES; i++) rig.begin(`${i}`, () => rig.begin(`${i} again`));
+  rig.io.submit();
+  rig.ring.completes = ENTRIES;
+  t.is(rig.io.drain(), ENTRIES);
+  const told = rig.results.length;
+  t.true(told > 0 && told < ENTRIES);
+  t.true(rig.io.hasAnswers);
+  t.is(rig.io.room, 0, 'what has not been told keeps its place');
+  rig.ring.completes = 0;
+  rig.io.submit();
+  t.is(rig.ring.taken.length, told, 'handed over');
+  t.is(rig.results.length, told);
+  while (rig.io.hasAnswers) rig.io.answer();
+  t.is(rig.results.length, ENTRIES);
+  t.is(rig.outstanding, ENTRIES);
+});
+
+test('whoever sits waiting is told all there is', (t) => {
+  const rig = new Rig();
+  for (let i = 0; i < ENTRIES; i++) rig.begin(`${i}`);
+  rig.io.submit();
+  rig.ring.completes = ENTRIES;
+  rig.io.drain();
+  const left = ENTRIES - rig.results.length;
+  const { turns } = rig.ring;
+  t.is(rig.io.wait(1), left);
+  t.is(rig.ring.turns, turns, 'without another turn of the ring');
+  t.is(rig.outstanding, 0);
+  t.false(rig.io.isBusy);
+});
+
+test('results that were left when the ring is given up are what they were', (t) => {
+  const rig = new Rig();
+  for (let i = 0; i < ENTRIES; i++) rig.begin(`${i}`);
+  rig.io.submit();
+  rig.ring.completes = ENTRIES - 1;
+  rig.io.drain();
+  t.is(rig.io.stop(), 1);
+  const expected = Array.from(
+    { length: ENTRIES },
+    (_, i) => `${i} ${i < ENTRIES - 1 ? 0 : RESULT_WORKER_FAILED}`,
+  );
+  t.deepEqual(rig.results, expected);
+  t.is(rig.outstanding, 0);
+  t.false(rig.io.isBusy);
 });

@@ -103,6 +103,41 @@ test.serial('a synchronous read comes beside awaited ones, which come as well', 
   }
 });
 
+test.serial('the first blocks of many keys are on their way while others are looked for', async (t) => {
+  const [database] = await filled(t, COLD);
+  await opened(database);
+  const places = [...Array(40).keys()].map((i) => i * 13);
+  const before = requestsOf(database).caller;
+  const submitted = (): number => database.stats().callerRing?.operations ?? 0;
+  const submittedBefore = submitted();
+  const reading = database.getMany(places.map(keyOf));
+  t.is(requestsOf(database).caller - before, places.length);
+  t.true(submitted() - submittedBefore >= places.length / 2, `${submitted() - submittedBefore} submitted`);
+  const values = await reading;
+  t.true(places.every((i, at) => values[at]?.equals(valueOf(VALUE_BYTES, i)) === true));
+});
+
+/** More than the turn of the event loop takes that is waited for. */
+const READS_WITHOUT_A_TURN_MAX = 20_000;
+
+test.serial('reads that end at once leave the event loop its turns', async (t) => {
+  const [database] = await filled(t, { ...COLD, io: { direct: false } });
+  await opened(database);
+  let reads = 0;
+  let hasTurned = false;
+  setTimeout(() => {
+    hasTurned = true;
+  }, 0);
+  const lanes = [...Array(32).keys()].map(async (lane) => {
+    while (!hasTurned && reads < READS_WITHOUT_A_TURN_MAX) {
+      reads++;
+      await database.get(keyOf((lane * 17 + reads * 7) % ENTRIES));
+    }
+  });
+  await Promise.all(lanes);
+  t.true(hasTurned);
+});
+
 test.serial('a block that is damaged is refused with its place, read again or not', async (t) => {
   const [database, directory] = await filled(t, COLD);
   await opened(database);
