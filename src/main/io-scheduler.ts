@@ -1,10 +1,10 @@
 /**
- * The owner's side of the four request queues: hands requests out, publishes once per turn of the event loop, takes
- * completions. Owner only.
+ * The owner's side of the four request queues: hands requests out, publishes many with one wake-up, takes completions. Owner
+ * only.
  *
  * A request is written into its role's queue at once and published in a microtask, a step, with at most one wake per ring
  * thread. Steps also tell results of the owner's own ring, some in each (caller-io.ts). Completion handlers run inside
- * steps, `drain`, `publish` and `waitUntil`: they do bookkeeping and resolve promises (whose callbacks run later, as
+ * steps, `drain` and `waitUntil`, and where a ring fails: they do bookkeeping and resolve promises (whose callbacks run later, as
  * microtasks), and never call user code.
  *
  * Bounds: OUTSTANDING_MAX requests of each role; what is more waits in a backlog whose length its callers bound (block
@@ -92,8 +92,10 @@ export class IoScheduler {
   #callerOutstanding = 0;
   /** Something is outstanding, or has just been answered. */
   #isAwaited = false;
-  /** A step is to come. */
+  /** A step is to come, or under way. */
   #isStepScheduled = false;
+  /** Something was asked for and has not been handed over. */
+  #hasGathered = false;
   /** Steps that have told results since the event loop was seen to have a turn. */
   #stepsOfTurn = 0;
   #failure: Error | undefined;
@@ -153,7 +155,7 @@ export class IoScheduler {
     return this.#outstanding;
   }
 
-  /** Asks a role for something; it is published when this turn of the event loop ends, or by `publish`. */
+  /** Asks a role for something; it is published by a step, before this turn of the event loop ends or early in the next, or by `publish`. */
   request(
     role: RoleId,
     opcode: number,
@@ -184,12 +186,13 @@ export class IoScheduler {
       this.#isAwaited = true;
       this.#crew.keepAlive(true);
     }
+    this.#hasGathered = true;
     this.#scheduleStep();
   }
 
   /**
    * A step comes behind what waits for the results of the one before, and hands over what that asks for. Without end where the
-   * disk is as fast as this thread, or the page cache has it all: so some steps wait for the event loop's next turn.
+   * disk is as fast as this thread, or the page cache has it all: so after some of them one waits for the event loop's next turn.
    */
   #scheduleStep(): void {
     if (this.#isStepScheduled) return;
@@ -199,12 +202,14 @@ export class IoScheduler {
   }
 
   #step(): void {
-    this.#isStepScheduled = false;
     try {
       this.publish();
       if (this.callerIo?.hasAnswers === true) this.#stepsOfTurn++;
       this.callerIo?.answer();
     } finally {
+      // Not before: the next one would come ahead of what waits for these results.
+      this.#isStepScheduled = false;
+      if (this.#hasGathered) this.#scheduleStep();
       this.#noteSettled();
       this.#rest();
     }
@@ -261,6 +266,7 @@ export class IoScheduler {
 
   /** Hands over everything that has gathered. */
   publish(): void {
+    this.#hasGathered = false;
     try {
       this.callerIo?.submit();
     } finally {
@@ -271,7 +277,7 @@ export class IoScheduler {
 
   /** The same before this turn of the event loop ends, if anything has gathered. */
   publishGathered(): void {
-    if (this.#isStepScheduled) this.publish();
+    if (this.#hasGathered) this.publish();
   }
 
   /** Makes requests visible to the ring threads and wakes those that sleep. */
@@ -280,7 +286,10 @@ export class IoScheduler {
     for (const role of ROLE_IDS) if (this.#roles[role].requests.publish()) this.#crew.ring(role);
   }
 
-  /** Runs the handlers of all completions that have come; how many there were. One that throws ends it: the rest comes later. */
+  /**
+   * Runs the handlers of all completions of the roles that have come, and of some of the owner's own ring; how many have come.
+   * One that throws ends it: the rest comes later.
+   */
   drain(): number {
     try {
       return (this.callerIo?.drain() ?? 0) + this.#drainRoles();

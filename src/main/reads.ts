@@ -94,7 +94,7 @@ export class Reads {
     if (!isSettled) throw this.#unanswered();
   }
 
-  /** What a scan has asked for in this turn is on its way, however long the turn lasts. */
+  /** What was asked for in this turn is on its way, however long the turn lasts. */
   handOver(): void {
     this.#engine.scheduler.publishGathered();
   }

@@ -1,48 +1,14 @@
 /** Operations on the owner's own ring: what becomes of all when one handler throws, or the ring itself. */
 import test from 'ava';
 import { CallerIo } from '../../src/main/caller-io.ts';
-import type { CallerRing } from '../../src/main/crew.ts';
 import { RESULT_WORKER_FAILED } from '../../src/protocol/requests.ts';
-import {
-  COMPLETION_WORDS,
-  NAME_STRIDE_BYTES,
-  OPCODE_NOP,
-  RECORD_WORDS,
-} from '../../src/protocol/ring-records.ts';
-import { WORD_USER_DATA } from '../../src/protocol/ring-records.ts';
-import { STATISTICS_DOUBLES } from '../../src/protocol/ring-statistics.ts';
+import { OPCODE_NOP } from '../../src/protocol/ring-records.ts';
+import { ScriptedRing } from '../support/scripted-ring.ts';
 
 const ENTRIES = 8;
 
-/** Completes, when it is told to, what it was handed, or cannot go on. */
-class ScriptedRing implements CallerRing {
-  readonly entries = ENTRIES;
-  readonly records = new Int32Array(ENTRIES * RECORD_WORDS);
-  readonly names = new Uint8Array(ENTRIES * NAME_STRIDE_BYTES);
-  readonly completions = new Int32Array(4 * ENTRIES * COMPLETION_WORDS);
-  readonly statistics = new Float64Array(STATISTICS_DOUBLES);
-  readonly fixedFiles = 0;
-  readonly taken: number[] = [];
-  completes = 0;
-  failure: Error | undefined;
-  turns = 0;
-
-  describe(): never {
-    throw new Error('nobody asks');
-  }
-
-  turn(count: number): number {
-    this.turns++;
-    if (this.failure !== undefined) throw this.failure;
-    for (let i = 0; i < count; i++) this.taken.push(this.records[i * RECORD_WORDS + WORD_USER_DATA]);
-    const completed = this.taken.splice(0, this.completes);
-    completed.forEach((userData, i) => this.completions.set([userData, 0, -1], i * COMPLETION_WORDS));
-    return completed.length;
-  }
-}
-
 class Rig {
-  readonly ring = new ScriptedRing();
+  readonly ring = new ScriptedRing(ENTRIES);
   readonly results: string[] = [];
   readonly failures: Error[] = [];
   outstanding = 0;
@@ -172,6 +138,21 @@ test('whoever sits waiting is told all there is', (t) => {
   t.is(rig.ring.turns, turns, 'without another turn of the ring');
   t.is(rig.outstanding, 0);
   t.false(rig.io.isBusy);
+});
+
+test('what whoever sits waiting has asked for is on its way before results that were left are told', (t) => {
+  const rig = new Rig();
+  const underWay: number[] = [];
+  for (let i = 1; i < ENTRIES; i++) rig.begin(`${i}`, () => underWay.push(rig.ring.taken.length));
+  rig.io.submit();
+  rig.ring.completes = ENTRIES;
+  rig.io.drain();
+  underWay.length = 0;
+  rig.ring.completes = 0;
+  rig.begin('last');
+  rig.io.wait(1);
+  t.deepEqual([...new Set(underWay)], [1]);
+  t.is(rig.outstanding, 1);
 });
 
 test('results that were left when the ring is given up are what they were', (t) => {
