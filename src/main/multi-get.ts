@@ -1,6 +1,7 @@
 /**
- * Many point reads as one: what memory has is answered at once; then every table of every remaining key is asked through
- * its filter, and all blocks that may hold an answer are read together, each once. Owner only.
+ * Many point reads as one: what memory has is answered at once; every table of every remaining key is asked through its
+ * filter, and all blocks that may hold an answer are read together, each once, the first while keys are still looked for. Owner
+ * only.
  *
  * A key can be in several tables; the newest one that has it counts. The older ones are read beside it rather than
  * after it: a filter that says maybe is right 99 times in 100, and one round of reads is what the caller waits for. Where a
@@ -20,7 +21,7 @@ const TWO_32 = 0x1_0000_0000;
 /** Of a look into a table, where it does not end with a block that has to be read. */
 const FOUND = -1;
 const NOT_THERE = -2;
-/** So many blocks are on their way before more are asked for: the disk need not wait for the last of them. */
+/** Blocks that are asked for before they are on their way. The first ones are half as many: the disk waits for them. */
 const BLOCKS_AT_ONCE = 8;
 
 export interface MultiGetHandler {
@@ -31,7 +32,7 @@ export interface MultiGetHandler {
   onFound(place: number, bytes: Uint8Array, start: number, length: number, isPrivate: boolean): void;
   /** The same, and it is a deletion. */
   onDeleted(place: number): void;
-  /** Called once, when everything that was added is answered; while completions are drained. */
+  /** Called once, when everything that was added is answered: by `end`, or while completions are drained. */
   onDone(error: QuadringError | undefined): void;
 }
 
@@ -57,45 +58,49 @@ interface WantedKey {
 export class MultiGet {
   readonly #ground: MultiGetGround;
   readonly #entry = new BlockEntry();
-  /** By table and block. */
+  /** By table and block: those that have not been answered. */
   readonly #wanted = new Map<number, WantedBlock>();
-  #pending = 0;
+  /** Blocks that were asked for. */
+  #asked = 0;
+  /** Of these, how many have not been answered; and one for whoever still adds keys. */
+  #pending = 1;
   #error: QuadringError | undefined;
 
+  /** Whoever makes one calls `end`, whatever happens in between: the version is held until then. */
   constructor(ground: MultiGetGround) {
     this.#ground = ground;
+    ground.version.hold();
   }
 
-  /** Whether every key that was added is answered. */
-  get isDone(): boolean {
-    return this.#wanted.size === 0;
-  }
-
-  /** Looks a key up in the tables, as far as memory has them, and notes the blocks that have to be read. */
+  /** Looks a key up in the tables, as far as memory has them, and asks for the blocks that have to be read. */
   add(place: number, scratch: KeyScratch): void {
     const { bytes, length, hash } = scratch;
     const { version, cache } = this.#ground;
     const { tables, placeCount } = version;
     let wanted: WantedKey | undefined;
+    let blocks: WantedBlock[] | undefined;
     for (let at = 0; at < placeCount; at++) {
       const ordinal = version.ordinalAt(at, bytes, length);
       if (ordinal < 0) continue;
       const table = tables[ordinal];
       const deletion = this.#deletionIn(table, bytes, length);
       // Nothing in the table is newer.
-      if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) return;
+      if (deletion !== NOT_COVERED && deletion === table.description.largestSequence) break;
       const outcome = this.#look(ordinal, scratch, at === placeCount - 1);
       if (outcome === FOUND) {
         if (wanted !== undefined) wanted.foundIn = ordinal;
         this.#report(place, cache.bytes, false, deletion);
-        return;
+        break;
       }
       if (outcome !== NOT_THERE) {
         wanted ??= { place, key: scratch.copy(), hash, foundIn: tables.length };
-        this.#wantedBlock(ordinal, outcome).keys.push(wanted);
+        const block = this.#wantedBlock(ordinal, outcome);
+        if (block.keys.push(wanted) === 1) (blocks ??= []).push(block);
       }
-      if (deletion !== NOT_COVERED) return;
+      if (deletion !== NOT_COVERED) break;
     }
+    // Only now: an answer can come at once, and lead to others.
+    if (blocks !== undefined) for (const block of blocks) this.#ask(block);
   }
 
   /**
@@ -121,15 +126,16 @@ export class MultiGet {
     }
   }
 
-  /** Asks for all blocks. REQUIRES: not `isDone`. */
-  begin(): void {
-    const blocks = [...this.#wanted.values()];
-    this.#pending = blocks.length;
-    this.#ground.version.hold();
-    for (const [i, wanted] of blocks.entries()) {
-      if (i > 0 && i % BLOCKS_AT_ONCE === 0) this.#ground.handOver();
-      this.#load(wanted);
-    }
+  /** No more keys are added. */
+  end(): void {
+    this.#settleOne();
+  }
+
+  #ask(wanted: WantedBlock): void {
+    this.#asked++;
+    this.#pending++;
+    this.#load(wanted);
+    if (this.#asked % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE / 2) this.#ground.handOver();
   }
 
   onBlock(
@@ -140,6 +146,7 @@ export class MultiGet {
     isPrivate: boolean,
   ): void {
     const { ordinal, block, keys } = wanted;
+    this.#wanted.delete(idOf(ordinal, block));
     const table = this.#ground.version.tables[ordinal];
     const { index } = table;
     let next: WantedBlock | undefined;
@@ -162,7 +169,8 @@ export class MultiGet {
     this.#settleOne();
   }
 
-  onError(error: QuadringError): void {
+  onError({ ordinal, block }: WantedBlock, error: QuadringError): void {
+    this.#wanted.delete(idOf(ordinal, block));
     this.#error ??= error;
     this.#settleOne();
   }
@@ -179,7 +187,7 @@ export class MultiGet {
   }
 
   #wantedBlock(ordinal: number, block: number): WantedBlock {
-    const id = ordinal * TWO_32 + block;
+    const id = idOf(ordinal, block);
     let wanted = this.#wanted.get(id);
     if (wanted === undefined) {
       wanted = new WantedBlock(this, ordinal, block);
@@ -221,6 +229,10 @@ export class MultiGet {
   }
 }
 
+function idOf(ordinal: number, block: number): number {
+  return ordinal * TWO_32 + block;
+}
+
 /** One block, and the keys that may be in it. */
 class WantedBlock implements BlockWaiter {
   readonly keys: WantedKey[] = [];
@@ -239,6 +251,6 @@ class WantedBlock implements BlockWaiter {
   }
 
   onError(error: QuadringError): void {
-    this.#owner.onError(error);
+    this.#owner.onError(this, error);
   }
 }

@@ -131,24 +131,29 @@ export class Reads {
       },
       handOver: () => this.handOver(),
     });
-    for (let place = 0; place < keys.length; place++) {
-      this.#key.load(keys[place]);
-      results.push(absent);
-      const outcome = this.#searchMemtables(sequence);
-      if (outcome === undefined) {
-        tables.add(place, this.#key);
-      } else if (outcome === FOUND) {
-        const { bytes, entry } = reader;
-        results[place] = resultOf(bytes, entry.valueStart, entry.valueLength, false);
+    try {
+      for (let place = 0; place < keys.length; place++) {
+        this.#key.load(keys[place]);
+        results.push(absent);
+        const outcome = this.#searchMemtables(sequence);
+        if (outcome === undefined) {
+          tables.add(place, this.#key);
+        } else if (outcome === FOUND) {
+          const { bytes, entry } = reader;
+          results[place] = resultOf(bytes, entry.valueStart, entry.valueLength, false);
+        }
       }
+    } catch (error) {
+      // What the keys before that one have asked for comes to nobody.
+      tables.end();
+      throw error;
     }
-    if (tables.isDone) return Promise.resolve(results);
     return new Promise((resolve, reject) => {
       settle = (error) => {
         if (error === undefined) resolve(results);
         else reject(error);
       };
-      tables.begin();
+      tables.end();
     });
   }
 

@@ -225,6 +225,24 @@ testBackends('a large value passes the cache by, and is each caller’s own', as
   t.is((await database.get('small'))?.toString(), 'value');
 });
 
+testBackends(
+  'a key that is refused behind others keeps nothing from being read or let go',
+  async (t, backend) => {
+    const database = await filled(t, backend, { ...COLD, compaction: { spareBytes: 0 } });
+    const keys = [...KEYS.slice(0, 60), 7 as unknown as Bytes, ...KEYS.slice(60)];
+    for (let i = 0; i < 3; i++) {
+      await expectCode(t, 'INVALID_ARGUMENT', () => database.getMany(keys));
+      const values = await database.getMany(KEYS);
+      t.true(values.every((value, at) => value?.equals(valueOf(1200, at)) === true));
+    }
+    await database.batch(KEYS.map((key, i) => ({ type: 'put', key, value: valueOf(1200, i) })));
+    await database.flush();
+    await database.compactRange();
+    const { removed, removing: underWay } = database.stats().tableFiles;
+    t.is(removed + underWay, 2, 'nobody reads from the first table any more');
+  },
+);
+
 testBackends('what is no list of keys is refused', async (t, backend) => {
   const database = await filled(t, backend, COLD);
   t.deepEqual(await database.getMany([]), []);
