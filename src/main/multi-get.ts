@@ -27,13 +27,13 @@ const BLOCKS_AT_ONCE = 8;
 export interface MultiGetHandler {
   /**
    * A version of the key at this place; one that comes later is newer. The memory is valid during the call, and with
-   * `isPrivate` it may be kept.
+   * `isPrivate` it may be kept. What it throws, for want of memory, is what `onDone` is told.
    */
   onFound(place: number, bytes: Uint8Array, start: number, length: number, isPrivate: boolean): void;
   /** The same, and it is a deletion. */
   onDeleted(place: number): void;
   /** Called once, when everything that was added is answered: by `end`, or while completions are drained. */
-  onDone(error: QuadringError | undefined): void;
+  onDone(error: Error | undefined): void;
 }
 
 export interface MultiGetGround {
@@ -64,7 +64,7 @@ export class MultiGet {
   #asked = 0;
   /** Of these, how many have not been answered; and one for whoever still adds keys. */
   #pending = 1;
-  #error: QuadringError | undefined;
+  #error: Error | undefined;
 
   /** Whoever makes one calls `end`, whatever happens in between: the version is held until then. */
   constructor(ground: MultiGetGround) {
@@ -223,9 +223,15 @@ export class MultiGet {
   #report(place: number, bytes: Uint8Array, isPrivate: boolean, deletion: number): void {
     const { handler } = this.#ground;
     const { kind, sequence, valueStart, valueLength } = this.#entry;
-    if (kind === KIND_PUT && sequence > deletion)
+    if (kind !== KIND_PUT || sequence <= deletion) {
+      handler.onDeleted(place);
+      return;
+    }
+    try {
       handler.onFound(place, bytes, valueStart, valueLength, isPrivate);
-    else handler.onDeleted(place);
+    } catch (error) {
+      this.#error ??= error as Error;
+    }
   }
 }
 

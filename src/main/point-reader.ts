@@ -163,10 +163,13 @@ export class PointReader {
 
 /** What a lookup ends with: the value's place, absent, or an error. */
 export interface LookupHandler {
-  /** `isPrivate`: the memory may be kept and handed out; otherwise it is valid only during the call. */
+  /**
+   * `isPrivate`: the memory may be kept and handed out; otherwise it is valid only during the call. What it throws, for want of
+   * memory, comes back as the lookup's error: whoever drains completions has others to serve.
+   */
   onFound(bytes: Uint8Array, start: number, length: number, isPrivate: boolean): void;
   onAbsent(): void;
-  onError(error: QuadringError): void;
+  onError(error: Error): void;
 }
 
 /** A point read that needs blocks from the disk. Keeps its own copy of the key, and holds the version it began with. */
@@ -219,7 +222,7 @@ export class PointLookup implements BlockWaiter {
       searchBlock(bytes, words, base, bucketBits, prefixLength, key, key.length, this.#hash, visible, entry)
     ) {
       if (entry.kind === KIND_PUT && entry.sequence > this.#deletion)
-        this.#handler.onFound(bytes, entry.valueStart, entry.valueLength, isPrivate);
+        this.#report(bytes, entry.valueStart, entry.valueLength, isPrivate);
       else this.#handler.onAbsent();
       this.#version.letGo();
     } else if (index.isContinuedBy(block, key, key.length)) {
@@ -267,7 +270,15 @@ export class PointLookup implements BlockWaiter {
       return;
     }
     if (outcome === ABSENT) this.#handler.onAbsent();
-    else this.#handler.onFound(reader.bytes, reader.entry.valueStart, reader.entry.valueLength, false);
+    else this.#report(reader.bytes, reader.entry.valueStart, reader.entry.valueLength, false);
     this.#version.letGo();
+  }
+
+  #report(bytes: Uint8Array, start: number, length: number, isPrivate: boolean): void {
+    try {
+      this.#handler.onFound(bytes, start, length, isPrivate);
+    } catch (error) {
+      this.#handler.onError(error as Error);
+    }
   }
 }

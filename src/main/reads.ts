@@ -61,13 +61,8 @@ export class Reads {
       onFound: (bytes, start, length, isPrivate) => {
         // An answer that comes late finds a caller that has gone on, with the memory that it was meant for.
         if (isGivenUp) return;
-        try {
-          onFound(bytes, start, length, isPrivate);
-          settle();
-        } catch (error) {
-          // Whoever drains completions has others to serve: the caller is told, and nobody else.
-          settle(error as Error);
-        }
+        onFound(bytes, start, length, isPrivate);
+        settle();
       },
       onAbsent: () => settle(),
       onError: settle,
@@ -114,7 +109,7 @@ export class Reads {
     const { reader, versions, cache } = this.#engine;
     // It grows with the keys that there are: an array may claim to be longer than any memory.
     const results: Result[] = [];
-    let settle: (error: QuadringError | undefined) => void = () => undefined;
+    let settle: (error: Error | undefined) => void = () => undefined;
     const tables = new MultiGet({
       cache,
       version: versions.current,

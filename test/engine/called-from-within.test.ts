@@ -57,6 +57,50 @@ test('a read that options make while a write looks at them leaves the write its 
   await database.close();
 });
 
+test('a read that a list of keys makes while it is gone through leaves each key its value', async (t) => {
+  for (const blockCacheBytes of [0, 1 << 20]) {
+    const database = await new HeldWorld().open({
+      writeBufferBytes: 65_536,
+      blockBytes: 4096,
+      blockCacheBytes,
+    });
+    const keys = Array.from({ length: 30 }, (_, i) => `key ${String(i).padStart(2, '0')}`);
+    const fill = async (round: string, some: readonly string[]): Promise<void> => {
+      for (const key of some) await database.put(key, `${round} ${key} `.padEnd(1500, 'v'));
+      await database.flush();
+    };
+    await fill('old', keys);
+    await fill('new', keys.slice(10, 20));
+    const expected = keys.map((key, i) => `${i >= 10 && i < 20 ? 'new' : 'old'} ${key} `.padEnd(1500, 'v'));
+    const asking = [...keys, ...keys];
+    for (const [at, asked] of [
+      [5, 0],
+      [13, 12],
+      [33, 3],
+    ] as const) {
+      Object.defineProperty(asking, at, {
+        enumerable: true,
+        get: () => {
+          t.is(database.getSync(keys[asked])?.toString(), expected[asked]);
+          return keys[at % keys.length];
+        },
+      });
+    }
+    const values = await database.getMany(asking);
+    t.deepEqual(
+      values.map((value) => value?.toString()),
+      [...expected, ...expected],
+    );
+    Object.defineProperty(asking, 41, {
+      get: () => {
+        throw new RangeError('of a getter');
+      },
+    });
+    await t.throwsAsync(async () => database.getMany(asking), { message: 'of a getter' });
+    await database.close();
+  }
+});
+
 test('what a key or a value would do when it is asked what it is, it is not asked', async (t) => {
   const database = await new HeldWorld().open();
   let asked = 0;

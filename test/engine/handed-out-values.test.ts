@@ -66,3 +66,46 @@ testBackends('a small value does not keep the memory of a large block', async (t
   for (const value of await database.getMany([keyOf(7)])) t.true(bytesOf(value) < most);
   t.is(database.getString(keyOf(5)), valueOf(5));
 });
+
+const LARGE_BYTES = 20_000;
+
+/** Runs something while no memory is to be had for values of their own. */
+async function withoutMemory(run: () => Promise<void>): Promise<void> {
+  const { allocUnsafeSlow } = Buffer;
+  Buffer.allocUnsafeSlow = (size) => {
+    if (size === LARGE_BYTES) throw new RangeError('Array buffer allocation failed');
+    return allocUnsafeSlow(size);
+  };
+  try {
+    await run();
+  } finally {
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
+  }
+}
+
+testBackends(
+  'a read for whose value there is no memory kept later ones waiting for ever',
+  async (t, backend) => {
+    const directory = join(temporaryDirectory(t), 'db');
+    const options = { blockBytes: 65_536, blockCacheBytes: 0 };
+    const database = await openDatabase(t, directory, backend, options);
+    const keys = [...Array(8).keys()].map(keyOf);
+    const large = (i: number): Buffer => Buffer.alloc(LARGE_BYTES, keys[i]);
+    for (const [i, key] of keys.entries()) await database.put(key, large(i));
+    await database.flush();
+    const refusal = { instanceOf: RangeError };
+    await withoutMemory(async () => {
+      const both = [database.get(keys[0]), database.get(keys[0])];
+      for (const reading of both) await t.throwsAsync(reading, refusal);
+      await t.throwsAsync(database.getMany(keys), refusal);
+      t.throws(() => database.getSync(keys[0]), refusal);
+      t.true(await database.has(keys[0]));
+    });
+    t.deepEqual(
+      await database.getMany(keys),
+      keys.map((_, i) => large(i)),
+    );
+    for (const [i, key] of keys.entries()) t.deepEqual(await database.get(key), large(i));
+    await database.close();
+  },
+);
