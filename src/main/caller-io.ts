@@ -58,8 +58,8 @@ export interface CallerIoOptions {
 }
 
 /**
- * Called once, while completions are drained or in a step of the scheduler, with what the system call would return; or RESULT_WORKER_FAILED: the ring was
- * given up, and what the operation does to its memory or its file may be still to come.
+ * Called once, while completions are drained or in a step of the scheduler, with what the system call would return; or
+ * RESULT_WORKER_FAILED: the ring was given up, and what the operation does to its memory or its file may be still to come.
  */
 export type OperationHandler = (result: number) => void;
 
@@ -189,7 +189,10 @@ export class CallerIo {
     return this.#answer(ANSWERS_AT_ONCE);
   }
 
-  /** Hands over what has gathered, and tells all results there are; without one, asleep until something completes or the time is over. How many there were. */
+  /**
+   * Hands over what has gathered, and tells all results there are; without one, asleep until something completes or the time is
+   * over. How many there were.
+   */
   wait(microseconds: number): number {
     if (this.hasAnswers) this.submit();
     else this.#turn(microseconds);

@@ -155,7 +155,10 @@ export class IoScheduler {
     return this.#outstanding;
   }
 
-  /** Asks a role for something; it is published by a step, before this turn of the event loop ends or early in the next, or by `publish`. */
+  /**
+   * Asks a role for something; it is published by a step, before this turn of the event loop ends or early in the next, or by
+   * `publish`.
+   */
   request(
     role: RoleId,
     opcode: number,
