@@ -16,13 +16,40 @@ export function hashBytes(bytes: Uint8Array, start: number, length: number): num
   let at = start;
   const wordsEnd = start + (length & ~3);
   for (; at < wordsEnd; at += 4) {
-    let word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
-    word = Math.imul(word, 0xcc9e2d51);
-    word = (word << 15) | (word >>> 17);
-    hash ^= Math.imul(word, 0x1b873593);
-    hash = (hash << 13) | (hash >>> 19);
-    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+    const word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+    hash = mixWord(hash, word);
   }
+  return finishHash(hash, bytes, at, length);
+}
+
+/** HOT. Copies `source[0, length)` to the beginning of `target` and returns its hash: each byte is read once. */
+export function copyAndHash(source: Uint8Array, length: number, target: Uint8Array): number {
+  let hash = 0;
+  let at = 0;
+  for (const wordsEnd = length & ~3; at < wordsEnd; at += 4) {
+    const byte0 = source[at];
+    const byte1 = source[at + 1];
+    const byte2 = source[at + 2];
+    const byte3 = source[at + 3];
+    target[at] = byte0;
+    target[at + 1] = byte1;
+    target[at + 2] = byte2;
+    target[at + 3] = byte3;
+    hash = mixWord(hash, byte0 | (byte1 << 8) | (byte2 << 16) | (byte3 << 24));
+  }
+  for (let i = at; i < length; i++) target[i] = source[i];
+  return finishHash(hash, target, at, length);
+}
+
+function mixWord(hash: number, word: number): number {
+  const mixed = Math.imul(word, 0xcc9e2d51);
+  const next = hash ^ Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593);
+  return (Math.imul((next << 13) | (next >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+/** Up to three bytes from `at` on are left of `length`. */
+function finishHash(mixed: number, bytes: Uint8Array, at: number, length: number): number {
+  let hash = mixed;
   const left = length & 3;
   if (left !== 0) {
     let word = bytes[at];

@@ -107,8 +107,9 @@ export class TableIndex {
   readonly #keyStarts: Uint32Array;
   /** What all first keys begin with. */
   readonly #commonLength: number;
-  /** The first 52 bits behind the common prefix: as many bytes as a double holds exactly, and a half. */
+  /** The first 52 bits behind the common prefix: as many bytes as a double holds exactly, and a half. Behind them Infinity. */
   readonly #heads: Float64Array;
+  #lastLocated = 0;
 
   /**
    * Decodes `bytes[start, end)`, the section without its checksum, of a table whose blocks end at `dataBytes`, and whose
@@ -141,7 +142,7 @@ export class TableIndex {
     this.#checkKeysAndSetFlags(start);
 
     // Without blocks there is one head, behind that of every key: `locate` needs no check of its own for that.
-    this.#heads = new Float64Array(Math.max(count, 1)).fill(Infinity);
+    this.#heads = new Float64Array(Math.max(count, 1) + 1).fill(Infinity);
     for (let block = 0; block < count; block++) {
       const keyStart = this.#keyStarts[block];
       this.#heads[block] = headOf(this.#keys, keyStart + this.#commonLength, this.#keyStarts[block + 1]);
@@ -165,13 +166,18 @@ export class TableIndex {
 
     const head = headOf(key, common, keyLength);
     const heads = this.#heads;
-    // The last block whose head is at most the key's. The comparison becomes a mask of ones or zeros, not a branch.
-    let block = 0;
-    let count = heads.length;
-    while (count > 1) {
-      const half = count >>> 1;
-      block += half & -Number(heads[block + half] <= head);
-      count -= half;
+    let block = this.#lastLocated;
+    // Neighbours are often asked for one after another, and then it is the same block.
+    if (!(heads[block] < head && head < heads[block + 1])) {
+      // The last block whose head is at most the key's. The comparison becomes a mask of ones or zeros, not a branch.
+      block = 0;
+      let count = heads.length - 1;
+      while (count > 1) {
+        const half = count >>> 1;
+        block += half & -Number(heads[block + half] <= head);
+        count -= half;
+      }
+      this.#lastLocated = block;
     }
     const found = heads[block];
     if (found >= head) {

@@ -7,7 +7,7 @@
 import { QuadringError } from '../errors.ts';
 import { native } from '../native.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts';
-import { hashBytes } from '../format/hash.ts';
+import { copyAndHash, hashBytes } from '../format/hash.ts';
 import { byteLengthOf, isUint8Array } from './typed-arrays.ts';
 
 /** A string stands for its UTF-8 bytes. */
@@ -36,11 +36,15 @@ export class KeyScratch {
 
   /** Throws INVALID_ARGUMENT or KEY_TOO_LARGE. */
   load(key: Bytes): void {
-    this.length = typeof key === 'string' ? this.#loadString(key) : this.#loadBytes(key);
-    this.hash = hashBytes(this.bytes, 0, this.length);
+    if (typeof key === 'string') {
+      this.length = this.#loadString(key);
+      this.hash = hashBytes(this.bytes, 0, this.length);
+    } else {
+      this.#loadBytes(key);
+    }
   }
 
-  #loadBytes(key: Uint8Array): number {
+  #loadBytes(key: Uint8Array): void {
     if (!isByteArray(key)) {
       throw new QuadringError(
         'INVALID_ARGUMENT',
@@ -50,9 +54,13 @@ export class KeyScratch {
     const length = byteLengthOf(key);
     if (length > KEY_BYTES_MAX) refuseKey(length);
     const bytes = this.bytes;
-    if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) bytes[i] = key[i]!;
-    else bytes.set(key);
-    return length;
+    this.length = length;
+    if (length <= LOOP_BYTES_MAX) {
+      this.hash = copyAndHash(key, length, bytes);
+      return;
+    }
+    bytes.set(key);
+    this.hash = hashBytes(bytes, 0, length);
   }
 
   #loadString(key: string): number {

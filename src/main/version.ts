@@ -155,6 +155,23 @@ export class SortedLevel {
     if (keyLength < common) return -1;
     const head = headOf(key, common, keyLength);
     const heads = this.#heads;
+    // As `TableIndex.locate` does it.
+    let at = 0;
+    let count = heads.length;
+    while (count > 1) {
+      const half = count >>> 1;
+      at += half & -Number(heads[at + half] <= head);
+      count -= half;
+    }
+    const found = heads[at];
+    if (found === head) return this.#lastByKey(key, keyLength, head);
+    return found < head ? at : -1;
+  }
+
+  /** The same where heads do not tell all tables apart. */
+  #lastByKey(key: Uint8Array, keyLength: number, head: number): number {
+    const { tables } = this;
+    const heads = this.#heads;
     let low = 0;
     let high = heads.length;
     while (low < high) {

@@ -11,7 +11,7 @@ import {
   temporaryTableName,
 } from '../../src/format/file-names.ts';
 import { FormatError } from '../../src/format/format-error.ts';
-import { hashBytes } from '../../src/format/hash.ts';
+import { copyAndHash, hashBytes } from '../../src/format/hash.ts';
 import { readU48, writeU48 } from '../../src/format/integers.ts';
 import { SEQUENCE_MAX, pagesOf, roundUpToPage } from '../../src/format/limits.ts';
 import { ByteWriter, varintLength, writeVarint } from '../../src/format/varint.ts';
@@ -89,6 +89,15 @@ test('the hash is MurmurHash3_x86_32 with seed 0', (t) => {
   const hashes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 26].map((length) => hashBytes(alphabet, 0, length));
   const known = [0, 1009084850, -1681926305, -1277324294, 1139631978, -392455434, 1635893381, -2009294074];
   t.deepEqual(hashes, [...known, 1239272644, -412970515, -1555168403]);
+});
+
+test('a copy that is hashed on the way is a copy, and has the hash', (t) => {
+  for (let length = 0; length <= 40; length++) {
+    const source = Uint8Array.from({ length: length + 3 }, (_, i) => 255 - i * 7);
+    const target = new Uint8Array(length + 1).fill(99);
+    t.is(copyAndHash(source, length, target), hashBytes(source, 0, length), `${length} bytes`);
+    t.deepEqual(target, Uint8Array.of(...source.subarray(0, length), 99));
+  }
 });
 
 test('keys compare by bytes, a prefix first', (t) => {

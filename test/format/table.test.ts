@@ -314,6 +314,36 @@ test('the index finds the block of every key among thousands', (t) => {
   }
 });
 
+test('a key’s block is the same whichever was located before', (t) => {
+  const value = new Uint8Array(1500);
+  // Behind what all keys begin with, of some neighbours only the tenth byte differs: their heads are equal.
+  const names = ['b', 'ca', 'cb', 'dddddddddd', 'ddddddddde', 'dddddddddf', 'dddddddddg', 'e', 'ea', 'f'];
+  const entries = names.flatMap((name) => [put(`a${name}`, 2, value), put(`a${name}`, 1, value)]);
+  const { index } = buildTable(entries, { filterBitsPerKey: 0 }).meta;
+  t.true(index.blockCount > 5);
+  const keys = [
+    '',
+    'a',
+    'b',
+    ...names.flatMap((name) => [`a${name}`, `a${name}\0`, `a${name.slice(0, -1)}`]),
+  ].map(bytesOf);
+  const firstKeys = Array.from({ length: index.blockCount }, (_, block) => index.firstKeyOf(block));
+  // The last block that does not begin behind the key, or the first one that begins with it, where several go on with it.
+  const expected = keys.map((key) => {
+    const last = firstKeys.findLastIndex((first) => Buffer.compare(first, key) <= 0);
+    let block = last;
+    while (block >= 0 && index.continues(block) && Buffer.compare(firstKeys[block], key) === 0) block--;
+    return block;
+  });
+  t.true(new Set(expected).size > 5);
+  for (let before = 0; before < keys.length; before++) {
+    for (let i = 0; i < keys.length; i++) {
+      index.locate(keys[before], keys[before].length);
+      t.is(index.locate(keys[i], keys[i].length), expected[i], `key ${i} after key ${before}`);
+    }
+  }
+});
+
 test('keys of 65,535 bytes, the empty key, the empty value', (t) => {
   const long = new Uint8Array(KEY_BYTES_MAX).fill(0x6b);
   const longer = long.slice();
