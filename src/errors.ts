@@ -10,7 +10,7 @@ export const ERROR_CODES = {
   KEY_TOO_LARGE: 'the key is longer than 65,535 bytes; nothing was changed',
   VALUE_TOO_LARGE: 'the value is longer than 64 MiB; nothing was changed',
   BATCH_TOO_LARGE:
-    'the batch is larger than 128 MiB or has more than 4,194,304 operations; nothing was changed',
+    'the batch is larger than 128 MiB or has more than 4,194,304 operations or 4,096 ranges; nothing was changed',
   ABORTED: 'the signal was aborted before the operation had begun',
   CLOSED: 'the database, iterator or snapshot is closed',
   LOCKED: 'another open database holds the directory; `pid` names its process',

@@ -37,6 +37,8 @@ export interface VerifyOptions {
 export type OfflineEnvironment = Pick<Environment, 'fileSystem' | 'now' | 'delay'>;
 
 const LOCK_TIMEOUT_MS = 2000;
+/** Of one that is to be written over, and of one that came before those in force. */
+const SPARE_LOG_MESSAGE = 'all that this log ever held is in tables';
 
 /**
  * Rejects where nothing can be said: INVALID_ARGUMENT, PARENT_MISSING, NOT_FOUND, NOT_A_DATABASE, LOCKED, READ_ONLY (the lock
@@ -251,7 +253,8 @@ class Verification {
         known <= this.#lastSequence ||
         isOfUnfinishedRecovery(this.#contents, state, number);
       if (isExplained) {
-        findings.note({ code: 'UNNAMED', message: 'no version names it', file });
+        const message = kind === 'log' ? SPARE_LOG_MESSAGE : 'no version names it';
+        findings.note({ code: 'UNNAMED', message, file });
         continue;
       }
       addUnexplained(findings, file, known, this.#lastSequence);
