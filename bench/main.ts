@@ -4,11 +4,14 @@
  *     npm run bench [-- --quick] [--rounds 5] [--only text,text] [--arms name,name] [--entries 1000000]
  *                   [--growth 100000,1000000] [--write] [--samples FILE,FILE]
  *
+ * `--quick` tries the harness out: code is not warm, and nothing is held against a goal.
+ *
  * Each engine does each group of rows (`workload/groups.ts`) in a process of its own, on the same opening, from the same file
  * of operations; the arms alternate within each round. Every read is checked. `--only` takes what has a name that begins so,
  * `--growth` does its rows at so many entries each. The report goes to `bench/results/`, with `--write` also into
- * `docs/benchmarks.md`. `--samples` measures nothing: the report is of what earlier runs have left there, of one that ended early, or
- * that was done in parts, of which the later files count first.
+ * `docs/benchmarks.md`. `--samples` measures nothing: the report, which `--write` puts there as well, is of what earlier runs have
+ * left in these files, runs that ended early or were of parts (`--only`, `--arms`: `comparison-part.jsonl`); of what several
+ * have, the last file counts.
  */
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,6 +37,8 @@ import type { Sample } from './workload/sample.ts';
 import type { Described } from './workload/session.ts';
 
 const QUICK = { rounds: 1, entries: 20_000, factor: 0.005 };
+const QUICK_NOTE =
+  'Of a quick run: code is not warm, and operations are few. It shows that everything works, and nothing of how fast.';
 const ROUNDS = 5;
 const ENTRIES = 1_000_000;
 /** So many times as many where the disk is meant. */
@@ -59,7 +64,8 @@ async function main(): Promise<void> {
   });
   const sizes = args.growth?.split(',').map(wholeNumber);
   const kind = sizes === undefined ? 'comparison' : 'growth';
-  const rows = sizes === undefined ? ROWS : growthRows(sizes);
+  const allRows = sizes === undefined ? ROWS : growthRows(sizes);
+  const rows = args.quick ? allRows.map((row) => ({ ...row, goals: [] })) : allRows;
   const isWhole = !args.quick && args.only === undefined && args.arms === undefined;
   if (args.samples !== undefined) {
     if (!isWhole || args.rounds !== undefined || args.entries !== undefined)
@@ -71,7 +77,7 @@ async function main(): Promise<void> {
   if (args.write && !isWhole) throw new UsageError('--write is for a run of everything');
   const rounds = wholeNumber(args.rounds ?? String(args.quick ? QUICK.rounds : ROUNDS));
   const entries = wholeNumber(args.entries ?? String(args.quick ? QUICK.entries : ENTRIES));
-  const notes: string[] = [];
+  const notes = args.quick ? [QUICK_NOTE] : [];
   const options = prepare(chosenArms(args.arms), notes);
   const series = new Series(isWhole ? kind : `${kind}-part`, notes);
   for (const size of sizes ?? [entries]) {

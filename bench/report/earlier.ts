@@ -3,8 +3,9 @@
  *
  * A run that ends before its end, or that is done in parts, has measured what it has measured.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { UsageError } from '../../scripts/command-line.ts';
 import { parseSamples, type Sample } from '../workload/sample.ts';
 import type { NamedTimeline } from './report.ts';
 import type { Machine } from './rows.ts';
@@ -17,11 +18,21 @@ export interface Earlier {
   readonly machine: Machine;
 }
 
-/** Of the runs that left these files; what a later one has of a row and an arm is in place of an earlier one's. */
+/**
+ * Of the runs that left these files; what a later one has of a row and an arm is in place of an earlier one's.
+ * @throws UsageError if there is no such file, or nothing in it
+ */
 export function readEarlier(files: readonly string[]): Earlier {
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined) {
+    const there = readdirIfThere(dirname(missing)).filter((name) => name.endsWith(SAMPLES_END));
+    throw new UsageError(
+      `there is no ${missing}; ${there.length === 0 ? 'its folder has no samples' : `beside it: ${there.join(', ')}`}`,
+    );
+  }
   const runs = files.map((file) => {
     const samples = parseSamples(readFileSync(file, 'utf8')) as (Sample & { readonly machine: Machine })[];
-    if (samples.length === 0) throw new Error(`${file} has no samples`);
+    if (samples.length === 0) throw new UsageError(`${file} has no samples`);
     return { samples, timelines: readTimelines(file), machine: samples[0].machine };
   });
   const rowOf = ({ row, arm }: Sample): string => `${row}\0${arm}`;
@@ -46,6 +57,10 @@ export function readEarlier(files: readonly string[]): Earlier {
       ],
     },
   };
+}
+
+function readdirIfThere(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 /** Beside a run's samples in `folder`. */

@@ -8,12 +8,14 @@ import { strict as assert } from 'node:assert';
 import { rounded } from '../support/comparison.ts';
 import { spreadOf, type Spread } from '../support/measure.ts';
 import type { Sample } from '../workload/sample.ts';
-import type { Measured } from '../workload/session.ts';
+import { LATENCY_SHARES, type Measured } from '../workload/session.ts';
 import { armsInOrder, engineOf, isReference } from './arms.ts';
 import type { FigureKind, RowDescription } from './rows.ts';
 
 const MEBIBYTE = 2 ** 20;
 const MEGABYTE = 1e6;
+
+type LatencyShare = (typeof LATENCY_SHARES)[number];
 
 export type Rounds = ReadonlyMap<number, Measured>;
 
@@ -187,6 +189,15 @@ export function medianRound(row: RowFigures, arm: string): Measured | null {
 /** Whether at least one call is beyond that share of them: p99 takes a hundred, p99.9 a thousand. */
 export function isShareKnown(share: number, { calls }: Measured): boolean {
   return calls * (1 - share) >= 1 - 1e-9;
+}
+
+/** Microseconds that this share of the calls took at most, of the rounds with enough calls to know it. */
+export function latencyAt(row: RowFigures, arm: string, share: LatencyShare): Spread | null {
+  const at = LATENCY_SHARES.indexOf(share);
+  const known = [...roundsOf(row, arm).values()].flatMap((measured) =>
+    measured.latencyMicros === null || !isShareKnown(share, measured) ? [] : [measured.latencyMicros[at]],
+  );
+  return spreadOrNull(known);
 }
 
 /** As elsewhere, but with two digits of what is small. */

@@ -17,6 +17,9 @@ export interface JudgedGoal {
   readonly seen: Spread | null;
   /** By the median. */
   readonly holds: boolean;
+  /** Of how many rounds, and in how many of them the goal holds by itself. */
+  readonly rounds: number;
+  readonly roundsThatHold: number;
 }
 
 /** Of all rows that were measured and have goals. */
@@ -34,11 +37,17 @@ export function judgedGoals(
 function judgedGoal(goal: Goal, row: RowFigures): JudgedGoal {
   const { description } = row;
   const isAbsolute = goal.against.length === 0;
-  const seen = spreadOrNull(
-    isAbsolute ? valuesOf(row, goal.of) : ratiosToFastest(row, goal.of, goal.against),
-  );
+  const values = isAbsolute ? valuesOf(row, goal.of) : ratiosToFastest(row, goal.of, goal.against);
+  const seen = spreadOrNull(values);
   const isAtLeast = !isAbsolute || isRate(description.figure);
-  const holds =
-    seen !== null && (isAtLeast ? seen.median >= goal.timesFaster : seen.median <= goal.timesFaster);
-  return { description, goal, seen, holds };
+  const isReached = (value: number): boolean =>
+    isAtLeast ? value >= goal.timesFaster : value <= goal.timesFaster;
+  return {
+    description,
+    goal,
+    seen,
+    holds: seen !== null && isReached(seen.median),
+    rounds: values.length,
+    roundsThatHold: values.filter(isReached).length,
+  };
 }

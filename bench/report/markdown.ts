@@ -1,12 +1,11 @@
 /** The comparison's figures as Markdown tables. Pure; benchmarks only. */
-import type { Spread } from '../support/measure.ts';
-import { LATENCY_SHARES } from '../workload/session.ts';
+import type { RowAhead } from './ahead.ts';
 import { isReference, OWN_ARM } from './arms.ts';
 import {
   diskReadBytes,
   figureText,
   isRate,
-  isShareKnown,
+  latencyAt,
   processorMicros,
   ratiosToFastest,
   roundCount,
@@ -142,20 +141,35 @@ export function hasLatencies(row: RowFigures, arm: string): boolean {
   return [...roundsOf(row, arm).values()].some(({ latencyMicros }) => latencyMicros !== null);
 }
 
-function latencyAt(row: RowFigures, arm: string, share: (typeof SHOWN_SHARES)[number]): Spread | null {
-  const at = LATENCY_SHARES.indexOf(share);
-  const known = [...roundsOf(row, arm).values()].flatMap((measured) =>
-    measured.latencyMicros === null || !isShareKnown(share, measured) ? [] : [measured.latencyMicros[at]],
-  );
-  return spreadOrNull(known);
-}
-
 export function goalsTable(goals: readonly JudgedGoal[]): string {
-  const rows = goals.map(({ description, goal, seen, holds }) => {
+  const rows = goals.map((judged) => {
+    const { description, goal, seen } = judged;
     if (seen === null) return [description.title, goal.text, NOTHING, 'not measured'];
     const text = spreadText(seen);
     const withMeaning = goal.against.length === 0 ? withUnit(text, description.figure) : `${text} times`;
-    return [description.title, goal.text, withMeaning, holds ? 'yes' : 'no'];
+    return [description.title, goal.text, withMeaning, verdictOf(judged)];
   });
   return tableOf(['', 'goal', 'seen', 'holds'], rows);
+}
+
+/** Says so where the rounds do not agree. */
+function verdictOf({ holds, rounds, roundsThatHold }: JudgedGoal): string {
+  const verdict = holds ? 'yes' : 'no';
+  const agree = roundsThatHold === (holds ? rounds : 0);
+  return agree ? verdict : `${verdict}; in ${roundsThatHold} of ${rounds} rounds`;
+}
+
+/** Who is ahead of quadring in which row. */
+export function aheadTable(rows: readonly RowAhead[]): string {
+  const lines = rows.map(({ description, faster, ownTailMicros, shorterTails }) => [
+    description.title,
+    faster.map(({ arm, timesAsFast }) => `${arm} ${spreadText(timesAsFast)}`).join('; ') || NOTHING,
+    ownTailMicros === null || shorterTails.length === 0
+      ? NOTHING
+      : `${figureText(ownTailMicros)}: ${shorterTails.map(({ arm, micros }) => `${arm} ${figureText(micros)}`).join('; ')}`,
+  ]);
+  return tableOf(
+    ['', 'times as fast as quadring', 'p99 of quadring in µs, and of who has half of it or less'],
+    lines,
+  );
 }

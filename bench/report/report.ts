@@ -7,10 +7,19 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { timelineChart, type Timeline } from '../support/svg-timelines.ts';
 import type { Sample } from '../workload/sample.ts';
+import { rowsWithOthersAhead } from './ahead.ts';
 import { chartsOf, type Chart } from './charts.ts';
 import { figuresOf, roundCount, type ComparisonFigures, type GroupFigures } from './figures.ts';
 import { judgedGoals } from './goals.ts';
-import { costTable, figureTable, goalsTable, hasLatencies, latencyTable, ratioTable } from './markdown.ts';
+import {
+  aheadTable,
+  costTable,
+  figureTable,
+  goalsTable,
+  hasLatencies,
+  latencyTable,
+  ratioTable,
+} from './markdown.ts';
 import type { Machine, RowDescription } from './rows.ts';
 
 /** The part of a document that a report of this name takes. */
@@ -61,6 +70,7 @@ export function reportOf(
   const sections = [
     headerText(machine),
     goalsSection(figures, rows),
+    aheadSection(figures, rows),
     ...figures.groups.map((group) => groupSection(group, figures.arms)),
   ];
   const markdown = (chartPrefix: string): string =>
@@ -150,6 +160,12 @@ function headerText(machine: Machine): string {
 function goalsSection(figures: ComparisonFigures, rows: readonly RowDescription[]): string {
   const goals = judgedGoals(figures, rows);
   return goals.length === 0 ? '' : `### Goals\n\n${goalsTable(goals)}`;
+}
+
+/** Beside the goals only: where nothing is aimed for, the tables say it. */
+function aheadSection(figures: ComparisonFigures, rows: readonly RowDescription[]): string {
+  const ahead = rows.some(({ goals }) => goals.length > 0) ? rowsWithOthersAhead(figures) : [];
+  return ahead.length === 0 ? '' : `### Where another is ahead\n\n${aheadTable(ahead)}`;
 }
 
 function groupSection(group: GroupFigures, arms: readonly string[]): string {

@@ -1,5 +1,6 @@
 /** The comparison's figures, goals and tables, from samples that nobody measured. */
 import test from 'ava';
+import { rowsWithOthersAhead } from '../../bench/report/ahead.ts';
 import { armsInOrder, armStyles, engineOf } from '../../bench/report/arms.ts';
 import {
   diskReadBytes,
@@ -15,11 +16,19 @@ import {
   type RowFigures,
 } from '../../bench/report/figures.ts';
 import { judgedGoals } from '../../bench/report/goals.ts';
-import { costTable, figureTable, goalsTable, latencyTable, ratioTable } from '../../bench/report/markdown.ts';
+import {
+  aheadTable,
+  costTable,
+  figureTable,
+  goalsTable,
+  latencyTable,
+  ratioTable,
+} from '../../bench/report/markdown.ts';
 import type { Goal, RowDescription } from '../../bench/report/rows.ts';
 import { STRONGEST_HUE } from '../../bench/support/svg.ts';
 import { spreadOf } from '../../bench/support/measure.ts';
 import { parseSamples, type Sample } from '../../bench/workload/sample.ts';
+import { LATENCY_SHARES } from '../../bench/workload/session.ts';
 import { FAKE_LATENCIES, fakeMeasured, fakeRow, fakeSamples, fakeSeconds } from '../support/fake-samples.ts';
 
 function onlyRow(samples: readonly Sample[], description: RowDescription): RowFigures {
@@ -157,11 +166,47 @@ test('goals are judged by the median of the rounds, absolute ones in the row’s
   const rows = [rates, alone, absent];
   const judged = judgedGoals(figuresOf([...samples, ...fakeSeconds('alone', 'quadring', [1])], rows), rows);
   t.is(judged.length, 5, 'a row that nobody has measured is left out');
-  const table = goalsTable([judged[0], judged[2], judged[4]]);
+  const clear = fakeRow('get', { goals: [goal('lmdb', 6), goal('lmdb', 0.1)] });
+  const table = goalsTable([
+    judged[0],
+    judged[2],
+    judged[3],
+    judged[4],
+    ...judgedGoals(figuresOf(samples, [clear]), [clear]),
+  ]);
   t.deepEqual(table.trimEnd().split('\n').slice(2), [
-    '| the get | 3 \\| lmdb | 3.00 (0.10–5.00) times | yes |',
-    '| the get | 500 \\|  | 500 (100–1,000)/s | yes |',
+    '| the get | 3 \\| lmdb | 3.00 (0.10–5.00) times | yes; in 2 of 3 rounds |',
+    '| the get | 500 \\|  | 500 (100–1,000)/s | yes; in 2 of 3 rounds |',
+    '| the get | 501 \\|  | 500 (100–1,000)/s | no; in 1 of 3 rounds |',
     '| the alone | 2 \\| lmdb | – | not measured |',
+    '| the get | 6 \\| lmdb | 3.00 (0.10–5.00) times | no |',
+    '| the get | 0.1 \\| lmdb | 3.00 (0.10–5.00) times | yes |',
+  ]);
+});
+
+test('who is ahead of quadring is told, by the figure and by p99, and who only measures the disk is not', (t) => {
+  const latencies = (p99: number): number[] => LATENCY_SHARES.map((share) => (share === 0.99 ? p99 : 1));
+  const tails = (arm: string, p99: number): Sample[] =>
+    fakeSamples('get', arm, [{ seconds: 1, latencyMicros: latencies(p99) }]);
+  const samples = [
+    ...tails('quadring', 100),
+    ...tails('quadring, system calls', 1),
+    ...tails('fio', 1),
+    ...tails('RocksDB', 50),
+    ...tails('lmdb', 40),
+    ...tails('classic-level', 51),
+    ...fakeSeconds('scan', 'quadring', [4, 4, 4]),
+    ...fakeSeconds('scan', 'fio', [1, 1, 1]),
+    ...fakeSeconds('scan', 'RocksDB', [2, 2, 1]),
+    ...fakeSeconds('scan', 'lmdb', [1, 8, 1]),
+    ...fakeSeconds('scan', 'classic-level', [1, 8, 8]),
+    ...fakeSeconds('put', 'quadring', [1]),
+    ...fakeSeconds('put', 'lmdb', [1]),
+  ];
+  const figures = figuresOf(samples, [fakeRow('get'), fakeRow('scan'), fakeRow('put')]);
+  t.deepEqual(aheadTable(rowsWithOthersAhead(figures)).trimEnd().split('\n').slice(2), [
+    '| the get | – | 100: lmdb 40.0; RocksDB 50.0 |',
+    '| the scan | lmdb 4.00 (0.50–4.00); RocksDB 2.00 (2.00–4.00) | – |',
   ]);
 });
 

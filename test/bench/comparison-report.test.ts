@@ -132,6 +132,7 @@ test('a report is lines of JSON, Markdown and charts that it links to', (t) => {
   }
   t.true(written.includes('| gets & &lt;4>, /s |'), 'a title is not taken for an element');
   t.true(written.includes('| the memory | at most 100 MiB | 64.0 MiB | yes |'));
+  t.false(written.includes('### Where another is ahead'), 'nobody is');
   for (const name of CHART_NAMES) {
     t.true(existsSync(join(folders.charts, name)), name);
     t.true(written.includes(`](../docs/charts/${name})`), name);
@@ -196,4 +197,27 @@ test('runs are reported again together, the later one of what both have', (t) =>
   t.deepEqual(machine.versions, { quadring: '0.0.1', lmdb: '9.9.10' });
   t.deepEqual(machine.notes.slice(0, 2), ['nobody measured this', 'another']);
   t.regex(machine.notes[2], /npm run something/);
+});
+
+test('files of samples that are not there are named, and those that are', (t) => {
+  const folder = temporaryDirectory(t);
+  const missing = join(folder, 'comparison.jsonl');
+  t.throws(() => readEarlier([missing]), { name: 'UsageError', message: /its folder has no samples/ });
+  writeSamples('comparison-part', fakeSeconds('get1', 'quadring', [1]), MACHINE, folder);
+  t.throws(() => readEarlier([missing]), {
+    name: 'UsageError',
+    message: /beside it: comparison-part\.jsonl$/,
+  });
+  t.throws(() => readEarlier([join(folder, 'absent', 'a.jsonl')]), { message: /its folder has no samples/ });
+});
+
+test('a row that another is ahead in is told of beside the goals', (t) => {
+  const samples = [...fakeSeconds('get', 'quadring', [2]), ...fakeSeconds('get', 'lmdb', [1])];
+  const [get, withGoal] = [
+    fakeRow('get'),
+    fakeRow('get', { goals: [{ of: 'quadring', against: ['lmdb'], timesFaster: 1, text: 'ahead of lmdb' }] }),
+  ];
+  const section = '### Where another is ahead';
+  t.true(reportOf('comparison', samples, [withGoal], MACHINE).markdown('').includes(section));
+  t.false(reportOf('comparison', samples, [get], MACHINE).markdown('').includes(section), 'as a quick run');
 });
